@@ -1,0 +1,179 @@
+"""Operators for backups of Pinecone indexes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+
+from airflow_pinecone import identity, polling
+from airflow_pinecone.errors import (
+    CreateAnswerLost,
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.hooks import PineconeHook
+    from airflow_pinecone.models import BackupModel
+
+# The hook and the trigger are imported where they are used: the DAG processor pays for an import at every parse.
+
+
+class CreateBackupOperator(BaseOperator):
+    """Back up a Pinecone index; wait until the backup is Ready, if asked to.
+
+    One task makes one backup. A retry takes up the backup that an earlier try made, even if that try died or lost
+    Pinecone's answer; a cleared task makes a new one, and so does a retry after a failed backup. Pushes the
+    backup's id to XCom under ``backup_id`` as soon as it is known.
+
+    Args:
+        index_name: The index to back up (templated).
+        name: The backup's name (templated), sent as it is; None makes one of the index's name and the time.
+        description: Words for the backup's description (templated); where the backup comes from is added.
+        conn_id: The Airflow connection with the API key (templated).
+        wait_for_completion: Whether to wait until the backup is Ready.
+        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
+            ``[operators] default_deferrable``.
+        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
+            60 seconds.
+        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
+            is shorter counts, also while the task is deferred.
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
+    """
+
+    template_fields: Sequence[str] = ("index_name", "name", "description", "conn_id")
+    ui_color = "#d6e8ff"
+
+    def __init__(
+        self,
+        *,
+        index_name: str,
+        name: str | None = None,
+        description: str | None = None,
+        conn_id: str = "pinecone_default",
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(**kwargs)
+        self.index_name = index_name
+        self.name = name
+        self.description = description
+        self.conn_id = conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poke_interval = None if poke_interval is None else polling.seconds(poke_interval, "poke_interval")
+        self.timeout = polling.seconds(timeout, "timeout")
+        self._backup_id: str | None = None
+
+    def execute(self, context: Context) -> BackupModel:
+        """Create the backup, or take up the one that an earlier try created, and wait if asked to.
+
+        Args:
+            context: The task's context.
+
+        Returns:
+            The backup as Pinecone described it last; after a wait, its status is Ready.
+
+        Raises:
+            AirflowFailException: Pinecone refused, or a name or the connection is impossible; not retried.
+            CreateAnswerLost: A backup may have been made, and was not found.
+            BackupFailed: The backup ended in a failed status.
+            BackupVanished: Pinecone no longer knows the backup.
+            WaitTimeout: The backup was not Ready in time; it goes on in Pinecone, and a retry waits on for it.
+            PineconeTransientError: Pinecone surely made no backup; asking again may help.
+            PineconeUnreachable: Too many polls in a row got no good answer.
+        """
+        from airflow_pinecone.hooks import PineconeHook
+
+        started = time.time()
+        hook = PineconeHook(self.conn_id)
+        try:
+            backup = self._create_or_take_up(hook, context)
+        except (PineconeInputError, PineconePermanentError) as error:
+            raise AirflowFailException(str(error)) from error
+        self._backup_id = backup["backup_id"]
+        context["ti"].xcom_push(key="backup_id", value=self._backup_id)
+        self.log.info("Backup %s of index %s is %s", self._backup_id, self.index_name, backup["status"])
+        if not self.wait_for_completion:
+            return backup
+        deadline = polling.deadline(started, self.timeout, self.execution_timeout)
+        decide = polling.Wait(self._backup_id, started=time.time(), deadline=deadline, poke_interval=self.poke_interval)
+        if self.deferrable and isinstance(decide.step(backup, time.time()), polling.Pause):
+            from airflow_pinecone.triggers import defer
+
+            defer(self, self.conn_id, decide)
+        ask = partial(hook.describe_backup, self._backup_id, retry=False)
+        return self._finish(polling.wait(decide, ask, self.log.info, first=backup))
+
+    def execute_complete(self, context: Context, event: polling.Event) -> BackupModel:
+        """Go on after the triggerer waited.
+
+        Args:
+            context: The task's context.
+            event: How the wait ended.
+
+        Returns:
+            The backup, Ready.
+
+        Raises:
+            AirflowFailException: Pinecone refused; not retried.
+            PineconeError: As ``execute`` says.
+        """
+        return self._finish(event)
+
+    def on_kill(self) -> None:
+        """Say what becomes of the backup when the task is ended from outside."""
+        if self._backup_id:
+            self.log.info("The task was ended; backup %s stays in Pinecone", self._backup_id)
+
+    def _create_or_take_up(self, hook: PineconeHook, context: Context) -> BackupModel:
+        made_by = identity.origin(context, self.retries)
+        if context["ti"].try_number > made_by.first_try:
+            self.log.info("This is a retry: looking for the backup of an earlier try, %s", made_by.mark)
+            found = polling.look_for(partial(self._find, hook, made_by), self.log.warning)
+            if found is not None:
+                return found
+        name = identity.default_name(self.index_name, datetime.now(UTC)) if self.name is None else self.name
+        description = identity.describe(self.description, made_by)
+        try:
+            return hook.create_backup(self.index_name, name=name, description=description)
+        except CreateAnswerLost as error:
+            self.log.warning("%s Looking for the backup, %s", error, made_by.mark)
+            lost = error
+        try:
+            found = polling.look_for(partial(self._find, hook, made_by), self.log.warning)
+        except PineconeError as error:
+            found, lost = None, CreateAnswerLost(f"{lost} Nor could it be looked for: {error}")
+        if found is None:
+            raise CreateAnswerLost(
+                f"{lost} No such backup was found. It may still appear: its description ends with {made_by.mark}. "
+                "A retry by Airflow takes it up; clearing the task makes another"
+            )
+        return found
+
+    def _find(self, hook: PineconeHook, made_by: identity.Origin) -> BackupModel | None:
+        found, failed = identity.find(hook.list_backups(self.index_name, retry=False), made_by)
+        if found is not None:
+            self.log.info("Taking up backup %s, which this task made: %s", found["backup_id"], found["status"])
+        elif failed:
+            self.log.info("Not taking up failed backups of this task: %s", [b["backup_id"] for b in failed])
+        return found
+
+    def _finish(self, event: polling.Event) -> BackupModel:
+        try:
+            return polling.conclude(event)
+        except PineconePermanentError as error:
+            raise AirflowFailException(str(error)) from error

@@ -1,0 +1,275 @@
+"""How a request gets to Pinecone's control plane and what its answer means; used by the hook alone."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import requests
+import urllib3.exceptions
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from airflow_pinecone.errors import (
+    PineconeConnectionError,
+    PineconePermanentError,
+    PineconeRequestError,
+    PineconeTransientError,
+)
+
+# One call is asked again at most this often, and not once this many seconds have passed.
+MAX_ATTEMPTS = 5
+RETRY_BUDGET = 60.0
+# A page of 100 backups with full metadata schemas stays far below this.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_MESSAGE_LENGTH = 500
+_BACKOFF = wait_random_exponential(multiplier=1, max=20)
+
+
+class Settings(NamedTuple):
+    """What an Airflow connection says.
+
+    Attributes:
+        conn_id: The id of the connection, for messages.
+        url: The control plane: scheme, host and maybe port.
+        api_key: The key.
+        api_version: The version of the API, such as ``2025-10``.
+        timeout: Seconds to connect, between two pieces of the answer, and for its body as a whole.
+    """
+
+    conn_id: str
+    url: str
+    api_key: str
+    api_version: str
+    timeout: float
+
+
+def call(
+    session: requests.Session,
+    settings: Settings,
+    method: str,
+    path: str,
+    *,
+    doing: str,
+    say: Callable[[str], object],
+    params: dict[str, str | int] | None = None,
+    body: dict[str, Any] | None = None,
+    retry: bool = True,
+) -> Any:
+    """Make a request, and make it again where that is safe and can help.
+
+    Args:
+        session: The session to use; it carries the headers.
+        settings: What the connection says.
+        method: The HTTP method. A POST is sent again only where Pinecone surely did not act on it.
+        path: The path below the control plane, quoted.
+        doing: What the request is for, as the end of 'Could not ...'.
+        say: Where to say that the request is made again.
+        params: The query.
+        body: The body, sent as JSON.
+        retry: Whether the request is made again at all.
+
+    Returns:
+        The JSON of a 2xx answer; None where it has no body, or a DELETE that was sent again found nothing.
+
+    Raises:
+        PineconePermanentError: The request was refused.
+        PineconeTransientError: No good answer came, though asking again may help.
+    """
+
+    def can_ask_again(error: BaseException) -> bool:
+        safe = method in ("GET", "DELETE") or surely_not_acted_on(error)
+        return safe and isinstance(error, PineconeTransientError)
+
+    def say_why(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        say(f"{error} Asking again in {state.upcoming_sleep:.1f} s.")
+
+    retrying = Retrying(
+        retry=retry_if_exception(can_ask_again),
+        wait=_pause,
+        stop=stop_after_attempt(MAX_ATTEMPTS if retry else 1) | stop_after_delay(RETRY_BUDGET),
+        before_sleep=say_why,
+        reraise=True,
+    )
+    for attempt in retrying:
+        with attempt:
+            try:
+                return _send(session, settings, method, path, doing, params, body)
+            except PineconePermanentError as error:
+                # The DELETE that was sent before may have worked although its answer was lost.
+                if method == "DELETE" and error.status_code == 404 and attempt.retry_state.attempt_number > 1:
+                    return None
+                raise
+    raise AssertionError("unreachable: tenacity returns or raises")
+
+
+def surely_not_acted_on(error: BaseException) -> bool:
+    """Say whether Pinecone surely did not act on the request that ended in this error."""
+    if isinstance(error, PineconeConnectionError):
+        return not error.sent
+    return isinstance(error, PineconeRequestError) and error.status_code == 429
+
+
+def _send(
+    session: requests.Session,
+    settings: Settings,
+    method: str,
+    path: str,
+    doing: str,
+    params: dict[str, str | int] | None,
+    body: dict[str, Any] | None,
+) -> Any:
+    try:
+        with session.request(
+            method,
+            f"{settings.url}/{path}",
+            params=params,
+            json=body,
+            timeout=settings.timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            content = _read(response, settings.timeout)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        failure = _no_answer(error, doing, settings)
+    else:
+        return _understand(response, content, doing, settings)
+    # Raised out here, as the caught error holds the request, and with it the key.
+    raise failure
+
+
+def _understand(response: requests.Response, content: bytes, doing: str, settings: Settings) -> Any:
+    try:
+        answer = json.loads(content) if content.strip() else None
+    except (ValueError, RecursionError):
+        pass
+    else:
+        if 200 <= response.status_code < 300:
+            return answer
+        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+            raise _refusal(response, answer["error"].get("code"), answer["error"].get("message"), doing, settings)
+    raise _refusal(response, None, content, doing, settings)
+
+
+def _refusal(
+    response: requests.Response, code: Any, message: Any, doing: str, settings: Settings
+) -> PineconeRequestError:
+    status = response.status_code
+    code = short(code, settings.api_key) or None
+    message = short(message, settings.api_key)
+    request_id = response.headers.get("x-pinecone-request-id") or response.headers.get("x-request-id")
+    request_id = short(request_id, settings.api_key) or None
+    advice = _advice(status, code, message, doing, settings.conn_id)
+    sentences = [
+        f"Could not {doing}: HTTP {status}{f' {code}' if code else ''}{f', {message!r}' if message else ''}.",
+        f"{advice}." if advice else "",
+        f"Pinecone's request id was {request_id}." if request_id else "",
+    ]
+    can_help = 200 <= status < 300 or status in (408, 429) or status >= 500
+    return (PineconeTransientError if can_help else PineconePermanentError)(
+        " ".join(filter(None, sentences)),
+        status_code=status,
+        code=code,
+        message=message,
+        request_id=request_id,
+        retry_after=_retry_after(response.headers.get("Retry-After")),
+    )
+
+
+def _read(response: requests.Response, timeout: float) -> bytes:
+    """Read the body, at most MAX_ANSWER_BYTES of it, and for at most ``timeout`` seconds in all."""
+    deadline = time.monotonic() + timeout
+    content = bytearray()
+    # read1 returns with whatever has come, so that a body that drips in cannot outlast the deadline.
+    while chunk := response.raw.read1(65536, decode_content=True):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise requests.exceptions.ContentDecodingError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise requests.exceptions.ReadTimeout(f"the answer took longer than {timeout:g} s")
+    return bytes(content)
+
+
+def _no_answer(error: Exception, doing: str, settings: Settings) -> PineconeConnectionError:
+    reason: Any = error
+    if isinstance(error, requests.ConnectionError) and error.args:
+        reason = getattr(error.args[0], "reason", None) or error.args[0]
+    unsent = isinstance(
+        reason,
+        (
+            requests.ConnectTimeout,
+            requests.exceptions.InvalidURL,
+            requests.exceptions.ProxyError,
+            urllib3.exceptions.ConnectTimeoutError,
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ProxyError,
+        ),
+    )
+    advice = ""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(reason, ssl.SSLCertVerificationError):
+        # The handshake comes before the request.
+        unsent = True
+        advice = " Name your CA bundle in the environment variable REQUESTS_CA_BUNDLE."
+    text = f"Could not {doing} at {settings.url}: {short(str(reason), settings.api_key)}.{advice}"
+    return PineconeConnectionError(text, sent=not unsent)
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, PineconeRequestError) else None
+    left = RETRY_BUDGET - (state.seconds_since_start or 0.0)
+    return max(0.0, min(max(_BACKOFF(state), asked or 0.0), left))
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _advice(status: int, code: str | None, message: str, doing: str, conn_id: str) -> str:
+    if status < 400:
+        return "That is no answer of Pinecone's: check the host of the connection, and any proxy on the way"
+    if status == 400 and doing.startswith("create a backup"):
+        return "A pod-based index cannot be backed up, nor one whose project has a customer-managed key"
+    if status == 401:
+        return f"Check the API key, the password of connection {conn_id}"
+    if status == 402:
+        return "Pinecone wants the account's past due invoices paid first"
+    if status == 403:
+        said = f"{code} {message}".lower()
+        if "deletion protection" in said:
+            return "The index is protected from deletion; switch that off first"
+        if "quota" in said or "exhausted" in said:
+            return "The quota is full: delete backups that are no longer needed, or ask Pinecone for more"
+        if "plan" in said or "upgrade" in said:
+            return "The plan of this project has no backups; they need a paid plan"
+        return f"The API key of connection {conn_id} lacks the right; use a key with a role that may do this"
+    if status == 404:
+        return f"Check the name or id, and that the API key of connection {conn_id} belongs to its project"
+    if status == 422:
+        return "Pinecone could not read the request: check its name and description"
+    return ""
+
+
+def short(value: object, secret: str = "") -> str:
+    """Put what came from outside on one line of at most 500 characters, with ``secret`` masked."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
+    text = " ".join(text[: 4 * _MESSAGE_LENGTH].split())
+    if secret:
+        text = text.replace(secret, "***")
+    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + "..."

@@ -1,0 +1,106 @@
+"""The wait for a backup, in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_pinecone import polling
+from airflow_pinecone.hooks import PineconeHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+# Airflow ends a deferral that nothing answered: this long after its deadline, so that a living triggerer comes first.
+_GRACE = timedelta(minutes=5)
+
+
+def defer(task: BaseOperator, conn_id: str, wait: polling.Wait) -> NoReturn:
+    """Hand a wait over to the triggerer; the task goes on in its ``execute_complete(context, event)``.
+
+    Args:
+        task: The task that waits.
+        conn_id: The id of the Airflow connection.
+        wait: The wait, as far as it has come.
+
+    Raises:
+        TaskDeferred: Always; Airflow takes it from there.
+    """
+    left = timedelta(seconds=max(0.0, wait.deadline - time.time()))
+    task.defer(
+        trigger=BackupTrigger(
+            conn_id=conn_id,
+            backup_id=wait.backup_id,
+            started=wait.started,
+            deadline=wait.deadline,
+            poke_interval=wait.poke_interval,
+        ),
+        method_name="execute_complete",
+        timeout=left + _GRACE,
+    )
+    raise AssertionError("unreachable: defer raises TaskDeferred")
+
+
+class BackupTrigger(BaseTrigger):
+    """Wait until a backup is Ready, or until the wait ends otherwise. The arguments are stored by Airflow.
+
+    Args:
+        conn_id: The id of the Airflow connection; the key itself is never stored.
+        backup_id: The backup that is waited for.
+        started: When the wait began, in seconds since the epoch.
+        deadline: When it ends at the latest, in seconds since the epoch, also after a restart of the triggerer.
+        poke_interval: Seconds between two polls; None lets the pause grow with the wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        backup_id: str,
+        started: float,
+        deadline: float,
+        poke_interval: float | None = None,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.backup_id = backup_id
+        self.started = started
+        self.deadline = deadline
+        self.poke_interval = poke_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow needs to make this trigger again.
+
+        Returns:
+            The path of the class, and its arguments.
+        """
+        return "airflow_pinecone.triggers.BackupTrigger", {
+            "conn_id": self.conn_id,
+            "backup_id": self.backup_id,
+            "started": self.started,
+            "deadline": self.deadline,
+            "poke_interval": self.poke_interval,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait.
+
+        Yields:
+            One event: the end of the wait, a ``polling.Event``.
+        """
+        hook = PineconeHook(self.conn_id)
+        decide = polling.Wait(
+            self.backup_id, started=self.started, deadline=self.deadline, poke_interval=self.poke_interval
+        )
+        ask = partial(hook.describe_backup, self.backup_id, retry=False)
+        yield TriggerEvent(await polling.wait_async(decide, ask, self.log.info))
+
+    async def on_kill(self) -> None:
+        """Say what becomes of the backup when a person ends the deferred task (Airflow 3.3 and later)."""
+        self.log.info("The wait for backup %s was ended; the backup stays in Pinecone", self.backup_id)

@@ -1,0 +1,16 @@
+"""Back up a Pinecone index in one task, which holds no worker slot while it waits."""
+
+import pendulum
+from airflow.sdk import DAG
+
+from airflow_pinecone.operators import CreateBackupOperator
+
+with DAG("backup_deferrable", schedule="@daily", start_date=pendulum.datetime(2025, 1, 1), catchup=False):
+    CreateBackupOperator(
+        task_id="backup",
+        index_name="docs-example",
+        description="Nightly backup",
+        wait_for_completion=True,
+        deferrable=True,
+        retries=2,
+    )
