@@ -1,0 +1,39 @@
+# make demo   a real Airflow backs up an index on the emulator          KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
+# make test   every test, with real Airflow processes                    AIRFLOW=2.11.2 for another Airflow
+# make test-fast, make lint, make docker-test
+
+AIRFLOW ?= 3.3.2
+PYTHON ?= python3
+VENV := .venv-$(AIRFLOW)
+CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIRFLOW).txt)
+export KEEP PORT INDEX PINECONE_API_KEY
+export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
+
+.PHONY: demo test test-fast lint docker-test constraints clean
+
+$(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
+	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
+
+demo: $(VENV)/made
+	@$(VENV)/bin/python tools/demo.py
+
+test: $(VENV)/made
+	$(VENV)/bin/python -m pytest
+
+test-fast: $(VENV)/made
+	$(VENV)/bin/python -m pytest --ignore=tests/airflow
+
+lint: $(VENV)/made
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docker-test:
+	@$(PYTHON) docker/test.py
+
+# Pins the newest versions; needs uv.
+constraints:
+	sh tools/constraints.sh
+
+clean:
+	rm -rf .venv-* .demo .test-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,310 @@
+"""The emulator's network: an HTTP server in a thread, the record of its exchanges, and scripted faults."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from airflow_pinecone.emulator.control_plane import Call, ControlPlane
+from airflow_pinecone.emulator.faults import Fault, encode
+
+REQUEST_ID = "x-pinecone-request-id"
+
+_log = logging.getLogger("airflow_pinecone.emulator")
+
+
+@dataclass
+class Exchange:
+    """A request and what became of it.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, quoted as it was sent.
+        query: The query's parameters.
+        headers: The headers, found in any case; the key's value is replaced by "***".
+        body: The request's body parsed as JSON; None when there is none or it is no JSON.
+        peer: Host and port of the client's socket.
+        time: When it came, by the emulator's clock.
+        status: The status of the answer; None while there is none and when the connection was dropped.
+        answer: The answer's body: a JSON value, else text; None: no body.
+        request_id: The answer's request id.
+        fault: The scripted fault that struck it.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    peer: tuple[str, int]
+    time: float
+    status: int | None = None
+    answer: Any = None
+    request_id: str = field(default_factory=lambda: str(uuid4()))
+    fault: Fault | None = None
+
+
+class Emulator(ControlPlane):
+    """Pinecone's control plane on a port of this machine.
+
+    A context manager: it listens inside the block, and leaves no thread behind.
+
+    Attributes:
+        requests: The exchanges so far, in the order in which the requests came.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        indexes: Iterable[str] = (),
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        **settings: Any,
+    ) -> None:
+        """Prepare it; it listens once it is started.
+
+        Args:
+            api_key: The one key that is let in.
+            indexes: Names of indexes to begin with, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
+            host: The address to listen on.
+            port: The port; 0: a free one, which it keeps from the first start on.
+            **settings: The arguments of a `Script`: ready_after, quota, clock and so on.
+        """
+        self.host = host
+        self.port = port
+        self.requests: list[Exchange] = []
+        self._faults: list[Fault] = []
+        self._hanging: set[asyncio.Future[bool]] = set()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        super().__init__(api_key, indexes, **settings)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, for example `http://127.0.0.1:5080`."""
+        return f"http://{self.host}:{self.port}"
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start; returns once it listens. After a `stop` it has the same port and the same state.
+
+        Raises:
+            OSError: When it cannot listen, for example because the port is in use.
+            RuntimeError: When it runs already.
+        """
+        if self._thread is not None:
+            raise RuntimeError("The emulator runs already.")
+        started: Future[None] = Future()
+        thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(started)), name="pinecone-emulator", daemon=True
+        )
+        thread.start()
+        try:
+            started.result()
+        except BaseException:
+            thread.join()
+            raise
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Stop; does nothing when it does not run. Calls that hang in a fault are dropped."""
+        if self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._thread = None
+
+    def fault(
+        self,
+        method: str,
+        path: str,
+        *,
+        nth: int = 1,
+        times: int | None = 1,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | dict[str, Any] | list[Any] | None = None,
+        drop: str | None = None,
+        hang: str | None = None,
+        work: bool = False,
+    ) -> Fault:
+        """Let calls go wrong. Where several rules fit a call, the one made first strikes it.
+
+        Args:
+            method: The HTTP method; "*": any.
+            path: The path, quoted as it is sent; `*` stands for (a part of) a segment, "*" alone for all.
+            nth: It begins with the nth call that fits, counted from when the rule was made.
+            times: How many calls it strikes; None: all that follow.
+            status: The status to answer, without doing the work unless `work`.
+            headers: Headers to add to the answer.
+            body: The answer's body; bytes and text as they are, else as JSON. If not given: that of the work
+                if it was done and `status` is no error, else the published error body for `status`.
+            drop: When the connection is dropped: "before" the work, "after" it (the answer is lost), or
+                "during" the answer (half of its body is sent).
+            hang: When the call hangs, until it or all are released, or the emulator stops: "before" the work
+                or "after" it. After its release it goes on as if nothing had happened.
+            work: With `status`: the work is done all the same, and its answer lost.
+
+        Returns:
+            The rule; `hits` tells how often it struck, `wait` waits until it does.
+        """
+        fault = Fault(
+            method,
+            path,
+            nth=nth,
+            times=times,
+            status=status,
+            headers=headers,
+            body=body,
+            drop=drop,
+            hang=hang,
+            work=work,
+        )
+        return self.add_fault(fault)
+
+    def add_fault(self, fault: Fault) -> Fault:
+        """Put a fault in force; returns it."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def release(self) -> None:
+        """Let all calls go on that hang in a fault."""
+        for fault in list(self._faults):
+            fault.release()
+
+    async def _serve(self, started: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
+        try:
+            try:
+                await runner.setup()
+                await web.TCPSite(runner, self.host, self.port).start()
+            except Exception as error:
+                started.set_exception(error)
+                return
+            self.port = runner.addresses[0][1]
+            started.set_result(None)
+            await self._stopping.wait()
+            for hanging in self._hanging:
+                _settle(hanging, False)
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        url = f"{request.scheme}://{request.host}"
+        call = Call(request.method, request.raw_path, request.headers, await request.read(), url)
+        exchange = self._receive(call, request)
+        fault = exchange.fault
+        if fault is None:
+            return self._respond(exchange, *self.answer(call))
+        if not await self._passes(fault, "before"):
+            return self._drop(request, exchange)
+        answer = self.answer(call) if fault.work else None
+        if not await self._passes(fault, "after"):
+            return self._drop(request, exchange)
+        fault.reach("answer")
+        response = self._respond(exchange, *fault.answer(answer), fault.headers)
+        if fault.drop == "during":
+            return await self._break_off(request, response)
+        return response
+
+    def _receive(self, call: Call, request: web.BaseRequest) -> Exchange:
+        """Record a request, and decide which fault strikes it."""
+        headers = CIMultiDict((name, value.replace(self.api_key, "***")) for name, value in call.headers.items())
+        if "Api-Key" in headers:
+            headers["Api-Key"] = "***"
+        try:
+            body = json.loads(call.body)
+        except ValueError:
+            body = None
+        peer = request.transport.get_extra_info("peername") if request.transport else ("", 0)
+        with self._lock:
+            exchange = Exchange(call.method, call.path, call.query, headers, body, peer[:2], self.clock())
+            for fault in self._faults:
+                if fault.takes(call.method, call.path, free=exchange.fault is None):
+                    exchange.fault = fault
+            self.requests.append(exchange)
+        return exchange
+
+    async def _passes(self, fault: Fault, point: str) -> bool:
+        """Let a call hang or be dropped before or after its work; tell whether it goes on."""
+        fault.reach(point)
+        if fault.hang == point and not await self._released(fault):
+            return False
+        return fault.drop != point
+
+    async def _released(self, fault: Fault) -> bool:
+        """Wait for a fault's release; tell whether it came, or the emulator stops."""
+        if self._stopping.is_set():
+            return False
+        loop, future = self._loop, self._loop.create_future()
+
+        def go_on() -> None:
+            with contextlib.suppress(RuntimeError):  # the emulator has stopped, and nothing waits any more
+                loop.call_soon_threadsafe(_settle, future, True)
+
+        self._hanging.add(future)
+        fault.when_released(go_on)
+        try:
+            return bool(await future)
+        finally:
+            self._hanging.discard(future)
+
+    def _respond(
+        self, exchange: Exchange, status: int, body: Any, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        raw, content_type = encode(body)
+        exchange.status = status
+        exchange.answer = body.decode(errors="replace") if isinstance(body, bytes) else body
+        _log.info("%s %s %s", exchange.method, exchange.path, status)
+        sent = CIMultiDict({REQUEST_ID: exchange.request_id})
+        if content_type:
+            sent["Content-Type"] = content_type
+        sent.update(headers or {})
+        return web.Response(status=status, body=raw, headers=sent)
+
+    def _drop(self, request: web.BaseRequest, exchange: Exchange) -> web.Response:
+        _log.info("%s %s dropped", exchange.method, exchange.path)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()  # aiohttp wants one; there is nobody left to read it
+
+    async def _break_off(self, request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
+        """Send half of an answer, and close the connection."""
+        body = whole.body if isinstance(whole.body, bytes) else b""
+        response = web.StreamResponse(status=whole.status, headers=whole.headers)
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+
+def _settle(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,0 +1,136 @@
+"""`make demo`: run dags/reindex_with_backup.py in a real Airflow, against the emulator or a real index.
+
+The environment sets it: KEEP=1 leaves the UI up until Ctrl-C, PORT names its port, PINECONE_API_KEY and INDEX back up
+that real index instead (at PINECONE_CONTROLLER_HOST, if set).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from local_airflow import FINISHED, LocalAirflow, LocalAirflowError
+
+from airflow_pinecone.emulator import Emulator
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".demo"
+DAG = "reindex_with_backup"
+RUN_TIMEOUT = 300.0
+# A real backup takes about ten minutes, and hours for a large index.
+REAL_RUN_TIMEOUT = 6.5 * 3600
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def fail(text: str) -> None:
+    """Print what is wrong, and end."""
+    print(f"make demo: {text}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def chosen_port() -> int | None:
+    """Return the port that the user wants, if any; end where it is taken."""
+    text = os.environ.get("PORT", "")
+    if not text:
+        return None
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        fail(f"PORT must be a number from 1 to 65535, not {text!r}")
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", int(text)))
+        except OSError as error:
+            fail(f"port {text} cannot be used: {error.strerror}. Choose another, or leave PORT out for a free one")
+    return int(text)
+
+
+def main() -> None:
+    """Run the demo."""
+    # Ctrl-C and a kill both go through the ends of the with blocks.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    port = chosen_port()
+    key, index = os.environ.get("PINECONE_API_KEY", ""), os.environ.get("INDEX", "")
+    if bool(key) != bool(index):
+        fail("set both PINECONE_API_KEY and INDEX to back up a real index, or neither for the emulator")
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir()
+    with ExitStack() as stack:
+        if index:
+            host = os.environ.get("PINECONE_CONTROLLER_HOST", "https://api.pinecone.io")
+            timeout = REAL_RUN_TIMEOUT
+            say(f"Backing up index {index} at {host}")
+        else:
+            index, key, timeout = "docs-example", secrets.token_urlsafe(24), RUN_TIMEOUT
+            emulator = stack.enter_context(Emulator(api_key=key, indexes=[index], ready_after=8.0))
+            host = emulator.url
+            say(f"The emulator of Pinecone listens on {host}")
+        say("Airflow starts (about 40 seconds) ...")
+        began = time.monotonic()
+        airflow = stack.enter_context(
+            LocalAirflow(
+                HOME,
+                dags=ROOT / "dags",
+                connections={"pinecone_default": {"conn_type": "pinecone", "host": host, "password": key}},
+                port=port,
+            )
+        )
+        say(f"Airflow {airflow.api('GET', 'version')['version']} is up after {time.monotonic() - began:.0f} s")
+        run_id = airflow.trigger(DAG, {"index": index})
+        say(f"Run {run_id} of {DAG} is triggered")
+        show_progress(airflow, run_id, timeout)
+        show_result(airflow, run_id)
+        if os.environ.get("KEEP"):
+            say(f"\nThe UI stays up at {airflow.url} (user {airflow.username}, password {airflow.password})")
+            say("Ctrl-C ends it.")
+            signal.pause()
+        say("Cleaning up ...")
+    shutil.rmtree(HOME)
+
+
+def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
+    """Print each change of a task's state until the run has ended."""
+    shown: dict[str, str | None] = {}
+
+    def ended() -> bool:
+        for task_id, state in airflow.tasks(DAG, run_id).items():
+            if state and shown.get(task_id) != state:
+                shown[task_id] = state
+                say(f"  {time.strftime('%H:%M:%S')}  {task_id:<8}  {state}")
+        return airflow.run_state(DAG, run_id) in FINISHED
+
+    airflow.wait_until(ended, timeout, f"run {run_id} to end")
+
+
+def show_result(airflow: LocalAirflow, run_id: str) -> None:
+    """Print the backup and where to see the run; end where the run failed."""
+    if airflow.run_state(DAG, run_id) != "success":
+        for task_id, state in airflow.tasks(DAG, run_id).items():
+            if state == "failed":
+                say(airflow.log(DAG, run_id, task_id)[-3000:])
+        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs stay in {HOME / 'logs'}")
+    say("\nThe run is green. The BackupModel in XCom:")
+    say(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
+    say(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except LocalAirflowError as error:
+        fail(f"{error}. What Airflow said is in {HOME / 'airflow.out'}")
+    except KeyboardInterrupt:
+        shutil.rmtree(HOME, ignore_errors=True)
+        say("\nEnded.")
+        raise SystemExit(0 if os.environ.get("KEEP") else 130) from None

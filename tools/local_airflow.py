@@ -1,0 +1,277 @@
+"""A real Airflow on this machine for as long as it is needed: `airflow standalone` on SQLite and free loopback ports.
+
+The demo and the tests in tests/airflow run on it. Nothing of it outlives ``stop``, and it writes nothing outside of
+its home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import requests
+from cryptography.fernet import Fernet
+
+FINISHED = {"success", "failed"}
+
+
+class LocalAirflowError(Exception):
+    """Airflow did not start, or did not do in time what was waited for."""
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class LocalAirflow:
+    """Airflow standalone: scheduler, triggerer, DAG processor, API server.
+
+    Args:
+        home: Its home, a folder that is there; it holds the database, the logs and what Airflow prints.
+        dags: The folder of the DAG files.
+        connections: The Airflow connections, by id, as Airflow's JSON has them.
+        settings: More ``AIRFLOW__SECTION__KEY`` variables.
+        port: The port of the UI; None takes a free one.
+    """
+
+    username = "admin"
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        dags: Path,
+        connections: Mapping[str, Mapping[str, Any]],
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        """Store the arguments; nothing is started yet."""
+        self.home = home
+        self.password = secrets.token_urlsafe(12)
+        port = port or free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._process: subprocess.Popen[bytes] | None = None
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+        self.environment = keep | {
+            "AIRFLOW_HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
+            **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(dict(value)) for name, value in connections.items()},
+            **(settings or {}),
+        }
+
+    def __enter__(self) -> Self:
+        """Start it, and wait until it is ready."""
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop it."""
+        self.stop()
+
+    def start(self, timeout: float = 180.0) -> None:
+        """Start Airflow, and return once all of its parts are healthy.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            LocalAirflowError: It ended, or was not healthy in time.
+        """
+        passwords = self.home / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({self.username: self.password}))
+        with (self.home / "airflow.out").open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self.wait_until(self._healthy, timeout, "Airflow to be healthy")
+            answer = self._session.post(
+                f"{self.url}/auth/token", json={"username": self.username, "password": self.password}, timeout=30
+            )
+            answer.raise_for_status()
+        except BaseException:
+            self.stop()
+            raise
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def stop(self) -> None:
+        """Stop Airflow and every process that it left."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(20)
+        # A task's processes lead sessions of their own: what they all share is the home.
+        left = [p for p in psutil.process_iter() if self._is_ours(p)]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+        self._process.wait(10)
+        self._process = None
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("AIRFLOW_HOME") == str(self.home)
+        except psutil.Error:
+            return False
+
+    def _healthy(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            tail = (self.home / "airflow.out").read_text(errors="replace")[-3000:]
+            raise LocalAirflowError(f"Airflow ended with exit code {self._process.returncode}:\n{tail}")
+        try:
+            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def wait_until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
+        """Ask until something is true.
+
+        Args:
+            condition: What is asked, several times a second.
+            timeout: Seconds to wait.
+            what: What is waited for, for the message.
+
+        Returns:
+            What the condition returned at last.
+
+        Raises:
+            LocalAirflowError: It was not true in time.
+        """
+        end = time.monotonic() + timeout
+        while not (result := condition()):
+            if time.monotonic() > end:
+                raise LocalAirflowError(f"Waited {timeout:g} s for {what}, in vain")
+            time.sleep(0.25)
+        return result
+
+    def api(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Call Airflow's REST API.
+
+        Args:
+            method: The HTTP method.
+            path: The path below ``/api/v2/``.
+            kwargs: As for requests.
+
+        Returns:
+            The JSON of the answer, or None where there is none.
+
+        Raises:
+            requests.HTTPError: The answer is an error.
+        """
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def trigger(self, dag_id: str, params: Mapping[str, Any] | None = None, timeout: float = 90.0) -> str:
+        """Trigger a run, as soon as the DAG is known.
+
+        Args:
+            dag_id: The DAG.
+            params: The run's params.
+            timeout: Seconds to wait for the DAG.
+
+        Returns:
+            The run's id.
+        """
+
+        def known() -> bool:
+            errors = self.api("GET", "importErrors")["import_errors"]
+            if errors:
+                raise LocalAirflowError(errors[0]["stack_trace"])
+            found = self._session.get(f"{self.url}/api/v2/dags/{dag_id}", timeout=30)
+            return found.ok
+
+        self.wait_until(known, timeout, f"DAG {dag_id} to be known")
+        body = {"logical_date": None, "conf": dict(params or {})}
+        return str(self.api("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return a task instance as the REST API shows it."""
+        return dict(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"))
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the states of a run's tasks, by task id."""
+        rows = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {row["task_id"]: row["state"] for row in rows}
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run."""
+        return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
+        """Wait until a run has ended.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            timeout: Seconds to wait.
+
+        Returns:
+            The run's state: success or failed.
+        """
+        ended = self.wait_until(
+            lambda: state if (state := self.run_state(dag_id, run_id)) in FINISHED else None,
+            timeout,
+            f"run {run_id} of {dag_id} to end",
+        )
+        return str(ended)
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task pushed to XCom, or None."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        found = self._session.get(f"{self.url}/api/v2/{path}", params={"deserialize": "true"}, timeout=30)
+        if found.status_code == 404:
+            return None
+        found.raise_for_status()
+        return found.json()["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return the logs of all tries of a task, as they lie in the home."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return "\n".join(path.read_text(errors="replace") for path in sorted(folder.rglob("*.log*")))
