@@ -165,7 +165,8 @@ class CreateBackupOperator(BaseOperator):
         return found
 
     def _find(self, hook: PineconeHook, made_by: identity.Origin) -> BackupModel | None:
-        found, failed = identity.find(hook.list_backups(self.index_name, retry=False), made_by)
+        # An index name that is templated to None must not list the whole project.
+        found, failed = identity.find(hook.list_backups(self.index_name or "", retry=False), made_by)
         if found is not None:
             self.log.info("Taking up backup %s, which this task made: %s", found["backup_id"], found["status"])
         elif failed:

@@ -67,7 +67,8 @@ class Wait:
         started: When the wait began, in seconds since the epoch.
         deadline: When it ends at the latest, in seconds since the epoch.
         poke_interval: Seconds between two polls; None lets the pause grow with the wait.
-        rescheduled: Whether each poll is made by a process of its own, which remembers no blips.
+        rescheduled: Whether each poll is made by a process of its own. Such a wait remembers no blips, and pauses for a
+            minute at least.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Wait:
     def _step_after_error(self, error: PineconeError, now: float) -> Event | Pause:
         if isinstance(error, PineconeTransientError):
             self._blips += 1
-            if self._blips > MAX_BLIPS and not self.rescheduled:
+            if self._blips > MAX_BLIPS:
                 message = (
                     f"Gave up waiting for backup {self.backup_id}, which stays in Pinecone: {self._blips} polls in "
                     f"a row got no good answer. The last: {error}"
