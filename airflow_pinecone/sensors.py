@@ -104,7 +104,7 @@ class BackupSensor(BaseSensorOperator):
                 from airflow_pinecone.triggers import defer
 
                 defer(self, self.conn_id, wait)
-            return self._finish(step)
+            return polling.conclude(step)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask for the backup once.
@@ -116,12 +116,12 @@ class BackupSensor(BaseSensorOperator):
             The backup when it is Ready, else False.
 
         Raises:
-            PineconeError: The wait is over: the backup failed or vanished, or Pinecone refused or is unreachable.
-            AirflowSensorTimeout: The wait is over: its deadline came.
+            PineconeError: The wait is over: the backup failed or vanished, Pinecone refused or is unreachable, or the
+                deadline came.
         """
         step = self._step(context)[1]
         if not isinstance(step, polling.Pause):
-            return PokeReturnValue(is_done=True, xcom_value=self._finish(step))
+            return PokeReturnValue(is_done=True, xcom_value=polling.conclude(step))
         if step.news:
             self.log.info(step.news)
         self._pause = step.seconds
@@ -139,9 +139,8 @@ class BackupSensor(BaseSensorOperator):
 
         Raises:
             PineconeError: As ``poke`` says.
-            AirflowSensorTimeout: The deadline came first.
         """
-        return self._finish(event)
+        return polling.conclude(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; Airflow calls this.
@@ -207,18 +206,12 @@ class BackupSensor(BaseSensorOperator):
             )
         return first.timestamp() if first else time.time()
 
-    def _finish(self, event: polling.Event) -> BackupModel:
-        try:
-            return polling.conclude(event)
-        except WaitTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from error
-
     @contextmanager
     def _ends(self) -> Iterator[None]:
         """Show each end of a wait in Airflow as the class says, in whatever mode it came about."""
         try:
             yield
-        except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
+        except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
             message = str(error) or f"execution_timeout came while backup {self.backup_id} was not Ready"
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(message) from error

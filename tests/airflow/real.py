@@ -1,0 +1,78 @@
+"""A run in a real Airflow, and the processes behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from local_airflow import LocalAirflow
+
+from airflow_pinecone.emulator import Emulator
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".test-airflow"
+API_KEY = "pc-real-key-9876543210-abcdef"
+
+
+@dataclass
+class Run:
+    """A run of a DAG on an index of its own."""
+
+    airflow: LocalAirflow
+    pinecone: Emulator
+    dag_id: str
+    run_id: str
+    index: str
+
+    def end(self, timeout: float = 120.0) -> str:
+        """Wait for the end, and return the run's state."""
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, timeout)
+
+    def task(self, task_id: str = "backup") -> dict[str, Any]:
+        """Return a task instance as the REST API shows it."""
+        return self.airflow.task(self.dag_id, self.run_id, task_id)
+
+    def xcom(self, task_id: str = "backup", key: str = "return_value") -> Any:
+        """Return what a task pushed."""
+        return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+    def log(self, task_id: str = "backup") -> str:
+        """Return the logs of a task."""
+        return self.airflow.log(self.dag_id, self.run_id, task_id)
+
+    def wait_for_state(self, state: str, task_id: str = "backup", timeout: float = 60.0) -> None:
+        """Wait until a task is in a state."""
+        what = f"{task_id} of {self.dag_id} to be {state}"
+        self.airflow.wait_until(lambda: self.task(task_id)["state"] == state, timeout, what)
+
+    def set_state(self, state: str, task_id: str = "backup") -> None:
+        """Mark a task, as a person does in the UI."""
+        path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}"
+        self.airflow.api("PATCH", path, json={"new_state": state})
+
+    def clear(self, task_id: str = "backup") -> None:
+        """Clear a task, as a person does in the UI."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}
+        self.airflow.api("POST", f"dags/{self.dag_id}/clearTaskInstances", json=body)
+
+    @property
+    def backups(self) -> list[dict[str, Any]]:
+        """The backups of the run's index."""
+        return [b for b in self.pinecone.backups if b["source_index_name"] == self.index]
+
+    def requests(self, method: str) -> list[Any]:
+        """The requests about the run's index or its backups."""
+        ids = [self.index, *(b["backup_id"] for b in self.backups)]
+        return [r for r in self.pinecone.requests if r.method == method and any(i in r.path for i in ids)]
+
+
+def process_of(exchange: Any) -> psutil.Process:
+    """Return the process at the other end of a connection to the emulator: the task's own."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.pid and connection.laddr and connection.laddr.port == exchange.peer[1]:
+            process = psutil.Process(connection.pid)
+            if process.pid != psutil.Process().pid:
+                return process
+    raise AssertionError("no process holds that connection")

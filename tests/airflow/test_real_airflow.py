@@ -1,0 +1,200 @@
+"""The operator and the sensor in real Airflow processes: scheduler, triggerer, and a process for each task."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from local_airflow import LocalAirflow
+from real import API_KEY, HOME, Run, process_of
+
+from airflow_pinecone.emulator import Emulator
+
+Trigger = Callable[[str], Run]
+WAITERS = ["worker", "triggerer"]
+MODES = ["poke", "reschedule", "deferred"]
+
+
+@pytest.mark.parametrize("dag_id", ["backup_index", "reindex_with_backup", "backup_deferrable"])
+def test_the_examples_run_as_they_stand(airflow: LocalAirflow, pinecone: Emulator, dag_id: str) -> None:
+    run_id = airflow.trigger(dag_id)
+    assert airflow.wait_for_run(dag_id, run_id, 120) == "success"
+    assert set(airflow.tasks(dag_id, run_id).values()) == {"success"}
+    last = "ready" if dag_id == "backup_index" else "backup"
+    model = airflow.xcom(dag_id, run_id, last)
+    assert model in pinecone.backups
+    assert model["status"] == "Ready"
+    assert f"dag {dag_id}, run {run_id}, task backup" in model["description"]
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_wait_ends_green_with_the_ready_model(pinecone: Emulator, run: Trigger, waiter: str) -> None:
+    pinecone.next_backup(ready_after=4)
+    ran = run(f"wait_in_{waiter}")
+    assert ran.end() == "success"
+    assert ran.xcom() == ran.backups[0]
+    assert ran.xcom(key="backup_id") == ran.backups[0]["backup_id"]
+    assert ran.xcom()["status"] == "Ready"
+    assert ("Resuming after deferral" in ran.log() or "DEFERRED" in ran.log()) == (waiter == "triggerer")
+    assert len(ran.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_failed_backup_is_retried_with_a_new_one(pinecone: Emulator, run: Trigger, waiter: str) -> None:
+    pinecone.next_backup(ends="InitializationFailed", ready_after=1)
+    ran = run(f"wait_in_{waiter}")
+    assert ran.end() == "success"
+    assert ran.task()["try_number"] == 2
+    assert sorted(b["status"] for b in ran.backups) == ["InitializationFailed", "Ready"]
+    assert ran.xcom()["status"] == "Ready"
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_timed_out_wait_goes_on_with_the_same_backup(pinecone: Emulator, run: Trigger, waiter: str) -> None:
+    pinecone.next_backup(ends="never")
+    ran = run(f"time_out_in_{waiter}")
+    ran.airflow.wait_until(lambda: ran.task()["try_number"] == 2, 60, "the second try")
+    pinecone.finish(ran.backups[0]["backup_id"])
+    assert ran.end() == "success"
+    assert len(ran.backups) == 1
+    assert "WaitTimeout" in ran.log()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sensor_in_any_mode_ends_green(pinecone: Emulator, run: Trigger, mode: str) -> None:
+    pinecone.next_backup(ready_after=3)
+    ran = run(f"sensor_{mode}")
+    assert ran.end(180) == "success"
+    assert ran.xcom("ready") == ran.backups[0]
+    assert ran.xcom("ready")["status"] == "Ready"
+
+
+@pytest.mark.parametrize("variant", ["sensor", "sensor_soft"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_backup_is_red_and_not_retried(pinecone: Emulator, run: Trigger, mode: str, variant: str) -> None:
+    pinecone.next_backup(fails=True)
+    ran = run(f"{variant}_{mode}")
+    assert ran.end() == "failed"
+    assert ran.task("ready")["state"] == "failed"
+    assert ran.task("ready")["try_number"] == 1
+    assert "failed (Failed)" in ran.log("ready")
+
+
+@pytest.mark.parametrize(("variant", "state"), [("sensor_times_out", "failed"), ("sensor_soft", "skipped")])
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_a_sensor_that_times_out(pinecone: Emulator, run: Trigger, mode: str, variant: str, state: str) -> None:
+    pinecone.next_backup(ends="never")
+    ran = run(f"{variant}_{mode}")
+    ran.end()
+    assert ran.task("ready")["state"] == state
+    assert ran.task("ready")["try_number"] == 1
+    assert "is not Ready after" in ran.log("ready")
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_refusal_is_red_and_not_retried(pinecone: Emulator, run: Trigger, waiter: str, index: str) -> None:
+    pinecone.fault("POST", f"/indexes/{index}/backups", status=403)
+    ran = run(f"wait_in_{waiter}")
+    assert ran.end() == "failed"
+    assert ran.task()["try_number"] == 1
+    assert f"create a backup of index {index}: HTTP 403" in ran.log()
+
+
+@pytest.mark.parametrize("lost", [{"drop": "after"}, {"status": 503, "work": True}, {"hang": "after"}], ids=str)
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_lost_answer_makes_one_backup(
+    pinecone: Emulator, run: Trigger, waiter: str, index: str, lost: dict[str, str]
+) -> None:
+    if "hang" in lost and waiter == "triggerer":
+        waiter = "worker"
+    pinecone.fault("POST", f"/indexes/{index}/backups", **lost)
+    ran = run(f"wait_in_{waiter}")
+    assert ran.end() == "success"
+    assert ran.task()["try_number"] == 1
+    assert len(ran.backups) == len(ran.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("victims", ["task", "task and supervisor"])
+@pytest.mark.parametrize("dag_id", ["create", "wait_in_triggerer"])
+def test_a_kill_right_after_the_post_leaves_one_backup(
+    pinecone: Emulator, run: Trigger, index: str, victims: str, dag_id: str
+) -> None:
+    fault = pinecone.fault("POST", f"/indexes/{index}/backups", hang="after")
+    ran = run(dag_id)
+    fault.wait(60)
+    task = process_of(ran.requests("POST")[0])
+    doomed = [task, task.parent()] if victims != "task" else [task]
+    # The supervisor first: it must not live to tell that its task died.
+    for process in reversed(doomed):
+        process.kill()
+    fault.release()
+    assert ran.end() == "success"
+    assert ran.task()["try_number"] == 2
+    assert len(ran.backups) == len(ran.requests("POST")) == 1
+    assert ran.xcom()["backup_id"] == ran.backups[0]["backup_id"]
+
+
+def test_a_kill_in_the_middle_of_a_wait_leaves_one_backup(pinecone: Emulator, run: Trigger, index: str) -> None:
+    pinecone.next_backup(ends="never")
+    fault = pinecone.fault("GET", "/backups/*", nth=1, hang="before")
+    ran = run("wait_in_worker")
+    fault.wait(60)
+    process_of(ran.requests("GET")[-1]).kill()
+    fault.release()
+    pinecone.finish(ran.backups[0]["backup_id"])
+    assert ran.end() == "success"
+    assert ran.task()["try_number"] == 2
+    assert len(ran.backups) == 1
+
+
+def test_a_cleared_task_makes_a_fresh_backup(run: Trigger) -> None:
+    ran = run("wait_in_worker")
+    assert ran.end() == "success"
+    ran.clear()
+    ran.airflow.wait_until(lambda: len(ran.backups) == 2, 60, "a second backup")
+    assert ran.end() == "success"
+    assert len(ran.requests("POST")) == 2
+    newest = max(ran.backups, key=lambda b: b["created_at"])
+    assert ran.xcom()["backup_id"] == newest["backup_id"]
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_task_marked_failed_leaves_its_backup(pinecone: Emulator, run: Trigger, waiter: str) -> None:
+    pinecone.next_backup(ends="never")
+    ran = run(f"wait_in_{waiter}")
+    ran.wait_for_state("running" if waiter == "worker" else "deferred")
+    polled = "Waiting until"
+    ran.airflow.wait_until(lambda: polled in ran.log(), 30, "the wait to begin")
+    ran.set_state("failed")
+    assert ran.end() == "failed"
+    (backup,) = ran.backups
+    assert backup["status"] == "Initializing"
+    assert backup["backup_id"] in ran.log()
+    ran.airflow.wait_until(lambda: "stays in Pinecone" in ran.log(), 30, "the log to say that it stays")
+
+
+def test_mapped_tasks_have_a_backup_each(pinecone: Emulator, run: Trigger, index: str) -> None:
+    for n in range(3):
+        pinecone.add_index(f"{index}-{n}")
+    ran = run("mapped")
+    assert ran.end() == "success"
+    made = [b for b in pinecone.backups if b["source_index_name"].startswith(index)]
+    assert sorted(b["source_index_name"] for b in made) == [f"{index}-{n}" for n in range(3)]
+    assert len({b["description"].rsplit("[")[-1] for b in made}) == 3
+
+
+def test_the_key_is_in_no_log_and_not_in_the_database(run: Trigger) -> None:
+    """Logs are at DEBUG. The key itself comes by environment, which Airflow stores nowhere."""
+    ran = run("wait_in_triggerer")
+    assert ran.end() == "success"
+    with closing(sqlite3.connect(HOME / "airflow.db")) as database:
+        dump = "\n".join(database.iterdump())
+    assert ran.backups[0]["backup_id"] in dump
+    assert API_KEY not in dump
+    files = [path for path in HOME.rglob("*") if path.is_file() and path.suffix != ".db"]
+    assert len(files) > 10
+    assert [str(path) for path in files if API_KEY.encode() in path.read_bytes()] == []
+    assert API_KEY not in json.dumps(ran.task())
