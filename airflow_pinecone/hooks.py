@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
 )
 from airflow_pinecone.models import BackupModel, IndexModel
-from airflow_pinecone.transport import Settings, short, surely_not_acted_on
+from airflow_pinecone.transport import Session, Settings, is_loopback, short, surely_not_acted_on
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -30,6 +29,7 @@ DEFAULT_HOST = "https://api.pinecone.io"
 DEFAULT_API_VERSION = "2025-10"
 DEFAULT_TIMEOUT = 30.0
 _PAGE = 100
+_HOST = "its host must be like api.pinecone.io or https://api.pinecone.io:443"
 
 
 class PineconeHook(BaseHook):
@@ -80,8 +80,9 @@ class PineconeHook(BaseHook):
         """
         if self._session is None:
             settings = self._read_connection()
-            session = requests.Session()
-            session.max_redirects = 0
+            session = Session()
+            # Without an auth of its own, requests would send what a .netrc says for the host, or for any.
+            session.auth = _as_it_is
             session.headers.update(
                 {
                     "Api-Key": settings.api_key,
@@ -180,9 +181,11 @@ class PineconeHook(BaseHook):
                 if backup["backup_id"] not in seen:
                     seen.add(backup["backup_id"])
                     yield backup
-            token = (page.get("pagination") or {}).get("next")
+            pagination = page.get("pagination")
+            token = pagination.get("next") if isinstance(pagination, dict) else None
             if not token:
                 return
+            token = str(token)
             if token in tokens:
                 raise PineconeTransientError(f"The pages of the answer to the request to {doing} have no end")
             tokens.add(token)
@@ -205,8 +208,11 @@ class PineconeHook(BaseHook):
         """
         self._call("DELETE", "backups", _backup_id(backup_id), doing=f"delete backup {backup_id}")
 
-    def list_indexes(self) -> list[IndexModel]:
+    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
         """Return the indexes of the project.
+
+        Args:
+            retry: Whether to ask again when that can help.
 
         Returns:
             The indexes; Pinecone gives them in one answer.
@@ -218,7 +224,7 @@ class PineconeHook(BaseHook):
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_indexes
         """
-        answer = self._call("GET", "indexes", doing="list the indexes")
+        answer = self._call("GET", "indexes", doing="list the indexes", retry=retry)
         indexes = answer.get("indexes") if isinstance(answer, dict) else None
         if not isinstance(indexes, list):
             raise PineconeTransientError("The answer to the request to list the indexes is no list of indexes")
@@ -231,7 +237,8 @@ class PineconeHook(BaseHook):
             Whether the key can list the project's indexes, and a sentence for the user.
         """
         try:
-            count = len(self.list_indexes())
+            # One shot: someone is waiting in front of the form.
+            count = len(self.list_indexes(retry=False))
         except PineconeError as error:
             return False, str(error)
         return True, f"Connected; the project has {count} index{'' if count == 1 else 'es'}."
@@ -277,12 +284,14 @@ class PineconeHook(BaseHook):
         if not isinstance(extra, dict):
             raise wrong("its extra must be a JSON object")
         version = extra.get("api_version") or DEFAULT_API_VERSION
-        if not (isinstance(version, str) and re.fullmatch(r"20\d\d-(01|04|07|10)", version) and version >= "2025-10"):
+        if not (
+            isinstance(version, str) and re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", version) and version >= "2025-10"
+        ):
             raise wrong(f"extra api_version must be 2025-10 or later, such as '2026-04', not {version!r}")
         timeout = extra.get("timeout")
         try:
             timeout = DEFAULT_TIMEOUT if timeout in (None, "") else float(timeout)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             timeout = math.nan
         if not 0 < timeout <= 600:
             raise wrong(f"extra timeout must be seconds, above 0 and up to 600, not {extra['timeout']!r}")
@@ -293,33 +302,37 @@ class PineconeHook(BaseHook):
             raise wrong(str(error)) from None
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def _url(connection: Connection, *, allow_http: bool) -> str:
     host = (connection.host or "").strip() or DEFAULT_HOST
     if "://" not in host:
+        # Airflow takes the brackets off an IPv6 address in a URI.
+        host = f"[{host}]" if re.fullmatch(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*", host) else host
         # As in an Airflow URI, the schema field may say http or https.
         host = f"{connection.schema or 'https'}://{host}"
-    parts = urlsplit(host)
+    try:
+        parts = urlsplit(host)
+        name = parts.hostname or ""
+        port = parts.port or connection.port
+    except ValueError:
+        raise ValueError(_HOST) from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("its host holds a user or a password; the API key goes into the password field")
     plain = parts.scheme in ("http", "https") and not (parts.path.strip("/") or parts.query or parts.fragment)
-    if not (plain and re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-f:.]+", parts.hostname or "")):
-        raise ValueError("its host must be like api.pinecone.io or https://api.pinecone.io:443")
-    name = cast("str", parts.hostname)
-    if parts.scheme == "http" and not (allow_http or _is_loopback(name)):
+    if not (plain and re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", name)):
+        raise ValueError(_HOST)
+    if port and not 0 < port < 65536:
+        raise ValueError(f"there is no port {port}")
+    if parts.scheme == "http" and not (allow_http or is_loopback(name)):
         raise ValueError(
             f"plain http to {name} would send the API key unencrypted; use https, "
             'or set {"allow_http": true} in its extra'
         )
-    port = parts.port or connection.port
     shown = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{shown}{f':{port}' if port else ''}"
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _index(name: str) -> str:

@@ -112,7 +112,7 @@ class Wait:
                 "be restored from; create a new one"
             )
             return Event(end="failed", message=message, backup=outcome)
-        return self._pause(now, f"is {status}")
+        return self._go_on(now, f"is {status}")
 
     def _step_after_error(self, error: PineconeError, now: float) -> Event | Pause:
         if isinstance(error, PineconeTransientError):
@@ -125,29 +125,40 @@ class Wait:
                 return Event(end="unreachable", message=message, backup=None)
             blip = f"is not known: poll {self._blips} in a row without a good answer: {error}"
             backoff = MIN_PAUSE * 2 ** min(self._blips - 1, 10)
-            return self._pause(now, blip, at_least=min(max(backoff, error.retry_after or 0.0), MAX_PAUSE))
+            return self._go_on(now, blip, at_least=min(max(backoff, error.retry_after or 0.0), MAX_PAUSE))
         if isinstance(error, PineconeRequestError) and error.status_code == 404:
             if now - self.started < LAG:
-                return self._pause(now, "is not visible yet")
+                return self._go_on(now, "is not visible yet")
             message = f"Backup {self.backup_id} is gone: Pinecone no longer knows it. Create a new one. {error}"
             return Event(end="vanished", message=message, backup=None)
         return Event(end="refused", message=str(error), backup=None)
 
-    def _pause(self, now: float, state: str, at_least: float = 0.0) -> Event | Pause:
-        waited = max(0.0, now - self.started)
-        left = self.deadline - now
-        if left <= 0:
+    def pause(self, now: float, at_least: float = 0.0) -> float:
+        """Say how long to pause before the next poll.
+
+        Args:
+            now: Seconds since the epoch.
+            at_least: Seconds that it may not fall below, unless the deadline comes first.
+
+        Returns:
+            Seconds, 0 when the deadline has passed.
+        """
+        pause = self.poke_interval or min(max(PAUSE_SHARE * (now - self.started), MIN_PAUSE), MAX_PAUSE)
+        if self.rescheduled:
+            return max(pause, at_least, MIN_RESCHEDULE)
+        return max(0.0, min(max(pause, at_least), self.deadline - now))
+
+    def _go_on(self, now: float, state: str, at_least: float = 0.0) -> Event | Pause:
+        if now >= self.deadline:
+            waited = timedelta(seconds=round(max(0.0, now - self.started)))
             message = (
-                f"Backup {self.backup_id} is not Ready after {timedelta(seconds=round(waited))}: its status {state}. "
+                f"Backup {self.backup_id} is not Ready after {waited}: its status {state}. "
                 "It stays in Pinecone and goes on there; a longer timeout waits longer"
             )
             return Event(end="timeout", message=message, backup=None)
         news = None if state == self._seen else f"Backup {self.backup_id}: its status {state}"
         self._seen = state
-        pause = self.poke_interval or min(max(PAUSE_SHARE * waited, MIN_PAUSE), MAX_PAUSE)
-        if self.rescheduled:
-            return Pause(max(pause, at_least, MIN_RESCHEDULE), news)
-        return Pause(min(max(pause, at_least), left), news)
+        return Pause(self.pause(now, at_least), news)
 
 
 def wait(decide: Wait, ask: Callable[[], BackupModel], say: Say, *, first: BackupModel | None = None) -> Event:
@@ -173,7 +184,11 @@ def wait(decide: Wait, ask: Callable[[], BackupModel], say: Say, *, first: Backu
 
 
 async def wait_async(decide: Wait, ask: Callable[[], BackupModel], say: Say) -> Event:
-    """Drive a wait in the triggerer; each poll runs in a thread.
+    """Drive a wait in the triggerer; each poll runs in a thread. It begins with a pause.
+
+    The worker has only just asked. And Airflow's scheduler takes a deferral that is answered before it has heard that
+    the task deferred for a failed try ("finished with state success, but the task instance's state attribute is
+    queued"; seen on 3.3.2 with answers after a second).
 
     Args:
         decide: The decisions.
@@ -184,6 +199,7 @@ async def wait_async(decide: Wait, ask: Callable[[], BackupModel], say: Say) -> 
         How the wait ended.
     """
     say(_opening(decide))
+    await asyncio.sleep(decide.pause(time.time()))
     while isinstance(step := decide.step(await asyncio.to_thread(attempt, ask), time.time()), Pause):
         if step.news:
             say(step.news)

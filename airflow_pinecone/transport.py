@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import ipaddress
 import json
 import math
-import ssl
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -47,6 +48,33 @@ class Settings(NamedTuple):
     api_key: str
     api_version: str
     timeout: float
+
+    def __repr__(self) -> str:
+        """Leave out the key: what reports an error may show the variables of its frames."""
+        return f"Settings(conn_id={self.conn_id!r}, url={self.url!r})"
+
+
+class Session(requests.Session):
+    """A session that hands the key in its headers to nobody but the host that is asked."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Know no redirect: requests would send the key on, and without following still read an endless body."""
+        return None
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        """Take no proxy to loopback: plain http is fine there, but not by way of a proxy elsewhere."""
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        if is_loopback(urlsplit(url).hostname or ""):
+            settings["proxies"] = {}
+        return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine, going by its name alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def call(
@@ -200,19 +228,21 @@ def _no_answer(error: Exception, doing: str, settings: Settings) -> PineconeConn
     reason: Any = error
     if isinstance(error, requests.ConnectionError) and error.args:
         reason = getattr(error.args[0], "reason", None) or error.args[0]
+    # A ProxyError also stands for an answer that was lost on its way through the proxy: look at what is in it.
+    root = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
     unsent = isinstance(
-        reason,
+        root,
         (
-            requests.ConnectTimeout,
+            requests.exceptions.InvalidSchema,
             requests.exceptions.InvalidURL,
-            requests.exceptions.ProxyError,
             urllib3.exceptions.ConnectTimeoutError,
             urllib3.exceptions.NewConnectionError,
-            urllib3.exceptions.ProxyError,
         ),
     )
+    # Plain ones: a proxy that grants no tunnel, a CA bundle that is not there. All later ones come wrapped.
+    unsent = unsent or type(root) is OSError
     advice = ""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(reason, ssl.SSLCertVerificationError):
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         # The handshake comes before the request.
         unsent = True
         advice = " Name your CA bundle in the environment variable REQUESTS_CA_BUNDLE."
@@ -261,6 +291,8 @@ def _advice(status: int, code: str | None, message: str, doing: str, conn_id: st
         return f"The API key of connection {conn_id} lacks the right; use a key with a role that may do this"
     if status == 404:
         return f"Check the name or id, and that the API key of connection {conn_id} belongs to its project"
+    if status == 412:
+        return "Wait until the restore from it has ended, and try again"
     if status == 422:
         return "Pinecone could not read the request: check its name and description"
     return ""
@@ -269,7 +301,8 @@ def _advice(status: int, code: str | None, message: str, doing: str, conn_id: st
 def short(value: object, secret: str = "") -> str:
     """Put what came from outside on one line of at most 500 characters, with ``secret`` masked."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
-    text = " ".join(text[: 4 * _MESSAGE_LENGTH].split())
     if secret:
+        # Before the cut, which could leave a part of it.
         text = text.replace(secret, "***")
+    text = " ".join(text[: 4 * _MESSAGE_LENGTH].split())
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + "..."

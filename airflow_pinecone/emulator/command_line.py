@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.faults import Fault, parse_fault
 from airflow_pinecone.emulator.server import Emulator
 
@@ -40,26 +41,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.api_key:
         parser.error("an API key is needed: --api-key, or the environment variable PINECONE_API_KEY")
+    try:
+        emulator = Emulator(
+            api_key=options.api_key,
+            indexes=options.index,
+            host=options.host,
+            port=options.port,
+            ready_after=options.ready_after,
+            backup_ends=options.backup_ends,
+            listing_lag=options.listing_lag,
+            lag_describe=options.lag_describe,
+            restore_after=options.restore_after,
+            restore_ends=options.restore_ends,
+            restore_lag=options.restore_lag,
+            quota=options.quota,
+        )
+    except ApiError as error:
+        parser.error(f"argument --index: {error}")
+    for fault in options.fault:
+        emulator.add_fault(fault)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     # Blocked before the server's thread starts, which inherits it; sigwait takes them below.
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    emulator = Emulator(
-        api_key=options.api_key,
-        indexes=options.index,
-        host=options.host,
-        port=options.port,
-        ready_after=options.ready_after,
-        backup_ends=options.backup_ends,
-        listing_lag=options.listing_lag,
-        lag_describe=options.lag_describe,
-        restore_after=options.restore_after,
-        restore_ends=options.restore_ends,
-        restore_lag=options.restore_lag,
-        quota=options.quota,
-    )
-    for fault in options.fault:
-        emulator.add_fault(fault)
     try:
         emulator.start()
     except OSError as error:
@@ -117,23 +121,29 @@ def _parser() -> argparse.ArgumentParser:
         help="status that restore jobs end with: Completed, Failed, Cancelled, or never (Completed)",
     )
     add_seconds("--restore-lag", "time for which a new restore job is not found")
-    add("--quota", type=int, default=500, metavar="N", help="the most backups there may be (%(default)s)")
+    add("--quota", type=_whole, default=500, metavar="N", help="the most backups there may be (%(default)s)")
     add(
         "--fault",
         action="append",
         default=[],
         type=_fault,
-        metavar="'SPEC'",
+        metavar="SPEC",
         help="a fault, see below; may be repeated",
     )
     return parser
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
+    port = _whole(text)
+    if port > 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port")
     return port
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -145,7 +155,7 @@ def _seconds(text: str) -> float:
 
 def _index(text: str) -> str:
     name, colon, records = text.partition(":")
-    if not name or (colon and not records.isdecimal()):
+    if not name or (colon and not (records.isascii() and records.isdecimal())):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME or NAME:RECORDS")
     return text
 

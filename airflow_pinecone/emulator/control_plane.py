@@ -61,7 +61,13 @@ class ControlPlane(Script):
             api_key: The one key that is let in.
             indexes: Names of indexes to begin with, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
             **settings: The arguments of a `Script`.
+
+        Raises:
+            ApiError: When two indexes have one name.
+            ValueError: When the key is empty.
         """
+        if not api_key:
+            raise ValueError("The API key must not be empty.")
         super().__init__(**settings)
         self.api_key = api_key
         self._project = Project()
@@ -108,6 +114,9 @@ class ControlPlane(Script):
 
         Returns:
             The index as the API shows it.
+
+        Raises:
+            ApiError: When its name is taken.
         """
         with self._lock:
             index = self._project.add_index({"name": name, **fields}, _spread(records, namespaces))
@@ -159,18 +168,21 @@ class ControlPlane(Script):
         """
         with self._lock:
             try:
-                if call.headers.get("Api-Key") != self.api_key:
-                    raise ApiError(401, "Invalid API key.")  # noqa: TRY301
-                version = call.headers.get("X-Pinecone-Api-Version")
-                if version not in VERSIONS:
-                    raise ApiError(  # noqa: TRY301
-                        400,
-                        f"The emulator speaks the API versions {' and '.join(VERSIONS)}: send one of them in "
-                        f"the header X-Pinecone-Api-Version (it was {version!r}).",
-                    )
+                self._admit(call)
                 return self._route(call)
             except ApiError as error:
                 return error.status, error.body
+
+    def _admit(self, call: Call) -> None:
+        if call.headers.get("Api-Key") != self.api_key:
+            raise ApiError(401, "Invalid API key.")
+        version = call.headers.get("X-Pinecone-Api-Version")
+        if version not in VERSIONS:
+            raise ApiError(
+                400,
+                f"The emulator speaks the API versions {' and '.join(VERSIONS)}: send one of them in the header "
+                f"X-Pinecone-Api-Version (it was {version!r}).",
+            )
 
     def _route(self, call: Call) -> tuple[int, Any]:
         segments = [unquote(segment) for segment in call.path.split("/")[1:]]
@@ -230,7 +242,7 @@ class ControlPlane(Script):
     def _create_backup(self, index_name: str, call: Call, now: float) -> dict[str, Any]:
         self._project.check_backup(index_name, now, self.quota)
         fields = bodies.backup_request(call.json())
-        backup = self._project.add_backup(index_name, fields, now, self.backup_course())
+        backup = self._project.add_backup(index_name, fields, now, self.backup_course(index_name))
         return backup.show(now, status=backup.begins)
 
     def _restore(self, backup_id: str, call: Call, now: float) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Fault:
             raise ValueError(f"drop is before, during or after, hang is before or after, not {drop!r}, {hang!r}")
         if nth < 1 or (times is not None and times < 1):
             raise ValueError(f"nth and times count from 1, not {nth!r}, {times!r}")
+        if status is not None and not 200 <= status <= 599:
+            raise ValueError(f"an answer's status is from 200 to 599, not {status!r}")
         self.method = method
         self.path = path
         self.nth = nth

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +55,7 @@ class Script:
 
     def next_backup(
         self,
+        index_name: str | None = None,
         *,
         ready_after: float | None = None,
         ends: str | None = None,
@@ -66,6 +68,7 @@ class Script:
         """Decide the course of the next backup that a request creates, and only of that one; calls queue up.
 
         Args:
+            index_name: The index whose next backup is meant; None: that of any.
             ready_after: Seconds until it ends; None: the setting `ready_after`.
             ends: The status it ends with, or "never"; None: the setting `backup_ends`.
             fails: Short for `ends="Failed"`.
@@ -77,6 +80,7 @@ class Script:
         """
         self._next_backups.append(
             {
+                "index_name": index_name,
                 "after": ready_after,
                 "ends": "Failed" if fails else ends,
                 "statuses": tuple(statuses),
@@ -115,15 +119,16 @@ class Script:
             }
         )
 
-    def backup_course(self) -> Course:
-        """Return the course of the backup that is being created."""
+    def backup_course(self, index_name: str) -> Course:
+        """Return the course of the backup of this index that is being created."""
         course = Course(
             after=self.ready_after,
             ends=self.backup_ends,
             listed_after=self.listing_lag,
             described_after=self.lag_describe,
         )
-        return _decided(course, self._next_backups)
+        decided = next((d for d in self._next_backups if d["index_name"] in (None, index_name)), None)
+        return course if decided is None else _decided(course, self._next_backups, decided)
 
     def restore_course(self) -> Course:
         """Return the course of the restore job that is being created."""
@@ -133,9 +138,10 @@ class Script:
             listed_after=self.restore_lag,
             described_after=self.restore_lag,
         )
-        return _decided(course, self._next_restores)
+        return _decided(course, self._next_restores, self._next_restores[0]) if self._next_restores else course
 
 
-def _decided(course: Course, queue: deque[dict[str, Any]]) -> Course:
-    decided = queue.popleft() if queue else {}
-    return replace(course, **{name: value for name, value in decided.items() if value is not None})
+def _decided(course: Course, queue: deque[dict[str, Any]], decided: dict[str, Any]) -> Course:
+    queue.remove(decided)
+    known = {field.name for field in fields_of(course)}
+    return replace(course, **{k: v for k, v in decided.items() if k in known and v is not None})

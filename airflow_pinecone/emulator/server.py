@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +35,7 @@ class Exchange:
         body: The request's body parsed as JSON; None when there is none or it is no JSON.
         peer: Host and port of the client's socket.
         time: When it came, by the emulator's clock.
-        status: The status of the answer; None while there is none and when the connection was dropped.
+        status: The status of the answer; None while there is none, and when the connection was dropped before.
         answer: The answer's body: a JSON value, else text; None: no body.
         request_id: The answer's request id.
         fault: The scripted fault that struck it.
@@ -116,17 +116,12 @@ class Emulator(ControlPlane):
         """
         if self._thread is not None:
             raise RuntimeError("The emulator runs already.")
-        started: Future[None] = Future()
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)), name="pinecone-emulator", daemon=True
-        )
-        thread.start()
-        try:
-            started.result()
-        except BaseException:
-            thread.join()
-            raise
-        self._thread = thread
+        listening = socket.create_server((self.host, self.port))
+        self.port = listening.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=[listening], name="pinecone-emulator", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop; does nothing when it does not run. Calls that hang in a fault are dropped."""
@@ -195,24 +190,23 @@ class Emulator(ControlPlane):
         for fault in list(self._faults):
             fault.release()
 
-    async def _serve(self, started: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
-        try:
-            try:
-                await runner.setup()
-                await web.TCPSite(runner, self.host, self.port).start()
-            except Exception as error:
-                started.set_exception(error)
-                return
-            self.port = runner.addresses[0][1]
-            started.set_result(None)
-            await self._stopping.wait()
-            for hanging in self._hanging:
-                _settle(hanging, False)
-        finally:
-            await runner.cleanup()
+    def _run(self, listening: socket.socket) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(listening))
+
+    async def _serve(self, listening: socket.socket) -> None:
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=10.0)
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        await self._stopping.wait()
+        # A connection that is being accepted when asyncio closes the socket would be left open for ever. So accept
+        # no more, let those come in that are on their way, and only then close.
+        self._loop.remove_reader(listening)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for hanging in list(self._hanging):
+            _settle(hanging, False)
+        await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         url = f"{request.scheme}://{request.host}"
@@ -285,6 +279,7 @@ class Emulator(ControlPlane):
         if content_type:
             sent["Content-Type"] = content_type
         sent.update(headers or {})
+        exchange.request_id = sent[REQUEST_ID]
         return web.Response(status=status, body=raw, headers=sent)
 
     def _drop(self, request: web.BaseRequest, exchange: Exchange) -> web.Response:

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
@@ -40,28 +41,48 @@ def airflow(pinecone: Emulator) -> Iterator[LocalAirflow]:
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
     }
-    connection = {"conn_type": "pinecone", "host": pinecone.url, "password": API_KEY, "extra": {"timeout": 20}}
+    connection = {"conn_type": "pinecone", "host": pinecone.url, "password": API_KEY, "extra": {"timeout": 5}}
     with LocalAirflow(
         HOME, dags=HOME / "dags", connections={"pinecone_default": connection}, settings=settings
     ) as airflow:
         yield airflow
     pinecone.release()
-    pass
+    shutil.rmtree(HOME)
+
+
+@pytest.fixture(scope="session")
+def slow(airflow: LocalAirflow, pinecone: Emulator) -> dict[str, Run]:
+    """Runs that mostly wait (30 s for a look, 60 s for a reschedule): begun before the first test, by DAG id."""
+    courses: dict[str, dict[str, Any]] = {
+        "sensor_reschedule": {"ready_after": 3},
+        "wait_in_worker": {"ends": "InitializationFailed", "ready_after": 1},
+        "wait_in_triggerer": {"ends": "InitializationFailed", "ready_after": 1},
+    }
+    runs = {}
+    for dag_id, course in courses.items():
+        index = _new_index(pinecone)
+        pinecone.next_backup(index, **course)
+        runs[dag_id] = Run(airflow, pinecone, dag_id, airflow.trigger(dag_id, {"index": index}), index)
+    return runs
 
 
 @pytest.fixture
 def index(pinecone: Emulator) -> str:
     """An index that no other test has."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    pinecone.add_index(name)
-    return name
+    return _new_index(pinecone)
 
 
 @pytest.fixture
-def run(airflow: LocalAirflow, pinecone: Emulator, index: str) -> Callable[[str], Run]:
+def run(airflow: LocalAirflow, pinecone: Emulator, index: str, slow: dict[str, Run]) -> Callable[[str], Run]:
     """Trigger a run of a DAG on the test's index."""
 
     def trigger(dag_id: str) -> Run:
         return Run(airflow, pinecone, dag_id, airflow.trigger(dag_id, {"index": index}), index)
 
     return trigger
+
+
+def _new_index(pinecone: Emulator) -> str:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    pinecone.add_index(name)
+    return name

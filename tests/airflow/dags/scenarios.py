@@ -28,8 +28,7 @@ for waiter, deferrable in {"worker": False, "triggerer": True}.items():
             index_name=INDEX,
             wait_for_completion=True,
             deferrable=deferrable,
-            poke_interval=1,
-            timeout=45,
+            timeout=60,
         )
     with dag(f"time_out_in_{waiter}"):
         CreateBackupOperator(
@@ -37,19 +36,18 @@ for waiter, deferrable in {"worker": False, "triggerer": True}.items():
             index_name=INDEX,
             wait_for_completion=True,
             deferrable=deferrable,
-            poke_interval=0.5,
-            timeout=2,
+            timeout=8,
         )
 
 for name, mode in {
     "poke": {"poke_interval": 1},
     "reschedule": {"mode": "reschedule"},
-    "deferred": {"deferrable": True, "poke_interval": 1},
+    "deferred": {"deferrable": True},
 }.items():
     for variant, more in {
         "sensor": {"timeout": 300},
-        "sensor_times_out": {"timeout": 2},
-        "sensor_soft": {"timeout": 2, "soft_fail": True},
+        "sensor_times_out": {"timeout": 8},
+        "sensor_soft": {"timeout": 8, "soft_fail": True},
     }.items():
         with dag(f"{variant}_{name}"):
             backup = CreateBackupOperator(task_id="backup", index_name=INDEX)
