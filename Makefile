@@ -9,7 +9,7 @@ CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIR
 export KEEP PORT INDEX PINECONE_API_KEY
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast lint docker-test constraints clean
+.PHONY: demo test test-fast lint docker-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
@@ -30,6 +30,9 @@ lint: $(VENV)/made
 
 docker-test:
 	@$(PYTHON) docker/test.py
+
+screenshot: $(VENV)/made
+	@$(VENV)/bin/python tools/screenshot.py
 
 # Pins the newest versions; needs uv.
 constraints:

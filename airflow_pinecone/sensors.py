@@ -212,7 +212,9 @@ class BackupSensor(BaseSensorOperator):
         try:
             yield
         except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
-            message = str(error) or f"execution_timeout came while backup {self.backup_id} was not Ready"
+            message = str(error)
+            if isinstance(error, AirflowTaskTimeout):
+                message = f"execution_timeout came while backup {self.backup_id} was not Ready; it stays in Pinecone"
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(message) from error
             raise AirflowSensorTimeout(message) from error

@@ -76,7 +76,7 @@ def test_airflows_own_timeout_signal_is_a_timeout(
     """In poke mode Airflow's execution_timeout strikes in the middle of a pause."""
 
     def struck(seconds: float) -> None:
-        raise AirflowTaskTimeout
+        raise AirflowTaskTimeout("Timeout, PID: 1")
 
     monkeypatch.setattr(time, "sleep", struck)
     task = make(BackupSensor, backup_id=never, soft_fail=soft_fail, execution_timeout=timedelta(hours=1))
