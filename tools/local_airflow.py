@@ -142,8 +142,9 @@ class LocalAirflow:
             return
         self._process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(20)
-        # A task's processes lead sessions of their own: what they all share is the home.
+            self._process.wait(10)
+        # Whatever is left, and whoever its parent is now: what it shares with Airflow is the working directory.
+        # (Not the environment: processes that set their title write over what can be read of it.)
         left = [p for p in psutil.process_iter() if self._is_ours(p)]
         for process in left:
             with suppress(psutil.NoSuchProcess):
@@ -154,7 +155,7 @@ class LocalAirflow:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get("AIRFLOW_HOME") == str(self.home)
+            return Path(process.cwd()) == self.home.resolve()
         except psutil.Error:
             return False
 

@@ -1,4 +1,4 @@
-"""`make demo` as a user runs it; against the emulator the demo of its own start is enough seen in `make demo`."""
+"""The demo as a user runs it: it comes up, does its work, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import requests
 from local_airflow import free_port
 
@@ -36,6 +38,16 @@ def start(url: str, index: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
+def left_processes() -> list[psutil.Process]:
+    """Return the processes of the demo's Airflow that are still there."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd().startswith(str(ROOT / ".demo")):
+                found.append(process)
+    return found
+
+
 def test_the_demo_backs_up_a_real_index_and_keeps_the_ui_up() -> None:
     port = free_port()
     with Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as pinecone:
@@ -50,11 +62,13 @@ def test_the_demo_backs_up_a_real_index_and_keeps_the_ui_up() -> None:
         assert shown["status"] == "Ready"
         assert KEY not in said
         assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in said
+        assert len(left_processes()) > 5
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         process.stdout.close()
     assert not (ROOT / ".demo").exists()
+    assert left_processes() == []
 
 
 def test_a_run_that_fails_ends_the_demo_in_a_clear_line() -> None:
@@ -64,4 +78,5 @@ def test_a_run_that_fails_ends_the_demo_in_a_clear_line() -> None:
     assert process.returncode == 1
     assert "create a backup of index no-such-index: HTTP 404" in said
     assert "make demo: the run failed" in said
+    assert left_processes() == []
     assert said.rstrip().splitlines()[-1].startswith("make demo:")
