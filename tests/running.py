@@ -29,7 +29,7 @@ except ImportError:  # Airflow 2
     from airflow.sensors import base as sensor_base
 
 AIRFLOW_2 = hasattr(sensor_base, "_orig_start_date")
-OURS = ("operators", "sensors", "triggers", "polling")
+OURS = ("operators.create", "sensors", "triggers", "polling")
 
 
 class Time:

@@ -50,10 +50,17 @@ def short(module):
     return module.removeprefix(f"{PACKAGE}.")
 
 
+def room(module):
+    """The room of the picture that a module is in: a package is one room."""
+    return short(module).split(".")[0]
+
+
 def allowed(name):
-    if short(name).startswith("emulator"):
-        return {module for module in FILES if short(module).startswith("emulator")}
-    return {module for module in FILES if short(module) in ARROWS.get(short(name), "").split()}
+    if short(name) == "operators":  # The face of the package: it hands out what is in it.
+        return {module for module in FILES if short(module).startswith("operators.")}
+    if room(name) == "emulator":
+        return {module for module in FILES if room(module) == "emulator"}
+    return {module for module in FILES if room(module) in ARROWS.get(room(name), "").split()}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -63,7 +70,7 @@ def test_every_import_is_an_arrow_that_is_drawn(name):
 
 
 def test_every_arrow_leads_from_a_module_to_a_module():
-    modules = {short(name) for name in FILES}
+    modules = {room(name) for name in FILES}
     assert set(ARROWS) <= modules
     assert {target for targets in ARROWS.values() for target in targets.split()} <= modules
 

@@ -1,4 +1,4 @@
-"""Operators for backups of Pinecone indexes."""
+"""The operator that backs up an index."""
 
 from __future__ import annotations
 
