@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 import requests
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_pinecone import __version__, transport
+from airflow_pinecone import __version__, connections, transport
 from airflow_pinecone.errors import (
     CreateAnswerLost,
     PineconeError,
     PineconeInputError,
+    PineconePermanentError,
     PineconeTransientError,
 )
-from airflow_pinecone.models import BackupModel, IndexModel
+from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.transport import Session, Settings, is_loopback, short, surely_not_acted_on
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
-DEFAULT_HOST = "https://api.pinecone.io"
-DEFAULT_API_VERSION = "2025-10"
-DEFAULT_TIMEOUT = 30.0
 _PAGE = 100
-_HOST = "its host must be like api.pinecone.io or https://api.pinecone.io:443"
+
+Row = TypeVar("Row", BackupModel, RestoreJobModel)
+Made = TypeVar("Made", BackupModel, RestoreStarted)
 
 
 class PineconeHook(BaseHook):
@@ -65,7 +60,7 @@ class PineconeHook(BaseHook):
         return {
             "hidden_fields": ["login", "port", "schema"],
             "relabeling": {"host": "Control plane", "password": "API key"},
-            "placeholders": {"host": DEFAULT_HOST, "extra": '{"api_version": "2025-10", "timeout": 30}'},
+            "placeholders": {"host": connections.DEFAULT_HOST, "extra": '{"api_version": "2025-10", "timeout": 30}'},
         }
 
     def get_conn(self) -> requests.Session:
@@ -79,7 +74,7 @@ class PineconeHook(BaseHook):
             AirflowNotFoundException: There is no connection of this id.
         """
         if self._session is None:
-            settings = self._read_connection()
+            settings = connections.read(self.get_connection(self.conn_id), self.conn_id)
             session = Session()
             # Without an auth of its own, requests would send what a .netrc says for the host, or for any.
             session.auth = _as_it_is
@@ -115,14 +110,7 @@ class PineconeHook(BaseHook):
         """
         doing = f"create a backup of index {_index(index_name)}"
         body = {k: v for k, v in {"name": name, "description": description}.items() if v is not None}
-        try:
-            answer = self._call("POST", "indexes", index_name, "backups", doing=doing, body=body)
-            return _backup(answer, doing)
-        except PineconeTransientError as error:
-            if surely_not_acted_on(error):
-                raise
-            lost = CreateAnswerLost(f"The answer to the request to {doing} was lost: {error}")
-        raise lost
+        return self._create("indexes", index_name, "backups", doing=doing, body=body, read=_backup)
 
     def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
         """Return a backup as it is now.
@@ -154,8 +142,8 @@ class PineconeHook(BaseHook):
             index_name: The index whose backups are wanted; None for those of the whole project.
             retry: Whether to ask for a page again when that can help.
 
-        Yields:
-            The backups, in no documented order.
+        Returns:
+            An iterator over the backups, in no documented order; it asks for a page when it comes to it.
 
         Raises:
             PineconeInputError: The index name or the connection is impossible; nothing was sent.
@@ -165,32 +153,12 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
         and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
         """
-        path = ["backups"] if index_name is None else ["indexes", _index(index_name), "backups"]
-        doing = "list the project's backups" if index_name is None else f"list the backups of index {index_name}"
-        params: dict[str, str | int] = {"limit": _PAGE}
-        seen: set[str] = set()
-        tokens: set[str] = set()
-        while True:
-            page = self._call("GET", *path, doing=doing, params=params, retry=retry)
-            rows = page.get("data") if isinstance(page, dict) else None
-            if not isinstance(rows, list):
-                raise PineconeTransientError(f"The answer to the request to {doing} is no list of backups")
-            for row in rows:
-                backup = _backup(row, doing)
-                # Rows can shift between pages while backups come and go.
-                if backup["backup_id"] not in seen:
-                    seen.add(backup["backup_id"])
-                    yield backup
-            pagination = page.get("pagination")
-            token = pagination.get("next") if isinstance(pagination, dict) else None
-            if not token:
-                return
-            token = str(token)
-            if token in tokens:
-                raise PineconeTransientError(f"The pages of the answer to the request to {doing} have no end")
-            tokens.add(token)
-            # A token carries its page size; Pinecone refuses a limit beside it.
-            params = {"paginationToken": token}
+        if index_name is None:
+            return self._pages(
+                "backups", doing="list the project's backups", read=_backup, key="backup_id", retry=retry
+            )
+        doing = f"list the backups of index {_index(index_name)}"
+        return self._pages("indexes", index_name, "backups", doing=doing, read=_backup, key="backup_id", retry=retry)
 
     def delete_backup(self, backup_id: str) -> None:
         """Delete a backup. When the call had to be sent again, a 404 means that it worked.
@@ -230,6 +198,156 @@ class PineconeHook(BaseHook):
             raise PineconeTransientError("The answer to the request to list the indexes is no list of indexes")
         return cast("list[IndexModel]", indexes)
 
+    def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
+        """Return an index as it is now.
+
+        Args:
+            index_name: The index.
+            retry: Whether to ask again when that can help; a wait that polls asks once.
+
+        Returns:
+            The index; ``status["ready"]`` says whether it can be used.
+
+        Raises:
+            PineconeInputError: The name or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused; ``status_code`` is 404 when there is no such index.
+            PineconeTransientError: No good answer came.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_index
+        """
+        doing = f"describe index {_index(index_name)}"
+        answer = self._call("GET", "indexes", index_name, doing=doing, retry=retry)
+        if not (
+            isinstance(answer, dict) and answer.get("name") == index_name and isinstance(answer.get("status"), dict)
+        ):
+            raise PineconeTransientError(f"The answer to the request to {doing} is no such index")
+        return cast("IndexModel", answer)
+
+    def delete_index(self, index_name: str) -> None:
+        """Delete an index, and all that is in it. When the call had to be sent again, a 404 means that it worked.
+
+        Args:
+            index_name: The index.
+
+        Raises:
+            PineconeInputError: The name or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused; ``status_code`` is 404 when there is no such index, 403 when it
+                is protected from deletion.
+            PineconeTransientError: No good answer came.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
+        """
+        self._call("DELETE", "indexes", _index(index_name), doing=f"delete index {index_name}")
+
+    def create_index_from_backup(
+        self,
+        backup_id: str,
+        *,
+        name: str,
+        tags: dict[str, str] | None = None,
+        deletion_protection: str | None = None,
+    ) -> RestoreStarted:
+        """Begin to restore a backup into a new index. The call is never sent again once Pinecone may have acted on it.
+
+        Args:
+            backup_id: The backup.
+            name: The new index's name, which no index may have yet.
+            tags: The new index's tags; None takes over those of the backup.
+            deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+
+        Returns:
+            The ids of the restore job and of the new index.
+
+        Raises:
+            PineconeInputError: The id, the name or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused; ``status_code`` is 409 when there is an index of that name.
+            PineconeTransientError: Pinecone surely began no restore; asking again may help.
+            CreateAnswerLost: Pinecone may or may not have begun the restore.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
+        """
+        doing = f"restore backup {_backup_id(backup_id)} into a new index {_index(name)}"
+        given = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
+        body = {k: v for k, v in given.items() if v is not None}
+        return self._create("backups", backup_id, "create-index", doing=doing, body=body, read=_restore_started)
+
+    def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
+        """Return a restore job as it is now.
+
+        Args:
+            restore_job_id: The job's id.
+            retry: Whether to ask again when that can help; a wait that polls asks once.
+
+        Returns:
+            The job.
+
+        Raises:
+            PineconeInputError: The id or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused; ``status_code`` is 404 when it knows no such job, which can be
+                so for a moment when it is new.
+            PineconeTransientError: No good answer came.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+        """
+        doing = f"describe restore job {_id(restore_job_id, 'a restore job')}"
+        job = _restore_job(self._call("GET", "restore-jobs", restore_job_id, doing=doing, retry=retry), doing)
+        if job["restore_job_id"] != restore_job_id:
+            raise PineconeTransientError(f"The answer to the request to {doing} is of another job")
+        return job
+
+    def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
+        """Walk over all restore jobs of the project, page by page, each job once.
+
+        Args:
+            retry: Whether to ask for a page again when that can help.
+
+        Returns:
+            An iterator over the jobs, in no documented order; it asks for a page when it comes to it.
+
+        Raises:
+            PineconeInputError: The connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused.
+            PineconeTransientError: No good answer came.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
+        """
+        return self._pages(
+            "restore-jobs", doing="list the restore jobs", read=_restore_job, key="restore_job_id", retry=retry
+        )
+
+    def describe_index_stats(self, index_name: str) -> dict[str, Any]:
+        """Return what an index holds now, asked of its data plane.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The stats as they came: ``totalVectorCount``, ``namespaces`` and more. They lag behind writes for a while.
+
+        Raises:
+            PineconeInputError: The name or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused, or the index's host is one that must not be given the key;
+                ``status_code`` is 404 when there is no such index.
+            PineconeTransientError: No good answer came.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
+        """
+        doing = f"describe the stats of index {_index(index_name)}"
+        host = self.describe_index(index_name).get("host")
+        settings = cast("Settings", self._settings)
+        answer = transport.call(
+            self.get_conn(),
+            settings._replace(url=_data_plane(host, settings, doing)),
+            "POST",
+            "describe_index_stats",
+            doing=doing,
+            say=self.log.warning,
+            body={},
+        )
+        if not isinstance(answer, dict):
+            raise PineconeTransientError(f"The answer to the request to {doing} is no stats")
+        return answer
+
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection, for the button in Airflow's UI.
 
@@ -242,6 +360,41 @@ class PineconeHook(BaseHook):
         except PineconeError as error:
             return False, str(error)
         return True, f"Connected; the project has {count} index{'' if count == 1 else 'es'}."
+
+    def _create(self, *path: str, doing: str, body: dict[str, Any], read: Callable[[Any, str], Made]) -> Made:
+        try:
+            return read(self._call("POST", *path, doing=doing, body=body), doing)
+        except PineconeTransientError as error:
+            if surely_not_acted_on(error):
+                raise
+            lost = CreateAnswerLost(f"The answer to the request to {doing} was lost: {error}")
+        raise lost
+
+    def _pages(self, *path: str, doing: str, read: Callable[[Any, str], Row], key: str, retry: bool) -> Iterator[Row]:
+        params: dict[str, str | int] = {"limit": _PAGE}
+        seen: set[str] = set()
+        tokens: set[str] = set()
+        while True:
+            page = self._call("GET", *path, doing=doing, params=params, retry=retry)
+            rows = page.get("data") if isinstance(page, dict) else None
+            if not isinstance(rows, list):
+                raise PineconeTransientError(f"The answer to the request to {doing} is no list")
+            for row in rows:
+                model = read(row, doing)
+                # Rows can shift between pages while they come and go.
+                if row[key] not in seen:
+                    seen.add(row[key])
+                    yield model
+            pagination = page.get("pagination")
+            token = pagination.get("next") if isinstance(pagination, dict) else None
+            if not token:
+                return
+            token = str(token)
+            if token in tokens:
+                raise PineconeTransientError(f"The pages of the answer to the request to {doing} have no end")
+            tokens.add(token)
+            # A token carries its page size; Pinecone refuses a limit beside it.
+            params = {"paginationToken": token}
 
     def _call(
         self,
@@ -265,74 +418,25 @@ class PineconeHook(BaseHook):
             retry=retry,
         )
 
-    def _read_connection(self) -> Settings:
-        connection = self.get_connection(self.conn_id)
-
-        def wrong(what: str) -> PineconeInputError:
-            return PineconeInputError(f"Connection {self.conn_id}: {what}")
-
-        key = connection.password or ""
-        if not key:
-            raise wrong("it has no API key; put it into the password field")
-        mask_secret(key)
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            raise wrong("its password cannot be an API key: it has a space, a line end or another odd character")
-        try:
-            extra = json.loads(connection.extra) if connection.extra else {}
-        except ValueError:
-            extra = None
-        if not isinstance(extra, dict):
-            raise wrong("its extra must be a JSON object")
-        version = extra.get("api_version") or DEFAULT_API_VERSION
-        if not (
-            isinstance(version, str) and re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", version) and version >= "2025-10"
-        ):
-            raise wrong(f"extra api_version must be 2025-10 or later, such as '2026-04', not {version!r}")
-        timeout = extra.get("timeout")
-        try:
-            timeout = DEFAULT_TIMEOUT if timeout in (None, "") else float(timeout)
-        except (TypeError, ValueError, OverflowError):
-            timeout = math.nan
-        if not 0 < timeout <= 600:
-            raise wrong(f"extra timeout must be seconds, above 0 and up to 600, not {extra['timeout']!r}")
-        allow_http = extra.get("allow_http") in (True, "true", "True")
-        try:
-            return Settings(self.conn_id, _url(connection, allow_http=allow_http), key, version, timeout)
-        except ValueError as error:
-            raise wrong(str(error)) from None
-
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _url(connection: Connection, *, allow_http: bool) -> str:
-    host = (connection.host or "").strip() or DEFAULT_HOST
-    if "://" not in host:
-        # Airflow takes the brackets off an IPv6 address in a URI.
-        host = f"[{host}]" if re.fullmatch(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*", host) else host
-        # As in an Airflow URI, the schema field may say http or https.
-        host = f"{connection.schema or 'https'}://{host}"
-    try:
-        parts = urlsplit(host)
-        name = parts.hostname or ""
-        port = parts.port or connection.port
-    except ValueError:
-        raise ValueError(_HOST) from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("its host holds a user or a password; the API key goes into the password field")
-    plain = parts.scheme in ("http", "https") and not (parts.path.strip("/") or parts.query or parts.fragment)
-    if not (plain and re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", name)):
-        raise ValueError(_HOST)
-    if port and not 0 < port < 65536:
-        raise ValueError(f"there is no port {port}")
-    if parts.scheme == "http" and not (allow_http or is_loopback(name)):
-        raise ValueError(
-            f"plain http to {name} would send the API key unencrypted; use https, "
-            'or set {"allow_http": true} in its extra'
+def _data_plane(host: Any, settings: Settings, doing: str) -> str:
+    """Make the URL of an index's host, if the key may be sent there."""
+    text = host if isinstance(host, str) else ""
+    found = re.fullmatch(r"(?:(https?)://)?([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?(?:/[A-Za-z0-9._/-]*)?", text)
+    if not found:
+        raise PineconePermanentError(f"Could not {doing}: its host {short(host)!r} makes no sense")
+    scheme, name = found[1] or "https", found[2].strip("[]")
+    # Only an emulator speaks plain http: on this machine, or where the connection already does so.
+    plain_already = settings.url.startswith("http://") and urlsplit(settings.url).hostname == name
+    if scheme == "http" and not (is_loopback(name) or plain_already):
+        raise PineconePermanentError(
+            f"Could not {doing}: plain http to its host {short(host)!r} would send the API key unencrypted"
         )
-    shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}"
+    return f"{scheme}://{text.removeprefix(f'{scheme}://').rstrip('/')}"
 
 
 def _index(name: str) -> str:
@@ -345,17 +449,35 @@ def _index(name: str) -> str:
 
 
 def _backup_id(backup_id: str) -> str:
-    if isinstance(backup_id, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", backup_id):
-        return backup_id
+    return _id(backup_id, "a backup")
+
+
+def _id(value: str, of: str) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", value):
+        return value
     raise PineconeInputError(
-        f"{short(backup_id)!r} cannot be the id of a backup: 1 to 128 of letters, digits, _ and -, such as "
+        f"{short(value)!r} cannot be the id of {of}: 1 to 128 of letters, digits, _ and -, such as "
         "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
     )
 
 
 def _backup(answer: Any, doing: str) -> BackupModel:
-    if isinstance(answer, dict):
-        backup_id, status = answer.get("backup_id"), answer.get("status")
-        if isinstance(backup_id, str) and backup_id and isinstance(status, str):
-            return cast("BackupModel", answer)
-    raise PineconeTransientError(f"The answer to the request to {doing} is no backup with an id and a status")
+    _want(answer, ("backup_id", "status"), "backup", doing)
+    return cast("BackupModel", answer)
+
+
+def _restore_job(answer: Any, doing: str) -> RestoreJobModel:
+    _want(answer, ("restore_job_id", "backup_id", "target_index_name", "status"), "restore job", doing)
+    return cast("RestoreJobModel", answer)
+
+
+def _restore_started(answer: Any, doing: str) -> RestoreStarted:
+    _want(answer, ("restore_job_id", "index_id"), "restore", doing)
+    return cast("RestoreStarted", answer)
+
+
+def _want(answer: Any, fields: tuple[str, ...], what: str, doing: str) -> None:
+    found = isinstance(answer, dict) and all(isinstance(answer.get(field), str) for field in fields)
+    # An id must not be empty; a status may be anything.
+    if not (found and answer[fields[0]]):
+        raise PineconeTransientError(f"The answer to the request to {doing} is no {what} with {' and '.join(fields)}")

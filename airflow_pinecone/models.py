@@ -1,4 +1,4 @@
-"""Pinecone's models as they are on the wire, and what a backup's status means.
+"""Pinecone's models as they are on the wire, and what a status means.
 
 The dicts are passed on as they came: fields that a model here does not name are kept, not refused.
 Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
@@ -6,12 +6,16 @@ Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Literal, Required, TypedDict
 
 Phase = Literal["running", "succeeded", "failed"]
 
 # The API documents a free string: one that is not here (Initializing, Pending, a new one) is still running.
 _PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
+
+_RESTORE_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
 
 
 class BackupModel(TypedDict, total=False):
@@ -49,6 +53,26 @@ class IndexModel(TypedDict, total=False):
     tags: dict[str, Any] | None
 
 
+class RestoreJobModel(TypedDict, total=False):
+    """A restore job. The fields that are not Required may be missing or null."""
+
+    restore_job_id: Required[str]
+    backup_id: Required[str]
+    target_index_name: Required[str]
+    target_index_id: Required[str]
+    status: Required[str]
+    created_at: str | None
+    completed_at: str | None
+    percent_complete: float | None
+
+
+class RestoreStarted(TypedDict):
+    """What Pinecone answers to a restore that begins."""
+
+    restore_job_id: str
+    index_id: str
+
+
 def phase(status: str) -> Phase:
     """Say what a backup's status means for someone who waits for it.
 
@@ -59,3 +83,55 @@ def phase(status: str) -> Phase:
         ``succeeded`` or ``failed`` for a final status; ``running`` for every other, also an unknown one.
     """
     return _PHASES.get(status, "running")
+
+
+def restore_phase(status: str) -> Phase:
+    """Say what a restore job's status means for someone who waits for it.
+
+    Args:
+        status: The ``status`` of a RestoreJobModel, as it came.
+
+    Returns:
+        ``succeeded`` or ``failed`` for a final status; ``running`` for every other, also an unknown one.
+    """
+    return _RESTORE_PHASES.get(status, "running")
+
+
+def created_at(backup: BackupModel) -> datetime | None:
+    """Say when a backup was created.
+
+    Args:
+        backup: The backup.
+
+    Returns:
+        Its ``created_at``, in UTC and cut to microseconds; None where it is missing or no time.
+    """
+    text = backup.get("created_at")
+    if not isinstance(text, str):
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        # Pinecone's times are UTC, also one that does not say so.
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
+    """Choose the newest backup that an index can be restored from.
+
+    An index name is used again after its index was deleted. So only backups of the newest source index count: that of
+    the newest backup, whatever its status.
+
+    Args:
+        backups: The backups of one index name. Those without a ``created_at`` do not count.
+
+    Returns:
+        The newest Ready one of the newest source index, or None.
+    """
+    dated = [(time, backup) for backup in backups if (time := created_at(backup))]
+    dated.sort(key=lambda pair: pair[0], reverse=True)
+    for _, backup in dated:
+        if phase(backup["status"]) == "succeeded" and backup["source_index_id"] == dated[0][1]["source_index_id"]:
+            return backup
+    return None

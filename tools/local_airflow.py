@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,14 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
+
+
+def session_of(process: psutil.Process) -> int | None:
+    """Return the id of the session that a process is in, or None if it is gone."""
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 class LocalAirflow:
@@ -143,21 +152,15 @@ class LocalAirflow:
         self._process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        # Whatever is left, and whoever its parent is now: what it shares with Airflow is the working directory.
-        # (Not the environment: processes that set their title write over what can be read of it.)
-        left = [p for p in psutil.process_iter() if self._is_ours(p)]
+        # Whoever their parent is now, they are in its session. (Their environment and working directory cannot always
+        # be read: Airflow's tasks hide theirs, and a process that sets its title writes over its environment.)
+        left = [process for process in psutil.process_iter() if session_of(process) == self._process.pid]
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=10)
         self._process.wait(10)
         self._process = None
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return Path(process.cwd()) == self.home.resolve()
-        except psutil.Error:
-            return False
 
     def _healthy(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -203,10 +206,15 @@ class LocalAirflow:
             The JSON of the answer, or None where there is none.
 
         Raises:
-            requests.HTTPError: The answer is an error.
+            LocalAirflowError: The answer is an error. SQLite takes one writer at a time, so a 500 is asked again.
         """
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
-        answer.raise_for_status()
+        for left in reversed(range(20)):
+            answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
+            if answer.status_code < 500 or not left:
+                break
+            time.sleep(0.5)
+        if not answer.ok:
+            raise LocalAirflowError(f"{method} {path}: HTTP {answer.status_code}: {answer.text[:1000]}")
         return answer.json() if answer.content else None
 
     def trigger(self, dag_id: str, params: Mapping[str, Any] | None = None, timeout: float = 90.0) -> str:
@@ -229,8 +237,14 @@ class LocalAirflow:
             return found.ok
 
         self.wait_until(known, timeout, f"DAG {dag_id} to be known")
-        body = {"logical_date": None, "conf": dict(params or {})}
-        return str(self.api("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        # With an id of our own, asking again after an error cannot make a second run.
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(params or {})}
+        try:
+            self.api("POST", f"dags/{dag_id}/dagRuns", json=body)
+        except LocalAirflowError:
+            self.run_state(dag_id, run_id)
+        return run_id
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return a task instance as the REST API shows it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,21 @@ class Run:
         path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}"
         self.airflow.api("PATCH", path, json={"new_state": state})
 
+    def processes(self, task_id: str = "backup") -> tuple[psutil.Process, psutil.Process]:
+        """Return the process of a running task, and that of its supervisor, which forked it.
+
+        The supervisor's title has the id of the task instance; the task's own cannot be read without being root.
+        """
+        ti_id = self.task(task_id)["id"]
+        titled = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if ti_id in " ".join(process.cmdline()):
+                    titled.append(process)
+        (supervisor,) = (process for process in titled if process.parent() not in titled)
+        (task,) = supervisor.children()
+        return task, supervisor
+
     def clear(self, task_id: str = "backup") -> None:
         """Clear a task, as a person does in the UI."""
         body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}
@@ -66,13 +82,3 @@ class Run:
         """The requests about the run's index or its backups."""
         ids = [self.index, *(b["backup_id"] for b in self.backups)]
         return [r for r in self.pinecone.requests if r.method == method and any(i in r.path for i in ids)]
-
-
-def process_of(exchange: Any) -> psutil.Process:
-    """Return the process at the other end of a connection to the emulator: the task's own."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.pid and connection.laddr and connection.laddr.port == exchange.peer[1]:
-            process = psutil.Process(connection.pid)
-            if process.pid != psutil.Process().pid:
-                return process
-    raise AssertionError("no process holds that connection")

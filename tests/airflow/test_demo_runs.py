@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import requests
-from local_airflow import free_port
+from local_airflow import free_port, session_of
 
 from airflow_pinecone.emulator import Emulator
 
@@ -38,18 +38,19 @@ def start(url: str, index: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def left_processes() -> list[psutil.Process]:
-    """Return the processes of the demo's Airflow that are still there."""
-    found = []
+def airflow_sessions() -> set[int]:
+    """Return the sessions of processes that call themselves Airflow's."""
+    found = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.cwd().startswith(str(ROOT / ".demo")):
-                found.append(process)
-    return found
+            if "airflow" in process.name():
+                found.add(session_of(process))
+    return {session for session in found if session}
 
 
 def test_the_demo_backs_up_a_real_index_and_keeps_the_ui_up() -> None:
     port = free_port()
+    before = airflow_sessions()
     with Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as pinecone:
         process = start(pinecone.url, "my-index", KEEP="1", PORT=str(port))
         assert process.stdout is not None
@@ -62,21 +63,22 @@ def test_the_demo_backs_up_a_real_index_and_keeps_the_ui_up() -> None:
         assert shown["status"] == "Ready"
         assert KEY not in said
         assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in said
-        assert len(left_processes()) > 5
+        assert airflow_sessions() - before
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         process.stdout.close()
     assert not (ROOT / ".demo").exists()
-    assert left_processes() == []
+    assert not airflow_sessions() - before
 
 
 def test_a_run_that_fails_ends_the_demo_in_a_clear_line() -> None:
+    before = airflow_sessions()
     with Emulator(api_key=KEY) as pinecone:
         process = start(pinecone.url, "no-such-index")
         said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "create a backup of index no-such-index: HTTP 404" in said
     assert "make demo: the run failed" in said
-    assert left_processes() == []
+    assert not airflow_sessions() - before
     assert said.rstrip().splitlines()[-1].startswith("make demo:")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
-from real import API_KEY, HOME, Run, process_of
+from real import API_KEY, HOME, Run
 
 from airflow_pinecone.emulator import Emulator
 
@@ -142,11 +142,11 @@ def test_a_kill_right_after_the_post_leaves_one_backup(
     fault = pinecone.fault("POST", f"/indexes/{index}/backups", hang="after")
     ran = run(dag_id)
     fault.wait(60)
-    task = process_of(ran.requests("POST")[0])
-    doomed = [task, task.parent()] if victims != "task" else [task]
-    # The supervisor first: it must not live to tell that its task died.
-    for process in reversed(doomed):
-        process.kill()
+    task, supervisor = ran.processes()
+    if victims == "task and supervisor":
+        # First: it must not live to tell that its task died.
+        supervisor.kill()
+    task.kill()
     fault.release()
     assert ran.end() == "success"
     assert ran.task()["try_number"] == 2
@@ -156,10 +156,11 @@ def test_a_kill_right_after_the_post_leaves_one_backup(
 
 def test_a_kill_in_the_middle_of_a_wait_leaves_one_backup(pinecone: Emulator, run: Trigger, index: str) -> None:
     pinecone.next_backup(index, ends="never")
-    fault = pinecone.fault("GET", "/backups/*", nth=1, hang="before")
     ran = run("wait_in_worker")
+    ran.airflow.wait_until(lambda: ran.backups, 60, "the backup")
+    fault = pinecone.fault("GET", f"/backups/{ran.backups[0]['backup_id']}", hang="before")
     fault.wait(60)
-    process_of(ran.requests("GET")[-1]).kill()
+    ran.processes()[0].kill()
     fault.release()
     pinecone.finish(ran.backups[0]["backup_id"])
     assert ran.end() == "success"
