@@ -9,7 +9,11 @@
     ├── CreateAnswerLost              a create may or may not have happened, and no backup of it was found
     ├── BackupFailed                  the backup ended in a failed status
     ├── BackupVanished                the backup is gone
+    ├── RestoreFailed                 the restore job ended as failed or cancelled
+    ├── RestoreVanished               the restore job, or the index it made, is gone
+    ├── BackupCheckFailed             the backup is there, and is not what was asked for
     ├── WaitTimeout                   the deadline of a wait came first
+    ├── PruneIncomplete               some of the backups that were to go could not be deleted
     └── PineconeUnreachable           too many polls in a row got no good answer
 
 Each class says in ``can_retry`` whether the same call can end otherwise when it is made again.
@@ -102,8 +106,26 @@ class BackupVanished(PineconeError):
     """Pinecone no longer knows the backup; a new one is needed."""
 
 
+class BackupCheckFailed(PineconeError):
+    """The backup did not pass its check: it is not Ready, has too few records, or a figure is missing."""
+
+
+class RestoreFailed(PineconeError):
+    """The restore job ended as failed or cancelled; a new one is needed."""
+
+
+class RestoreVanished(PineconeError):
+    """Pinecone no longer knows the restore job, or the index that it made."""
+
+
 class WaitTimeout(PineconeError):
     """The deadline of a wait came before the end of what it waits for; that goes on in Pinecone."""
+
+    can_retry = True
+
+
+class PruneIncomplete(PineconeError):
+    """Some of the backups that were to go could not be deleted; the others are gone."""
 
     can_retry = True
 

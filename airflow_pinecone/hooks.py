@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
@@ -18,7 +19,7 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     PineconeTransientError,
 )
-from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.models import BackupModel, IndexModel, Kind, RestoreJobModel, RestoreModel, RestoreStarted
 from airflow_pinecone.transport import Session, Settings, is_loopback, short, surely_not_acted_on
 
 _PAGE = 100
@@ -347,6 +348,41 @@ class PineconeHook(BaseHook):
         if not isinstance(answer, dict):
             raise PineconeTransientError(f"The answer to the request to {doing} is no stats")
         return answer
+
+    def describe_restore(self, restore_job_id: str, *, retry: bool = True) -> RestoreModel:
+        """Return a restore as a whole: its job and, once that is Completed, whether the new index can be used.
+
+        Args:
+            restore_job_id: The job's id.
+            retry: Whether to ask again when that can help; a wait that polls asks once.
+
+        Returns:
+            The job, with ``index_id``, ``index_name`` and ``index_ready``.
+
+        Raises:
+            PineconeInputError: The id or the connection is impossible; nothing was sent.
+            PineconePermanentError: Pinecone refused; ``status_code`` is 404 when it knows no such job, or no longer
+                the index.
+            PineconeTransientError: No good answer came.
+        """
+        job = self.describe_restore_job(restore_job_id, retry=retry)
+        name = job["target_index_name"]
+        done = job["status"] == "Completed"
+        ready = done and self.describe_index(name, retry=retry)["status"].get("ready") is True
+        return {**job, "index_id": job.get("target_index_id", ""), "index_name": name, "index_ready": ready}
+
+    def poll(self, kind: Kind, ident: str) -> Callable[[], BackupModel | RestoreModel]:
+        """Return what a wait calls at each poll: a single shot.
+
+        Args:
+            kind: What is waited for: ``backup`` or ``restore``.
+            ident: The id of the backup or of the restore job.
+
+        Returns:
+            A function without arguments; it returns the model or raises a PineconeError.
+        """
+        describe: Any = self.describe_backup if kind == "backup" else self.describe_restore
+        return partial(describe, ident, retry=False)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection, for the button in Airflow's UI.

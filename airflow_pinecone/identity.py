@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Pinecone documents no bound for a description; ours keeps it readable in the console.
 DESCRIPTION_LENGTH = 500
 _NAME_LENGTH = 45
+_MARK = re.compile(r"\[airflow-pinecone [0-9a-f]{32}\]\s*\Z")
 
 
 class Origin(NamedTuple):
@@ -110,6 +111,19 @@ def find(backups: Iterable[BackupModel], made_by: Origin) -> tuple[BackupModel |
     ours = [b for b in backups if str(b.get("description")).rstrip().endswith(made_by.mark)]
     usable = [b for b in ours if phase(b["status"]) != "failed"]
     return (usable[0] if usable else None), [b for b in ours if b not in usable]
+
+
+def made_here(backup: BackupModel) -> bool:
+    """Say whether a backup was made by this package, by whatever task.
+
+    Args:
+        backup: The backup.
+
+    Returns:
+        Whether its description ends with the mark of an origin.
+    """
+    description = backup.get("description")
+    return isinstance(description, str) and _MARK.search(description) is not None
 
 
 def _cut(text: str, length: int) -> str:

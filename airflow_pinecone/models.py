@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Required, TypedDict
 
 Phase = Literal["running", "succeeded", "failed"]
+# What can be waited for.
+Kind = Literal["backup", "restore"]
 
 # The API documents a free string: one that is not here (Initializing, Pending, a new one) is still running.
 _PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
 
-_RESTORE_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
+_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
 
 
 class BackupModel(TypedDict, total=False):
@@ -66,6 +68,14 @@ class RestoreJobModel(TypedDict, total=False):
     percent_complete: float | None
 
 
+class RestoreModel(RestoreJobModel, total=False):
+    """A restore as a whole: its job, and what became of the index that it makes; the result of a restore task."""
+
+    index_id: Required[str]
+    index_name: Required[str]
+    index_ready: Required[bool]
+
+
 class RestoreStarted(TypedDict):
     """What Pinecone answers to a restore that begins."""
 
@@ -85,8 +95,8 @@ def phase(status: str) -> Phase:
     return _PHASES.get(status, "running")
 
 
-def restore_phase(status: str) -> Phase:
-    """Say what a restore job's status means for someone who waits for it.
+def job_phase(status: str) -> Phase:
+    """Say what a restore job's status means.
 
     Args:
         status: The ``status`` of a RestoreJobModel, as it came.
@@ -94,19 +104,32 @@ def restore_phase(status: str) -> Phase:
     Returns:
         ``succeeded`` or ``failed`` for a final status; ``running`` for every other, also an unknown one.
     """
-    return _RESTORE_PHASES.get(status, "running")
+    return _JOB_PHASES.get(status, "running")
 
 
-def created_at(backup: BackupModel) -> datetime | None:
-    """Say when a backup was created.
+def restore_phase(restore: RestoreModel) -> Phase:
+    """Say what the state of a restore means for someone who waits for it.
 
     Args:
-        backup: The backup.
+        restore: The restore.
+
+    Returns:
+        As of its job, but ``running`` while the index of a job that is Completed cannot be used.
+    """
+    done = job_phase(restore["status"])
+    return "running" if done == "succeeded" and not restore["index_ready"] else done
+
+
+def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
+    """Say when a backup or a restore job was created.
+
+    Args:
+        model: The backup or the job.
 
     Returns:
         Its ``created_at``, in UTC and cut to microseconds; None where it is missing or no time.
     """
-    text = backup.get("created_at")
+    text = model.get("created_at")
     if not isinstance(text, str):
         return None
     try:

@@ -1,9 +1,9 @@
-"""The one wait for a backup: what an answer means and how long to pause.
+"""The one wait, for a backup or a restore: what an answer means and how long to pause.
 
 ``Wait`` decides and does no I/O: it is given what Pinecone answered, or the error of asking, and the time. Two small
 drivers ask and sleep: ``wait`` in a worker, ``wait_async`` in the triggerer. A sensor in poke or reschedule mode
 takes the same decisions, and there Airflow sleeps. However a wait was driven, its end is an ``Event``, and
-``conclude`` turns that into the backup or the error.
+``conclude`` turns that into the model or the error.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from airflow_pinecone.errors import (
     PineconeRequestError,
     PineconeTransientError,
     PineconeUnreachable,
+    RestoreFailed,
+    RestoreVanished,
     WaitTimeout,
 )
-from airflow_pinecone.models import BackupModel, phase
+from airflow_pinecone.models import BackupModel, Kind, Phase, RestoreModel, phase, restore_phase
 
 DEFAULT_TIMEOUT = 6 * 60 * 60.0
 # Without a poke_interval the pause is this share of the time waited so far, within the two bounds (seconds).
@@ -42,14 +44,50 @@ LOOK_FOR = 30.0
 
 T = TypeVar("T")
 Say = Callable[[str], object]
+Model = BackupModel | RestoreModel
+
+
+class _Texts(NamedTuple):
+    """What is different between the kinds of things that can be waited for."""
+
+    name: str
+    goal: str
+    remedy: str
+    phase: Callable[[Any], Phase]
+    failed: type[PineconeError]
+    vanished: type[PineconeError]
+
+
+_KINDS: dict[Kind, _Texts] = {
+    "backup": _Texts(
+        "Backup",
+        "become Ready",
+        "It cannot be restored from; create a new one",
+        lambda backup: phase(backup["status"]),
+        BackupFailed,
+        BackupVanished,
+    ),
+    "restore": _Texts(
+        "Restore job",
+        "be Completed, and for its index to be ready",
+        "Its index cannot be used; delete the index and restore again",
+        restore_phase,
+        RestoreFailed,
+        RestoreVanished,
+    ),
+}
+
+
+End = Literal["succeeded", "failed", "vanished", "timeout", "refused", "unreachable"]
 
 
 class Event(TypedDict):
     """How a wait ended, as JSON types: what the triggerer hands back to the task."""
 
-    end: Literal["succeeded", "failed", "vanished", "timeout", "refused", "unreachable"]
+    end: End
     message: str
-    backup: BackupModel | None
+    kind: Kind
+    model: Any
 
 
 class Pause(NamedTuple):
@@ -60,20 +98,22 @@ class Pause(NamedTuple):
 
 
 class Wait:
-    """The decisions of one wait for one backup.
+    """The decisions of one wait for one backup or restore.
 
     Args:
-        backup_id: The backup that is waited for.
+        ident: The id of the backup or of the restore job that is waited for.
+        kind: Which of the two it is.
         started: When the wait began, in seconds since the epoch.
         deadline: When it ends at the latest, in seconds since the epoch.
         poke_interval: Seconds between two polls; None lets the pause grow with the wait.
-        rescheduled: Whether each poll is made by a process of its own. Such a wait remembers no blips, and pauses for a
-            minute at least.
+        rescheduled: Whether each poll is made by a process of its own. Such a wait remembers no blips, and pauses for
+            a minute at least.
     """
 
     def __init__(
         self,
-        backup_id: str,
+        ident: str,
+        kind: Kind = "backup",
         *,
         started: float,
         deadline: float,
@@ -81,19 +121,25 @@ class Wait:
         rescheduled: bool = False,
     ) -> None:
         """Store what does not change; nothing is asked yet."""
-        self.backup_id = backup_id
+        self.ident = ident
+        self.kind = kind
         self.started = started
         self.deadline = deadline
         self.poke_interval = poke_interval
         self.rescheduled = rescheduled
+        self._texts = _KINDS[kind]
         self._blips = 0
         self._seen: str | None = None
 
-    def step(self, outcome: BackupModel | PineconeError, now: float) -> Event | Pause:
+    def __str__(self) -> str:
+        """Name what is waited for."""
+        return f"{self._texts.name} {self.ident}"
+
+    def step(self, outcome: Model | PineconeError, now: float) -> Event | Pause:
         """Say what the outcome of a poll means.
 
         Args:
-            outcome: The backup as it is now, or the error of asking for it.
+            outcome: What is waited for as it is now, or the error of asking for it.
             now: Seconds since the epoch.
 
         Returns:
@@ -103,15 +149,12 @@ class Wait:
             return self._step_after_error(outcome, now)
         self._blips = 0
         status = outcome["status"]
-        meaning = phase(status)
+        meaning = self._texts.phase(outcome)
         if meaning == "succeeded":
-            return Event(end="succeeded", message=f"Backup {self.backup_id} is {status}", backup=outcome)
+            return self._over("succeeded", f"{self} is {status}", outcome)
         if meaning == "failed":
-            message = (
-                f"Backup {self.backup_id} of index {outcome.get('source_index_name')} failed ({status}). It cannot "
-                "be restored from; create a new one"
-            )
-            return Event(end="failed", message=message, backup=outcome)
+            index = outcome.get("source_index_name") or outcome.get("target_index_name")
+            return self._over("failed", f"{self} of index {index} failed ({status}). {self._texts.remedy}", outcome)
         return self._go_on(now, f"is {status}")
 
     def _step_after_error(self, error: PineconeError, now: float) -> Event | Pause:
@@ -119,19 +162,21 @@ class Wait:
             self._blips += 1
             if self._blips > MAX_BLIPS:
                 message = (
-                    f"Gave up waiting for backup {self.backup_id}, which stays in Pinecone: {self._blips} polls in "
-                    f"a row got no good answer. The last: {error}"
+                    f"Gave up waiting for {self}, which stays in Pinecone: {self._blips} polls in a row got no good "
+                    f"answer. The last: {error}"
                 )
-                return Event(end="unreachable", message=message, backup=None)
+                return self._over("unreachable", message)
             blip = f"is not known: poll {self._blips} in a row without a good answer: {error}"
             backoff = MIN_PAUSE * 2 ** min(self._blips - 1, 10)
             return self._go_on(now, blip, at_least=min(max(backoff, error.retry_after or 0.0), MAX_PAUSE))
         if isinstance(error, PineconeRequestError) and error.status_code == 404:
             if now - self.started < LAG:
                 return self._go_on(now, "is not visible yet")
-            message = f"Backup {self.backup_id} is gone: Pinecone no longer knows it. Create a new one. {error}"
-            return Event(end="vanished", message=message, backup=None)
-        return Event(end="refused", message=str(error), backup=None)
+            return self._over("vanished", f"{self} is gone: Pinecone no longer knows it. Create a new one. {error}")
+        return self._over("refused", str(error))
+
+    def _over(self, end: End, message: str, model: Model | None = None) -> Event:
+        return Event(end=end, message=message, kind=self.kind, model=model)
 
     def pause(self, now: float, at_least: float = 0.0) -> float:
         """Say how long to pause before the next poll.
@@ -152,23 +197,23 @@ class Wait:
         if now >= self.deadline:
             waited = timedelta(seconds=round(max(0.0, now - self.started)))
             message = (
-                f"Backup {self.backup_id} is not Ready after {waited}: its status {state}. "
-                "It stays in Pinecone and goes on there; a longer timeout waits longer"
+                f"{self} is not done after {waited}: its status {state}. It stays in Pinecone and goes on there; a "
+                "longer timeout waits longer"
             )
-            return Event(end="timeout", message=message, backup=None)
-        news = None if state == self._seen else f"Backup {self.backup_id}: its status {state}"
+            return self._over("timeout", message)
+        news = None if state == self._seen else f"{self}: its status {state}"
         self._seen = state
         return Pause(self.pause(now, at_least), news)
 
 
-def wait(decide: Wait, ask: Callable[[], BackupModel], say: Say, *, first: BackupModel | None = None) -> Event:
+def wait(decide: Wait, ask: Callable[[], Model], say: Say, *, first: Model | None = None) -> Event:
     """Drive a wait in a worker.
 
     Args:
         decide: The decisions.
-        ask: Describes the backup once, or raises a PineconeError.
+        ask: Describes it once, or raises a PineconeError.
         say: Where news go.
-        first: The backup as the call before the wait returned it; saves the first poll.
+        first: It as the call before the wait returned it; saves the first poll.
 
     Returns:
         How the wait ended.
@@ -183,7 +228,7 @@ def wait(decide: Wait, ask: Callable[[], BackupModel], say: Say, *, first: Backu
     return step
 
 
-async def wait_async(decide: Wait, ask: Callable[[], BackupModel], say: Say) -> Event:
+async def wait_async(decide: Wait, ask: Callable[[], Model], say: Say) -> Event:
     """Drive a wait in the triggerer; each poll runs in a thread. It begins with a pause.
 
     The worker has only just asked. And Airflow's scheduler takes a deferral that is answered before it has heard that
@@ -192,7 +237,7 @@ async def wait_async(decide: Wait, ask: Callable[[], BackupModel], say: Say) -> 
 
     Args:
         decide: The decisions.
-        ask: Describes the backup once, or raises a PineconeError; it may block.
+        ask: Describes it once, or raises a PineconeError; it may block.
         say: Where news go.
 
     Returns:
@@ -207,11 +252,11 @@ async def wait_async(decide: Wait, ask: Callable[[], BackupModel], say: Say) -> 
     return step
 
 
-def attempt(ask: Callable[[], BackupModel]) -> BackupModel | PineconeError:
+def attempt(ask: Callable[[], Model]) -> Model | PineconeError:
     """Make one poll.
 
     Args:
-        ask: Describes the backup once, or raises a PineconeError.
+        ask: Describes it once, or raises a PineconeError.
 
     Returns:
         The outcome, for ``Wait.step``.
@@ -222,33 +267,33 @@ def attempt(ask: Callable[[], BackupModel]) -> BackupModel | PineconeError:
         return error
 
 
-def conclude(event: Event) -> BackupModel:
+def conclude(event: Event) -> Any:
     """Turn the end of a wait into its result.
 
     Args:
         event: The end, as the driver or the triggerer gave it.
 
     Returns:
-        The backup, when it is Ready.
+        The backup when it is Ready, or the restore when its index is.
 
     Raises:
-        BackupFailed: It ended in a failed status.
-        BackupVanished: Pinecone no longer knows it.
+        BackupFailed, RestoreFailed: It ended in a failed status.
+        BackupVanished, RestoreVanished: Pinecone no longer knows it.
         WaitTimeout: The deadline came first.
         PineconePermanentError: Pinecone refused the question.
         PineconeUnreachable: Too many polls in a row got no good answer.
     """
-    end, message = event["end"], event["message"]
-    if end == "succeeded" and event["backup"] is not None:
-        return event["backup"]
-    errors: dict[str, type[PineconeError]] = {
-        "failed": BackupFailed,
-        "vanished": BackupVanished,
+    if event["end"] == "succeeded":
+        return event["model"]
+    kind = _KINDS[event["kind"]]
+    errors: dict[End, type[PineconeError]] = {
+        "failed": kind.failed,
+        "vanished": kind.vanished,
         "timeout": WaitTimeout,
         "refused": PineconePermanentError,
         "unreachable": PineconeUnreachable,
     }
-    raise errors[end](message)
+    raise errors[event["end"]](event["message"])
 
 
 def look_for(find: Callable[[], T | None], say: Say) -> T | None:
@@ -317,4 +362,46 @@ def seconds(value: Any, name: str) -> float:
 
 def _opening(decide: Wait) -> str:
     until = datetime.fromtimestamp(decide.deadline, UTC)
-    return f"Waiting until {until:%Y-%m-%d %H:%M:%S} UTC for backup {decide.backup_id} to become Ready"
+    return f"Waiting until {until:%Y-%m-%d %H:%M:%S} UTC for {decide} to {_KINDS[decide.kind].goal}"
+
+
+def until_free(
+    delete: Callable[[], object], say: Say, *, backup_id: str, deadline: float, poke_interval: float | None = None
+) -> None:
+    """Delete a backup, and wait out a restore from it, in a worker; with the pace of ``Wait``.
+
+    Args:
+        delete: Deletes the backup, or raises a PineconeError.
+        say: Where news go.
+        backup_id: The backup, for messages.
+        deadline: When to give up, in seconds since the epoch.
+        poke_interval: Seconds between two tries; None lets the pause grow with the wait.
+
+    Raises:
+        WaitTimeout: It was still being restored at the deadline.
+        PineconePermanentError: Pinecone refused for another reason.
+        PineconeTransientError: No good answer came.
+    """
+    started = time.time()
+    pace = Wait(backup_id, started=started, deadline=deadline, poke_interval=poke_interval)
+    news = True
+    while True:
+        try:
+            delete()
+        except PineconePermanentError as error:
+            if error.status_code != 412:
+                raise
+            busy = error
+        else:
+            return
+        now = time.time()
+        if now >= deadline:
+            waited = timedelta(seconds=round(now - started))
+            raise WaitTimeout(
+                f"Backup {backup_id} is still being restored after {waited}, and stays. A retry waits on, and a longer "
+                f"timeout waits longer. {busy}"
+            )
+        if news:
+            say(f"Waiting until {datetime.fromtimestamp(deadline, UTC):%Y-%m-%d %H:%M:%S} UTC. {busy}")
+            news = False
+        time.sleep(pace.pause(now))

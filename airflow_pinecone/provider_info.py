@@ -33,6 +33,8 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
+# The handler is named, not imported: Airflow reads this when it starts.
+_ASSET_URIS: list[dict[str, Any]] = [{"schemes": ["pinecone"], "handler": "airflow_pinecone.assets.sanitize_uri"}]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -46,6 +48,9 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-pinecone",
         "name": "Pinecone backups",
         "description": "Back up Pinecone indexes: a hook, an operator, a sensor.",
+        "asset-uris": _ASSET_URIS,
+        # The same, for Airflow 2.
+        "dataset-uris": _ASSET_URIS,
     }
     try:
         distribution(_OFFICIAL)

@@ -1,17 +1,17 @@
-"""The wait for a backup, in the triggerer."""
+"""The wait for a backup or a restore, in the triggerer."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pinecone import polling
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.models import Kind
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -33,9 +33,10 @@ def defer(task: BaseOperator, conn_id: str, wait: polling.Wait) -> NoReturn:
     """
     left = timedelta(seconds=max(0.0, wait.deadline - time.time()))
     task.defer(
-        trigger=BackupTrigger(
+        trigger=WaitTrigger(
             conn_id=conn_id,
-            backup_id=wait.backup_id,
+            ident=wait.ident,
+            kind=wait.kind,
             started=wait.started,
             deadline=wait.deadline,
             poke_interval=wait.poke_interval,
@@ -46,12 +47,13 @@ def defer(task: BaseOperator, conn_id: str, wait: polling.Wait) -> NoReturn:
     raise AssertionError("unreachable: defer raises TaskDeferred")
 
 
-class BackupTrigger(BaseTrigger):
-    """Wait until a backup is Ready, or until the wait ends otherwise. The arguments are stored by Airflow.
+class WaitTrigger(BaseTrigger):
+    """Wait for a backup or a restore, until it is done or the wait ends otherwise. The arguments are stored by Airflow.
 
     Args:
         conn_id: The id of the Airflow connection; the key itself is never stored.
-        backup_id: The backup that is waited for.
+        ident: The id of the backup or of the restore job that is waited for.
+        kind: ``backup`` or ``restore``.
         started: When the wait began, in seconds since the epoch.
         deadline: When it ends at the latest, in seconds since the epoch, also after a restart of the triggerer.
         poke_interval: Seconds between two polls; None lets the pause grow with the wait.
@@ -61,7 +63,8 @@ class BackupTrigger(BaseTrigger):
         self,
         *,
         conn_id: str,
-        backup_id: str,
+        ident: str,
+        kind: Kind,
         started: float,
         deadline: float,
         poke_interval: float | None = None,
@@ -69,7 +72,8 @@ class BackupTrigger(BaseTrigger):
         """Store the arguments."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
-        self.backup_id = backup_id
+        self.ident = ident
+        self.kind = kind
         self.started = started
         self.deadline = deadline
         self.poke_interval = poke_interval
@@ -80,9 +84,10 @@ class BackupTrigger(BaseTrigger):
         Returns:
             The path of the class, and its arguments.
         """
-        return "airflow_pinecone.triggers.BackupTrigger", {
+        return "airflow_pinecone.triggers.WaitTrigger", {
             "conn_id": self.conn_id,
-            "backup_id": self.backup_id,
+            "ident": self.ident,
+            "kind": self.kind,
             "started": self.started,
             "deadline": self.deadline,
             "poke_interval": self.poke_interval,
@@ -96,11 +101,14 @@ class BackupTrigger(BaseTrigger):
         """
         hook = PineconeHook(self.conn_id)
         decide = polling.Wait(
-            self.backup_id, started=self.started, deadline=self.deadline, poke_interval=self.poke_interval
+            self.ident,
+            self.kind,
+            started=self.started,
+            deadline=self.deadline,
+            poke_interval=self.poke_interval,
         )
-        ask = partial(hook.describe_backup, self.backup_id, retry=False)
-        yield TriggerEvent(await polling.wait_async(decide, ask, self.log.info))
+        yield TriggerEvent(await polling.wait_async(decide, hook.poll(self.kind, self.ident), self.log.info))
 
     async def on_kill(self) -> None:
-        """Say what becomes of the backup when a person ends the deferred task (Airflow 3.3 and later)."""
-        self.log.info("The wait for backup %s was ended; the backup stays in Pinecone", self.backup_id)
+        """Say what becomes of it when a person ends the deferred task (Airflow 3.3 and later)."""
+        self.log.info("The wait for %s %s was ended; it stays in Pinecone", self.kind, self.ident)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ except ImportError:  # Airflow 2
     from airflow.sensors import base as sensor_base
 
 AIRFLOW_2 = hasattr(sensor_base, "_orig_start_date")
-OURS = ("operators.create", "sensors", "triggers", "polling")
+OURS = ("operators", "sensors", "triggers", "polling")
 
 
 class Time:
@@ -61,8 +62,10 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
         stepped.sleep(seconds)
 
     for name in OURS:
-        module = importlib.import_module(f"airflow_pinecone.{name}")
-        if hasattr(module, "time"):
+        importlib.import_module(f"airflow_pinecone.{name}")
+    for name, module in list(sys.modules.items()):
+        package, _, rest = name.partition(".")
+        if package == "airflow_pinecone" and rest.split(".")[0] in OURS and hasattr(module, "time"):
             monkeypatch.setattr(module, "time", stepped)
     polling = importlib.import_module("airflow_pinecone.polling")
     monkeypatch.setattr(polling, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))

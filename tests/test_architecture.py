@@ -20,7 +20,7 @@ FILES = {
 # The picture in the README, as text. A module that is not here may import nothing of ours.
 _TASKS = "triggers hooks polling identity models errors"
 ARROWS = {
-    "operators": _TASKS,
+    "operators": f"{_TASKS} retention verification assets",
     "sensors": _TASKS,
     "triggers": "hooks polling models errors",
     "hooks": f"{PACKAGE} connections transport models errors",
@@ -28,6 +28,8 @@ ARROWS = {
     "transport": "errors",
     "polling": "models errors",
     "identity": "models",
+    "retention": "models identity errors",
+    "verification": "models errors",
 }
 
 
@@ -57,8 +59,11 @@ def room(module):
 
 
 def allowed(name):
-    if short(name) == "operators":  # The face of the package: it hands out what is in it.
-        return {module for module in FILES if short(module).startswith("operators.")}
+    if short(name) in ("operators", "sensors"):  # The face of a package: it hands out what is in it.
+        return {module for module in FILES if short(module).startswith(f"{short(name)}.")}
+    if room(name) == "operators":
+        drawn = {module for module in FILES if room(module) in ARROWS["operators"].split()}
+        return drawn | {f"{PACKAGE}.operators.waiting"}
     if room(name) == "emulator":
         return {module for module in FILES if room(module) == "emulator"}
     return {module for module in FILES if room(module) in ARROWS.get(room(name), "").split()}

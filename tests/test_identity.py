@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_pinecone.identity import DESCRIPTION_LENGTH, Origin, default_name, describe, find, origin
+from airflow_pinecone.identity import DESCRIPTION_LENGTH, Origin, default_name, describe, find, made_here, origin
 
 ORIGIN = Origin("etl", "scheduled__2025-05-14", "backup", -1, "2025-05-14T16:37:25.625540+00:00", 1)
 LEGAL = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
@@ -210,3 +210,32 @@ def test_white_space_that_somebody_added_does_no_harm():
 
 def test_a_generator_will_do():
     assert find((b for b in [backup(describe(None, ORIGIN))]), ORIGIN)[0] is not None
+
+
+# Ours or not
+
+
+@at_leisure
+@given(st.none() | st.text(max_size=700), origins)
+def test_whatever_task_made_it_a_backup_is_known_as_ours(words, made_by):
+    assert made_here(backup(describe(words, made_by)))
+    assert made_here(backup(describe(words, made_by) + " \n"))
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(None, "", " ", "words", 5, [], {}),
+        "[airflow-pinecone ]",
+        ORIGIN.mark[:-1],
+        ORIGIN.mark + " copied by a person",
+        ORIGIN.mark.upper(),
+        ORIGIN.mark.replace("airflow-pinecone", "other"),
+        ORIGIN.mark.replace("9", "99", 1),
+    ],
+)
+def test_a_backup_of_others_is_not_known_as_ours(description):
+    bare = backup(None)
+    del bare["description"]
+    assert not made_here(bare)
+    assert not made_here(backup(description))

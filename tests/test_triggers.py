@@ -15,7 +15,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
-from airflow_pinecone.triggers import BackupTrigger
+from airflow_pinecone.triggers import WaitTrigger
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def deferred(request: pytest.FixtureRequest, emulator: Emulator) -> TaskDeferred
 
 def test_what_is_stored_holds_no_key(deferred: TaskDeferred) -> None:
     path, kwargs = deferred.trigger.serialize()
-    assert path == "airflow_pinecone.triggers.BackupTrigger"
-    assert set(kwargs) == {"conn_id", "backup_id", "started", "deadline", "poke_interval"}
+    assert path == "airflow_pinecone.triggers.WaitTrigger"
+    assert set(kwargs) == {"conn_id", "ident", "kind", "started", "deadline", "poke_interval"}
     assert API_KEY not in json.dumps([path, kwargs, deferred.kwargs])
 
 
@@ -52,7 +52,7 @@ def test_a_backup_that_became_ready_while_the_triggerer_was_down_is_green(deferr
 
 def test_no_deferral_is_answered_at_once(deferred: TaskDeferred, emulator: Emulator, time: Time) -> None:
     """Airflow's scheduler would take the try for failed."""
-    emulator.finish(deferred.trigger.backup_id)
+    emulator.finish(deferred.trigger.ident)
     before = len(emulator.requests)
     assert trigger_event(deferred.trigger)["end"] == "succeeded"
     assert time.slept == [5.0]
@@ -62,8 +62,8 @@ def test_no_deferral_is_answered_at_once(deferred: TaskDeferred, emulator: Emula
 def test_a_deadline_that_passed_meanwhile_ends_the_wait(emulator: Emulator, time: Time) -> None:
     emulator.next_backup(ends="never")
     backup_id = PineconeHook().create_backup("docs-example")["backup_id"]
-    trigger = BackupTrigger(
-        conn_id="pinecone_default", backup_id=backup_id, started=time.now - 7200, deadline=time.now - 3600
+    trigger = WaitTrigger(
+        conn_id="pinecone_default", ident=backup_id, kind="backup", started=time.now - 7200, deadline=time.now - 3600
     )
     assert trigger_event(trigger)["end"] == "timeout"
     assert sum(time.slept) == 0
@@ -80,4 +80,4 @@ def test_a_kill_says_that_the_backup_stays(
     caplog.set_level("INFO")
     asyncio.run(deferred.trigger.on_kill())
     said = capsys.readouterr().out + caplog.text
-    assert f"backup {deferred.trigger.backup_id} was ended; the backup stays in Pinecone" in said
+    assert f"backup {deferred.trigger.ident} was ended; it stays in Pinecone" in said

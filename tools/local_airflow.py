@@ -290,3 +290,11 @@ class LocalAirflow:
         """Return the logs of all tries of a task, as they lie in the home."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         return "\n".join(path.read_text(errors="replace") for path in sorted(folder.rglob("*.log*")))
+
+    def has_heard(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        """Say whether the scheduler has heard that a process of the task ended.
+
+        Whatever answers a deferred or asking task before that makes Airflow take the try for failed.
+        """
+        said = (self.home / "airflow.out").read_text(errors="replace")
+        return f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={run_id}," in said

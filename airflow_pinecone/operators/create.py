@@ -6,17 +6,19 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
-from airflow_pinecone import identity, polling
+from airflow_pinecone import assets, identity, polling
 from airflow_pinecone.errors import (
     CreateAnswerLost,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
 )
+from airflow_pinecone.models import created_at, newest_ready
+from airflow_pinecone.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook
     from airflow_pinecone.models import BackupModel
 
-# The hook and the trigger are imported where they are used: the DAG processor pays for an import at every parse.
+# The hook is imported where it is used: the DAG processor pays for an import at every parse.
 
 
-class CreateBackupOperator(BaseOperator):
+class CreateBackupOperator(WaitingOperator):
     """Back up a Pinecone index; wait until the backup is Ready, if asked to.
 
     One task makes one backup. A retry takes up the backup that an earlier try made, even if that try died or lost
     Pinecone's answer; a cleared task makes a new one, and so does a retry after a failed backup. Pushes the
-    backup's id to XCom under ``backup_id`` as soon as it is known.
+    backup's id to XCom under ``backup_id`` as soon as it is known, and fills the event of each Asset among its
+    ``outlets`` with the backup's facts: ``backup_id``, ``name``, ``status``, counts, size and more.
 
     Args:
         index_name: The index to back up (templated).
@@ -46,12 +49,18 @@ class CreateBackupOperator(BaseOperator):
             60 seconds.
         timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
             is shorter counts, also while the task is deferred.
+        reuse_within: An age, as a timedelta or seconds; None makes a backup always. A Ready backup of this index that
+            is younger, whoever made it, is returned instead of making one; so it is for a cleared task. Where the
+            index was deleted and its name used again, the earlier index's backups count until the new one has its
+            first.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
     """
 
     template_fields: Sequence[str] = ("index_name", "name", "description", "conn_id")
     ui_color = "#d6e8ff"
+    kind = "backup"
+    xcom_key = "backup_id"
 
     def __init__(
         self,
@@ -64,22 +73,25 @@ class CreateBackupOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        reuse_within: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         """Store the arguments."""
-        super().__init__(**kwargs)
+        super().__init__(
+            conn_id=conn_id,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            poke_interval=poke_interval,
+            timeout=timeout,
+            **kwargs,
+        )
         self.index_name = index_name
         self.name = name
         self.description = description
-        self.conn_id = conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poke_interval = None if poke_interval is None else polling.seconds(poke_interval, "poke_interval")
-        self.timeout = polling.seconds(timeout, "timeout")
-        self._backup_id: str | None = None
+        self.reuse_within = None if reuse_within is None else polling.seconds(reuse_within, "reuse_within")
 
     def execute(self, context: Context) -> BackupModel:
-        """Create the backup, or take up the one that an earlier try created, and wait if asked to.
+        """Create the backup, or take up one that is there, and wait if asked to.
 
         Args:
             context: The task's context.
@@ -104,40 +116,12 @@ class CreateBackupOperator(BaseOperator):
             backup = self._create_or_take_up(hook, context)
         except (PineconeInputError, PineconePermanentError) as error:
             raise AirflowFailException(str(error)) from error
-        self._backup_id = backup["backup_id"]
-        context["ti"].xcom_push(key="backup_id", value=self._backup_id)
-        self.log.info("Backup %s of index %s is %s", self._backup_id, self.index_name, backup["status"])
+        backup_id = backup["backup_id"]
+        self._began(context, backup_id)
+        self.log.info("Backup %s of index %s is %s", backup_id, self.index_name, backup["status"])
         if not self.wait_for_completion:
-            return backup
-        deadline = polling.deadline(started, self.timeout, self.execution_timeout)
-        decide = polling.Wait(self._backup_id, started=time.time(), deadline=deadline, poke_interval=self.poke_interval)
-        if self.deferrable and isinstance(decide.step(backup, time.time()), polling.Pause):
-            from airflow_pinecone.triggers import defer
-
-            defer(self, self.conn_id, decide)
-        ask = partial(hook.describe_backup, self._backup_id, retry=False)
-        return self._finish(polling.wait(decide, ask, self.log.info, first=backup))
-
-    def execute_complete(self, context: Context, event: polling.Event) -> BackupModel:
-        """Go on after the triggerer waited.
-
-        Args:
-            context: The task's context.
-            event: How the wait ended.
-
-        Returns:
-            The backup, Ready.
-
-        Raises:
-            AirflowFailException: Pinecone refused; not retried.
-            PineconeError: As ``execute`` says.
-        """
-        return self._finish(event)
-
-    def on_kill(self) -> None:
-        """Say what becomes of the backup when the task is ended from outside."""
-        if self._backup_id:
-            self.log.info("The task was ended; backup %s stays in Pinecone", self._backup_id)
+            return self._done(context, backup)
+        return cast("BackupModel", self._wait_for(context, hook, backup_id, started=started, first=backup))
 
     def _create_or_take_up(self, hook: PineconeHook, context: Context) -> BackupModel:
         made_by = identity.origin(context, self.retries)
@@ -146,6 +130,10 @@ class CreateBackupOperator(BaseOperator):
             found = polling.look_for(partial(self._find, hook, made_by), self.log.warning)
             if found is not None:
                 return found
+        if self.reuse_within is not None:
+            reused = self._reusable(hook, self.reuse_within)
+            if reused is not None:
+                return reused
         name = identity.default_name(self.index_name, datetime.now(UTC)) if self.name is None else self.name
         description = identity.describe(self.description, made_by)
         try:
@@ -173,8 +161,26 @@ class CreateBackupOperator(BaseOperator):
             self.log.info("Not taking up failed backups of this task: %s", [b["backup_id"] for b in failed])
         return found
 
-    def _finish(self, event: polling.Event) -> BackupModel:
-        try:
-            return polling.conclude(event)
-        except PineconePermanentError as error:
-            raise AirflowFailException(str(error)) from error
+    def _reusable(self, hook: PineconeHook, max_age: float) -> BackupModel | None:
+        backup = newest_ready(hook.list_backups(self.index_name or ""))
+        made = backup and created_at(backup)
+        if backup is None or made is None:
+            self.log.info("Index %s has no Ready backup to reuse", self.index_name)
+            return None
+        age = timedelta(seconds=round(time.time() - made.timestamp()))
+        if time.time() - made.timestamp() >= max_age:
+            self.log.info("Not reusing backup %s of index %s: its age is %s", backup["backup_id"], self.index_name, age)
+            return None
+        self.log.info(
+            "Reusing backup %s of index %s, and making none: its age is %s, and reuse_within allows %s",
+            backup["backup_id"],
+            self.index_name,
+            age,
+            timedelta(seconds=max_age),
+        )
+        return backup
+
+    def _done(self, context: Context, model: BackupModel) -> BackupModel:
+        """Tell the backup by the assets among the outlets; what does not wait tells what is known by then."""
+        assets.fill_events(context, self.outlets, model)
+        return model

@@ -39,6 +39,16 @@ class Run:
         """Return what a task pushed."""
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
 
+    def states(self) -> dict[str, str | None]:
+        """Return the states of the tasks, by task id."""
+        return self.airflow.tasks(self.dag_id, self.run_id)
+
+    def mapped_states(self, task_id: str) -> dict[str, str]:
+        """Return the states of a mapped task, by what the UI calls its instances."""
+        path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/listMapped"
+        rows = self.airflow.api("GET", path, params={"limit": 100})["task_instances"]
+        return {row["rendered_map_index"]: row["state"] for row in rows}
+
     def log(self, task_id: str = "backup") -> str:
         """Return the logs of a task."""
         return self.airflow.log(self.dag_id, self.run_id, task_id)

@@ -102,7 +102,7 @@ def test_a_sensor_that_times_out(
     ran.end()
     assert ran.task("ready")["state"] == state
     assert ran.task("ready")["try_number"] == 1
-    assert "is not Ready after" in ran.log("ready")
+    assert "is not done after" in ran.log("ready")
 
 
 @pytest.mark.parametrize("waiter", WAITERS)

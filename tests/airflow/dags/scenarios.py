@@ -5,7 +5,7 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, task
 
-from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
 from airflow_pinecone.sensors import BackupSensor
 
 SOON = {"retries": 1, "retry_delay": timedelta(seconds=1)}
@@ -64,4 +64,15 @@ with dag("mapped"):
     backups = CreateBackupOperator.partial(task_id="backup").expand(index_name=names())
     BackupSensor.partial(task_id="ready", poke_interval=1).expand(
         backup_id=backups.output.map(lambda model: model["backup_id"])
+    )
+
+with DAG(
+    "restore",
+    schedule=None,
+    start_date=pendulum.datetime(2025, 1, 1),
+    params={"index": "docs-example", "backup_id": ""},
+    default_args=SOON,
+):
+    CreateIndexFromBackupOperator(
+        task_id="restore", backup_id="{{ params.backup_id }}", index_name="{{ params.index }}-2"
     )

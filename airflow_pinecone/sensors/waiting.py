@@ -1,4 +1,4 @@
-"""Sensors for backups of Pinecone indexes."""
+"""The sensors that wait for one backup, or for one restore."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -25,47 +24,24 @@ from airflow_pinecone.errors import PineconeError, WaitTimeout
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.models import BackupModel
+    from airflow_pinecone.models import Kind
 
 
-class BackupSensor(BaseSensorOperator):
-    """Wait until a backup is Ready, and return it to XCom.
+class _WaitSensor(BaseSensorOperator):
+    """What the sensors share that wait for one thing until it is done."""
 
-    A failed or vanished backup and a refused request end in red at once, under ``soft_fail`` too: a skipped sensor
-    would let a reindex run without its backup. A timeout raises AirflowSensorTimeout, and skips under ``soft_fail``.
-    It is so in every mode: poke, reschedule and deferred.
-
-    Args:
-        backup_id: The backup's id (templated), such as ``backup.output["backup_id"]``.
-        conn_id: The Airflow connection with the API key (templated).
-        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
-            ``[operators] default_deferrable``.
-        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
-            60 seconds. In reschedule mode it is 60 seconds at least.
-        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
-            is shorter counts instead.
-        kwargs: As of BaseSensorOperator (``mode``, ``soft_fail``, ...), without ``exponential_backoff``.
-
-    Raises:
-        ValueError: ``exponential_backoff`` is given, or a duration is not above 0.
-
-    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
-    """
-
-    template_fields: Sequence[str] = ("backup_id", "conn_id")
     ui_color = "#e3f0ff"
+    _kind: Kind
 
     def __init__(
         self,
         *,
-        backup_id: str,
-        conn_id: str = "pinecone_default",
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta | None = None,
-        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        conn_id: str,
+        deferrable: bool,
+        poke_interval: float | timedelta | None,
+        timeout: float | timedelta,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         if kwargs.get("exponential_backoff"):
             raise ValueError("exponential_backoff is not for this sensor: without a poke_interval it paces itself")
         pace = None if poke_interval is None else polling.seconds(poke_interval, "poke_interval")
@@ -74,25 +50,28 @@ class BackupSensor(BaseSensorOperator):
             timeout=polling.seconds(timeout, "timeout"),
             **kwargs,
         )
-        self.backup_id = backup_id
         self.conn_id = conn_id
         self.deferrable = deferrable
         self._pace = pace
         self._pause = polling.MAX_PAUSE
-        self._waiting: tuple[polling.Wait, Callable[[], BackupModel]] | None = None
+        self._waiting: tuple[polling.Wait, Callable[[], polling.Model]] | None = None
+
+    @property
+    def _ident(self) -> str:
+        raise AssertionError("each sensor says what it waits for")
 
     def execute(self, context: Context) -> Any:
-        """Wait for the backup.
+        """Wait.
 
         Args:
             context: The task's context.
 
         Returns:
-            The backup, Ready.
+            What was waited for, done.
 
         Raises:
-            AirflowFailException: The backup failed or vanished, or Pinecone refused; not retried.
-            AirflowSensorTimeout: The backup was not Ready in time; not retried.
+            AirflowFailException: It failed or vanished, or Pinecone refused; not retried.
+            AirflowSensorTimeout: It was not done in time; not retried.
             AirflowSkipException: The same under ``soft_fail``.
             PineconeUnreachable: Too many polls in a row got no good answer.
         """
@@ -107,17 +86,17 @@ class BackupSensor(BaseSensorOperator):
             return polling.conclude(step)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask for the backup once.
+        """Ask once.
 
         Args:
             context: The task's context.
 
         Returns:
-            The backup when it is Ready, else False.
+            What is waited for when it is done, else False.
 
         Raises:
-            PineconeError: The wait is over: the backup failed or vanished, Pinecone refused or is unreachable, or the
-                deadline came.
+            PineconeError: The wait is over: it failed or vanished, Pinecone refused or is unreachable, or the deadline
+                came.
         """
         step = self._step(context)[1]
         if not isinstance(step, polling.Pause):
@@ -127,7 +106,7 @@ class BackupSensor(BaseSensorOperator):
         self._pause = step.seconds
         return False
 
-    def execute_complete(self, context: Context, event: polling.Event) -> BackupModel:
+    def execute_complete(self, context: Context, event: polling.Event) -> Any:
         """Go on after the triggerer waited.
 
         Args:
@@ -135,7 +114,7 @@ class BackupSensor(BaseSensorOperator):
             event: How the wait ended.
 
         Returns:
-            The backup, Ready.
+            What was waited for, done.
 
         Raises:
             PineconeError: As ``poke`` says.
@@ -158,7 +137,9 @@ class BackupSensor(BaseSensorOperator):
         """
         with self._ends():
             if next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout":
-                raise AirflowSensorTimeout(f"The triggerer did not say in time what became of backup {self.backup_id}")
+                raise AirflowSensorTimeout(
+                    f"The triggerer did not say in time what became of {self._kind} {self._ident}"
+                )
             # BaseSensorOperator's own would turn every AirflowException into a skip under soft_fail.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
@@ -174,7 +155,8 @@ class BackupSensor(BaseSensorOperator):
 
             started = self._first_poke(context)
             wait = polling.Wait(
-                self.backup_id,
+                self._ident,
+                self._kind,
                 started=started,
                 deadline=polling.deadline(started, self.timeout, self.execution_timeout),
                 poke_interval=self._pace,
@@ -182,7 +164,7 @@ class BackupSensor(BaseSensorOperator):
             )
             # One hook for all the pokes of this process: they share a connection.
             hook = PineconeHook(self.conn_id)
-            self._waiting = wait, partial(hook.describe_backup, self.backup_id, retry=False)
+            self._waiting = wait, hook.poll(self._kind, self._ident)
         wait, ask = self._waiting
         return wait, wait.step(polling.attempt(ask), time.time())
 
@@ -214,7 +196,7 @@ class BackupSensor(BaseSensorOperator):
         except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
             message = str(error)
             if isinstance(error, AirflowTaskTimeout):
-                message = f"execution_timeout came while backup {self.backup_id} was not Ready; it stays in Pinecone"
+                message = f"execution_timeout came while {self._kind} {self._ident} was not done; it stays in Pinecone"
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(message) from error
             raise AirflowSensorTimeout(message) from error
@@ -224,3 +206,95 @@ class BackupSensor(BaseSensorOperator):
             if error.can_retry:
                 raise
             raise AirflowFailException(str(error)) from error
+
+
+class BackupSensor(_WaitSensor):
+    """Wait until a backup is Ready, and return it to XCom.
+
+    A failed or vanished backup and a refused request end in red at once, under ``soft_fail`` too: a skipped sensor
+    would let a reindex run without its backup. A timeout raises AirflowSensorTimeout, and skips under ``soft_fail``.
+    It is so in every mode: poke, reschedule and deferred.
+
+    Args:
+        backup_id: The backup's id (templated), such as ``backup.output["backup_id"]``.
+        conn_id: The Airflow connection with the API key (templated).
+        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
+            ``[operators] default_deferrable``.
+        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
+            60 seconds. In reschedule mode it is 60 seconds at least.
+        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
+            is shorter counts instead.
+        kwargs: As of BaseSensorOperator (``mode``, ``soft_fail``, ...), without ``exponential_backoff``.
+
+    Raises:
+        ValueError: ``exponential_backoff`` is given, or a duration is not above 0.
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
+    """
+
+    template_fields: Sequence[str] = ("backup_id", "conn_id")
+    _kind = "backup"
+
+    def __init__(
+        self,
+        *,
+        backup_id: str,
+        conn_id: str = "pinecone_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.backup_id = backup_id
+
+    @property
+    def _ident(self) -> str:
+        return self.backup_id
+
+
+class RestoreJobSensor(_WaitSensor):
+    """Wait until a restore job is Completed and its index is ready, and return the restore to XCom.
+
+    A failed, cancelled or vanished job and a refused request end in red at once, under ``soft_fail`` too. A timeout
+    raises AirflowSensorTimeout, and skips under ``soft_fail``.
+    It is so in every mode: poke, reschedule and deferred.
+
+    Args:
+        restore_job_id: The job's id (templated), such as ``restore.output["restore_job_id"]``.
+        conn_id: The Airflow connection with the API key (templated).
+        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
+            ``[operators] default_deferrable``.
+        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
+            60 seconds. In reschedule mode it is 60 seconds at least.
+        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
+            is shorter counts instead.
+        kwargs: As of BaseSensorOperator (``mode``, ``soft_fail``, ...), without ``exponential_backoff``.
+
+    Raises:
+        ValueError: ``exponential_backoff`` is given, or a duration is not above 0.
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+    """
+
+    template_fields: Sequence[str] = ("restore_job_id", "conn_id")
+    _kind = "restore"
+
+    def __init__(
+        self,
+        *,
+        restore_job_id: str,
+        conn_id: str = "pinecone_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.restore_job_id = restore_job_id
+
+    @property
+    def _ident(self) -> str:
+        return self.restore_job_id

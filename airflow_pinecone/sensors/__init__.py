@@ -1,0 +1,6 @@
+"""Sensors for backups of Pinecone indexes, and for restores from them."""
+
+from airflow_pinecone.sensors.freshness import BackupFreshnessSensor
+from airflow_pinecone.sensors.waiting import BackupSensor, RestoreJobSensor
+
+__all__ = ["BackupFreshnessSensor", "BackupSensor", "RestoreJobSensor"]
