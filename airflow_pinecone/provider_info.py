@@ -47,7 +47,7 @@ def get_provider_info() -> dict[str, Any]:
     info: dict[str, Any] = {
         "package-name": "airflow-pinecone",
         "name": "Pinecone backups",
-        "description": "Back up Pinecone indexes: a hook, an operator, a sensor.",
+        "description": "Back up, verify, restore and prune Pinecone indexes.",
         "asset-uris": _ASSET_URIS,
         # The same, for Airflow 2.
         "dataset-uris": _ASSET_URIS,

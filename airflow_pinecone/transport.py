@@ -285,7 +285,10 @@ def _advice(status: int, code: str | None, message: str, doing: str, conn_id: st
         if "deletion protection" in said:
             return "The index is protected from deletion; switch that off first"
         if "quota" in said or "exhausted" in said:
-            return "The quota is full: delete backups that are no longer needed, or ask Pinecone for more"
+            return (
+                "The quota is full. Pinecone keeps 500 backups a project on Standard and 1,000 on Enterprise: prune "
+                "old ones (a PruneBackupsOperator with dry_run=True lists what may go), or ask Pinecone for more"
+            )
         if "plan" in said or "upgrade" in said:
             return "The plan of this project has no backups; they need a paid plan"
         return f"The API key of connection {conn_id} lacks the right; use a key with a role that may do this"

@@ -68,6 +68,17 @@ def at_emulator(emulator, connect):
 
 # What is sent
 
+INDEX = {"name": "docs-example", "status": {"ready": True, "state": "Ready"}, "new": 1}
+JOB = {
+    "restore_job_id": "r-1",
+    "backup_id": BACKUP_ID,
+    "target_index_name": "docs-2",
+    "target_index_id": "i-2",
+    "status": "Pending",
+    "created_at": "2025-05-14T16:37:25.625540Z",
+    "new": 1,
+}
+
 CALLS = [
     (
         lambda hook: hook.create_backup("docs-example"),
@@ -125,8 +136,57 @@ CALLS = [
         None,
         [{"name": "docs-example", "new": 1}],
     ),
+    (
+        lambda hook: hook.describe_index("docs-example"),
+        "GET",
+        "/indexes/docs-example",
+        {"json": INDEX},
+        None,
+        INDEX,
+    ),
+    (
+        lambda hook: hook.delete_index("docs-example"),
+        "DELETE",
+        "/indexes/docs-example",
+        {"status_code": 202},
+        None,
+        None,
+    ),
+    (
+        lambda hook: hook.create_index_from_backup(BACKUP_ID, name="docs-2"),
+        "POST",
+        f"/backups/{BACKUP_ID}/create-index",
+        {"status_code": 202, "json": {"restore_job_id": "r-1", "index_id": "i-2"}},
+        {"name": "docs-2"},
+        {"restore_job_id": "r-1", "index_id": "i-2"},
+    ),
+    (
+        lambda hook: hook.describe_restore_job("r-1"),
+        "GET",
+        "/restore-jobs/r-1",
+        {"json": JOB},
+        None,
+        JOB,
+    ),
+    (
+        lambda hook: hook.describe_restore("r-1"),
+        "GET",
+        "/restore-jobs/r-1",
+        {"json": JOB},
+        None,
+        JOB | {"index_id": "i-2", "index_name": "docs-2", "index_ready": False},
+    ),
+    (
+        lambda hook: list(hook.list_restore_jobs()),
+        "GET",
+        "/restore-jobs?limit=100",
+        {"json": {"data": [JOB, JOB]}},
+        None,
+        [JOB],
+    ),
 ]
 NAMES = ["create", "create with words", "describe", "list", "list of an index", "delete", "list indexes"]
+NAMES += ["describe index", "delete index", "restore", "describe job", "describe restore", "list jobs"]
 
 
 @pytest.mark.parametrize(("call", "method", "path", "response", "body", "result"), CALLS, ids=NAMES)
@@ -337,8 +397,8 @@ def test_an_impossible_backup_id_is_refused_before_any_request(hook, requests_mo
 # Refusals: the thing, the cause, the next step
 
 FORBIDDEN = [
-    ("Increase your quota or upgrade to create more backups.", "The quota is full: delete backups"),
-    ("Backups exceed the maximum; resource exhausted", "The quota is full: delete backups"),
+    ("Increase your quota or upgrade to create more backups.", "The quota is full. Pinecone keeps 500 backups"),
+    ("Backups exceed the maximum; resource exhausted", "The quota is full. Pinecone keeps 500 backups"),
     ("Backups are not available on the Starter plan.", "they need a paid plan"),
     ("Please upgrade to use this feature", "they need a paid plan"),
     ("Deletion protection is enabled for this index. Disable it.", "The index is protected from deletion"),
@@ -572,3 +632,25 @@ def test_the_form_of_older_airflows():
     assert form["relabeling"]["password"] == "API key"
     assert set(form["hidden_fields"]) == {"login", "port", "schema"}
     assert json.loads(form["placeholders"]["extra"])
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {}, INDEX | {"name": "other"}, INDEX | {"status": "Ready"}])
+def test_what_is_not_that_index_is_an_error(hook, requests_mock, answer):
+    requests_mock.get(f"{API}/indexes/docs-example", json=answer)
+    with pytest.raises(PineconeTransientError, match="describe index docs-example"):
+        hook.describe_index("docs-example", retry=False)
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, JOB | {"restore_job_id": "r-2"}, JOB | {"status": None}])
+def test_what_is_not_that_restore_job_is_an_error(hook, requests_mock, answer):
+    requests_mock.get(f"{API}/restore-jobs/r-1", json=answer)
+    with pytest.raises(PineconeTransientError, match="describe restore job r-1"):
+        hook.describe_restore_job("r-1", retry=False)
+
+
+@pytest.mark.parametrize("ready", [True, False, None, "yes"])
+def test_a_restore_is_ready_when_its_index_says_so(hook, requests_mock, ready):
+    requests_mock.get(f"{API}/restore-jobs/r-1", json=JOB | {"status": "Completed"})
+    status = {"state": "?"} if ready is None else {"ready": ready, "state": "?"}
+    requests_mock.get(f"{API}/indexes/docs-2", json=INDEX | {"name": "docs-2", "status": status})
+    assert hook.describe_restore("r-1")["index_ready"] is (ready is True)
