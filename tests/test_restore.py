@@ -265,3 +265,12 @@ def test_no_such_backup_is_not_retried(emulator: Emulator, ti: TaskInstance) -> 
     end = run_try(restore("no-such-backup"), ti)
     assert end.state == "failed"
     assert "no-such-backup" in end.message
+    assert "There is an index" not in end.message
+
+
+def test_a_first_try_takes_up_nobodys_restore(emulator: Emulator, backup: str, ti: TaskInstance) -> None:
+    """Not even one of the same backup, a moment ago: only a retry has begun one before."""
+    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    end = run_try(restore(backup), ti)
+    assert end.state == "failed"
+    assert "There is an index docs-2 already" in end.message
