@@ -207,7 +207,8 @@ class LocalAirflow:
             The JSON of the answer, or None where there is none.
 
         Raises:
-            LocalAirflowError: The answer is an error. SQLite takes one writer at a time, so a 500 is asked again.
+            LocalAirflowError: The answer is an error. A 5xx is asked again for some seconds first: Airflow answered one
+                when a run was triggered just as the scheduler made another.
         """
         for left in reversed(range(20)):
             answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
@@ -244,6 +245,7 @@ class LocalAirflow:
         try:
             self.api("POST", f"dags/{dag_id}/dagRuns", json=body)
         except LocalAirflowError:
+            # It may have been made all the same; if not, this raises.
             self.run_state(dag_id, run_id)
         return run_id
 
