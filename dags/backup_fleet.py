@@ -45,10 +45,11 @@ with DAG(
             deferrable=True,
             map_index_template="{{ task.index_name }}",
         )
+        # An empty backup is red, also the second one in a row: no prune may follow that. Leave out indexes that are
+        # meant to be empty.
         verify = VerifyBackupOperator(
             task_id="verify",
             backup_id=backup.output["backup_id"],
-            min_records=0,
             max_shrink=0.5,
             map_index_template="{{ task.backup_id }}",
         )

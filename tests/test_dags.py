@@ -26,6 +26,14 @@ if not AIRFLOW_2:  # The examples are written for Airflow 3.
         assert "backup" in reindex.upstream_task_ids
         assert reindex.trigger_rule == "all_success"
 
+    def test_the_fleet_prunes_nothing_behind_an_empty_backup() -> None:
+        """A second empty backup is as large as the first: only the lower bound can tell."""
+        dag = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"]
+        verify, prune = dag.get_task("protect.verify"), dag.get_task("protect.prune")
+        assert verify.min_records is None
+        assert prune.upstream_task_ids >= {"protect.verify"}
+        assert prune.trigger_rule == "all_success"
+
 
 def test_the_readme_shows_an_example_as_it_stands() -> None:
     (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
