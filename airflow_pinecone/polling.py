@@ -219,8 +219,9 @@ def wait(decide: Wait, ask: Callable[[], Model], say: Say, *, first: Model | Non
         How the wait ended.
     """
     say(_opening(decide))
+    now = steady()
     outcome = first or attempt(ask)
-    while isinstance(step := decide.step(outcome, time.time()), Pause):
+    while isinstance(step := decide.step(outcome, now()), Pause):
         if step.news:
             say(step.news)
         time.sleep(step.seconds)
@@ -244,12 +245,23 @@ async def wait_async(decide: Wait, ask: Callable[[], Model], say: Say) -> Event:
         How the wait ended.
     """
     say(_opening(decide))
-    await asyncio.sleep(decide.pause(time.time()))
-    while isinstance(step := decide.step(await asyncio.to_thread(attempt, ask), time.time()), Pause):
+    now = steady()
+    await asyncio.sleep(decide.pause(now()))
+    while isinstance(step := decide.step(await asyncio.to_thread(attempt, ask), now()), Pause):
         if step.news:
             say(step.news)
         await asyncio.sleep(step.seconds)
     return step
+
+
+def steady() -> Callable[[], float]:
+    """Make a clock for one wait: it begins with the time of day, and goes on evenly when that is set anew.
+
+    Returns:
+        A function that returns seconds since the epoch.
+    """
+    ahead = time.time() - time.monotonic()
+    return lambda: ahead + time.monotonic()
 
 
 def attempt(ask: Callable[[], Model]) -> Model | PineconeError:
@@ -382,7 +394,8 @@ def until_free(
         PineconePermanentError: Pinecone refused for another reason.
         PineconeTransientError: No good answer came.
     """
-    started = time.time()
+    clock = steady()
+    started = clock()
     pace = Wait(backup_id, started=started, deadline=deadline, poke_interval=poke_interval)
     news = True
     while True:
@@ -394,7 +407,7 @@ def until_free(
             busy = error
         else:
             return
-        now = time.time()
+        now = clock()
         if now >= deadline:
             waited = timedelta(seconds=round(now - started))
             raise WaitTimeout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_pinecone import polling
+from airflow_pinecone import kills, polling
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.models import Kind
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 _GRACE = timedelta(minutes=5)
 
 
-def defer(task: BaseOperator, conn_id: str, wait: polling.Wait) -> NoReturn:
+def defer(task: BaseOperator, conn_id: str, wait: polling.Wait, *, delete_on_kill: bool = False) -> NoReturn:
     """Hand a wait over to the triggerer; the task goes on in its ``execute_complete(context, event)``.
 
     Args:
         task: The task that waits.
         conn_id: The id of the Airflow connection.
         wait: The wait, as far as it has come.
+        delete_on_kill: As of WaitTrigger.
 
     Raises:
         TaskDeferred: Always; Airflow takes it from there.
@@ -40,6 +42,7 @@ def defer(task: BaseOperator, conn_id: str, wait: polling.Wait) -> NoReturn:
             started=wait.started,
             deadline=wait.deadline,
             poke_interval=wait.poke_interval,
+            delete_on_kill=delete_on_kill,
         ),
         method_name="execute_complete",
         timeout=left + _GRACE,
@@ -57,6 +60,7 @@ class WaitTrigger(BaseTrigger):
         started: When the wait began, in seconds since the epoch.
         deadline: When it ends at the latest, in seconds since the epoch, also after a restart of the triggerer.
         poke_interval: Seconds between two polls; None lets the pause grow with the wait.
+        delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked failed.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class WaitTrigger(BaseTrigger):
         started: float,
         deadline: float,
         poke_interval: float | None = None,
+        delete_on_kill: bool = False,
     ) -> None:
         """Store the arguments."""
         super().__init__()  # type: ignore[no-untyped-call]
@@ -77,6 +82,7 @@ class WaitTrigger(BaseTrigger):
         self.started = started
         self.deadline = deadline
         self.poke_interval = poke_interval
+        self.delete_on_kill = delete_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow needs to make this trigger again.
@@ -91,6 +97,7 @@ class WaitTrigger(BaseTrigger):
             "started": self.started,
             "deadline": self.deadline,
             "poke_interval": self.poke_interval,
+            "delete_on_kill": self.delete_on_kill,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -110,5 +117,8 @@ class WaitTrigger(BaseTrigger):
         yield TriggerEvent(await polling.wait_async(decide, hook.poll(self.kind, self.ident), self.log.info))
 
     async def on_kill(self) -> None:
-        """Say what becomes of it when a person ends the deferred task (Airflow 3.3 and later)."""
-        self.log.info("The wait for %s %s was ended; it stays in Pinecone", self.kind, self.ident)
+        """Say, or decide, what becomes of it when the deferred task is ended (Airflow 3.3 and later calls this)."""
+        if not self.delete_on_kill:
+            self.log.info("The wait for %s %s was ended; it stays in Pinecone", self.kind, self.ident)
+            return
+        await asyncio.to_thread(kills.delete_unfinished, self.conn_id, self.ident, self.task_instance, self.log.info)

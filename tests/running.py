@@ -40,11 +40,16 @@ class Time:
         self.now = datetime.now(UTC).timestamp()
         self.slept: list[float] = []
         self.first_reschedule: datetime | None = None
+        # Seconds by which the time of day is set forward after the first sleep; time itself goes on evenly.
+        self.step = 0.0
 
     def __call__(self) -> float:
         return self.now
 
-    time = monotonic = __call__
+    monotonic = __call__
+
+    def time(self) -> float:
+        return self.now + (self.step if self.slept else 0.0)
 
     def sleep(self, seconds: float) -> None:
         assert seconds >= 0

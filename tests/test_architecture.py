@@ -20,9 +20,10 @@ FILES = {
 # The picture in the README, as text. A module that is not here may import nothing of ours.
 _TASKS = "triggers hooks polling identity models errors"
 ARROWS = {
-    "operators": f"{_TASKS} retention verification assets",
+    "operators": f"{_TASKS} retention verification assets kills",
     "sensors": _TASKS,
-    "triggers": "hooks polling models errors",
+    "triggers": "hooks polling kills models errors",
+    "kills": "hooks models errors",
     "hooks": f"{PACKAGE} connections transport models errors",
     "connections": "transport errors",
     "transport": "errors",
@@ -128,7 +129,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 # Not of the Python that everybody has: what is dear, and what only a running task needs.
 _DEAR = ("requests", "urllib3", "tenacity", "aiohttp", "airflow.triggers", "sqlalchemy", "pydantic", "pinecone")
-_LATER = tuple(f"{PACKAGE}.{name}" for name in ("hooks", "transport", "triggers", "emulator"))
+_LATER = tuple(f"{PACKAGE}.{name}" for name in ("hooks", "transport", "triggers", "kills", "emulator"))
 
 
 def sdk_names(name):

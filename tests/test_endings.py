@@ -62,6 +62,25 @@ def test_ready_at_the_first_look_needs_no_pause(emulator: Emulator, waiter: str,
     assert sum(time.slept) <= polling.MIN_PAUSE
 
 
+@pytest.mark.parametrize("waiter", [*OPERATOR, "poke", "deferred"])
+@pytest.mark.parametrize("step", [-3600, 3600])
+@pytest.mark.parametrize("state", ["success", "timeout"])
+def test_a_clock_that_is_set_during_the_wait_changes_nothing(
+    emulator: Emulator, waiter: str, time: Time, step: float, state: str
+) -> None:
+    """Not in reschedule mode: there each poke is a process of its own, and has nothing but the time of day."""
+    began = time.now
+    time.step = step
+    emulator.next_backup(**{"success": {"ready_after": 600}, "timeout": {"ends": "never"}}[state])
+    end = end_of(waiter, timeout=1000)
+    if state == "success":
+        assert end.state == "success"
+        assert 600 <= time.now - began <= 660
+    else:
+        assert "is not done after 0:16:40" in end.message
+        assert time.now - began == pytest.approx(1000)
+
+
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", ["Failed", "InitializationFailed"])
 def test_a_failed_backup_is_red(emulator: Emulator, waiter: str, status: str, soft_fail: bool) -> None:

@@ -40,7 +40,7 @@ def deferred(request: pytest.FixtureRequest, emulator: Emulator) -> TaskDeferred
 def test_what_is_stored_holds_no_key(deferred: TaskDeferred) -> None:
     path, kwargs = deferred.trigger.serialize()
     assert path == "airflow_pinecone.triggers.WaitTrigger"
-    assert set(kwargs) == {"conn_id", "ident", "kind", "started", "deadline", "poke_interval"}
+    assert set(kwargs) == {"conn_id", "ident", "kind", "started", "deadline", "poke_interval", "delete_on_kill"}
     assert API_KEY not in json.dumps([path, kwargs, deferred.kwargs])
 
 

@@ -53,6 +53,9 @@ class CreateBackupOperator(WaitingOperator):
             is younger, whoever made it, is returned instead of making one; so it is for a cleared task. Where the
             index was deleted and its name used again, the earlier index's backups count until the new one has its
             first.
+        delete_on_kill: Whether to delete the backup when the task is marked failed while it waits, if the backup is
+            not finished by then; in the worker and, from Airflow 3.3 on, in the triggerer. Nothing else that ends a
+            try deletes it: no retry, clear, time-out, evicted worker or restart of the triggerer.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
     """
@@ -74,6 +77,7 @@ class CreateBackupOperator(WaitingOperator):
         poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
         reuse_within: float | timedelta | None = None,
+        delete_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         """Store the arguments."""
@@ -89,6 +93,7 @@ class CreateBackupOperator(WaitingOperator):
         self.name = name
         self.description = description
         self.reuse_within = None if reuse_within is None else polling.seconds(reuse_within, "reuse_within")
+        self.delete_on_kill = delete_on_kill
 
     def execute(self, context: Context) -> BackupModel:
         """Create the backup, or take up one that is there, and wait if asked to.

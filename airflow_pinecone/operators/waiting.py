@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -32,6 +33,8 @@ class WaitingOperator(BaseOperator):
 
     kind: ClassVar[Kind]
     xcom_key: ClassVar[str]
+    # CreateBackupOperator lets the user say; a restore always stays.
+    delete_on_kill = False
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class WaitingOperator(BaseOperator):
         self.deferrable = deferrable
         self.poke_interval = None if poke_interval is None else polling.seconds(poke_interval, "poke_interval")
         self.timeout = polling.seconds(timeout, "timeout")
-        self._ident: str | None = None
+        self._begun: tuple[str, Any] | None = None
 
     def execute_complete(self, context: Context, event: polling.Event) -> Any:
         """Go on after the triggerer waited.
@@ -69,13 +72,20 @@ class WaitingOperator(BaseOperator):
         return self._finish(context, event)
 
     def on_kill(self) -> None:
-        """Say what becomes of it when the task is ended from outside."""
-        if self._ident:
-            self.log.info("The task was ended; %s %s stays in Pinecone", self.kind, self._ident)
+        """Say, or decide, what becomes of it when the task is ended from outside; Airflow calls this."""
+        if self._begun is None:
+            return
+        ident, ti = self._begun
+        if not self.delete_on_kill:
+            self.log.info("The task was ended; %s %s stays in Pinecone", self.kind, ident)
+            return
+        from airflow_pinecone import kills
+
+        kills.in_a_moment(partial(kills.delete_unfinished, self.conn_id, ident, ti, self.log.info))
 
     def _began(self, context: Context, ident: str) -> None:
         """Make known what was begun, before any wait: whatever happens now, its id is in XCom."""
-        self._ident = ident
+        self._begun = ident, context["ti"]
         context["ti"].xcom_push(key=self.xcom_key, value=ident)
 
     def _wait_for(
@@ -101,7 +111,7 @@ class WaitingOperator(BaseOperator):
             # Imported here, as the DAG processor pays for an import at every parse.
             from airflow_pinecone.triggers import defer
 
-            defer(self, self.conn_id, wait)
+            defer(self, self.conn_id, wait, delete_on_kill=self.delete_on_kill)
         return self._finish(context, polling.wait(wait, poll, self.log.info, first=first))
 
     def _finish(self, context: Context, event: polling.Event) -> Any:

@@ -54,7 +54,7 @@ class _WaitSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._pace = pace
         self._pause = polling.MAX_PAUSE
-        self._waiting: tuple[polling.Wait, Callable[[], polling.Model]] | None = None
+        self._waiting: tuple[polling.Wait, Callable[[], polling.Model], Callable[[], float]] | None = None
 
     @property
     def _ident(self) -> str:
@@ -164,9 +164,9 @@ class _WaitSensor(BaseSensorOperator):
             )
             # One hook for all the pokes of this process: they share a connection.
             hook = PineconeHook(self.conn_id)
-            self._waiting = wait, hook.poll(self._kind, self._ident)
-        wait, ask = self._waiting
-        return wait, wait.step(polling.attempt(ask), time.time())
+            self._waiting = wait, hook.poll(self._kind, self._ident), polling.steady()
+        wait, ask, now = self._waiting
+        return wait, wait.step(polling.attempt(ask), now())
 
     def _first_poke(self, context: Context) -> float:
         """Say when the wait began: a rescheduled sensor is a new process at each poke."""
