@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import email.utils
+import http.client
+import io
 import ipaddress
 import json
 import math
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -40,7 +43,7 @@ class Settings(NamedTuple):
         url: The control plane: scheme, host and maybe port.
         api_key: The key.
         api_version: The version of the API, such as ``2025-10``.
-        timeout: Seconds to connect, between two pieces of the answer, and for its body as a whole.
+        timeout: Seconds to connect, and then for the whole answer, from the end of the request to its last byte.
     """
 
     conn_id: str
@@ -55,7 +58,16 @@ class Settings(NamedTuple):
 
 
 class Session(requests.Session):
-    """A session that hands the key in its headers to nobody but the host that is asked."""
+    """A session that hands the key in its headers to nobody but the host that is asked.
+
+    The read timeout of a request is for the whole answer, not for each piece of it.
+    """
+
+    def __init__(self) -> None:
+        """Make it like any other, but for its way out."""
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Know no redirect: requests would send the key on, and without following still read an endless body."""
@@ -67,6 +79,56 @@ class Session(requests.Session):
         if is_loopback(urlsplit(url).hostname or ""):
             settings["proxies"] = {}
         return settings
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """The way out, direct or by a proxy."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        made = pool.ConnectionCls
+        if made.response_class is not _Answer:
+            # Made of what is there: connections that are plain, TLS or by a SOCKS proxy have classes of their own.
+            pool.ConnectionCls = type(made.__name__, (made,), {"response_class": _Answer})
+        return pool
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that has to come within the timeout of its socket; also that of a proxy to a CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            self.fp = io.BufferedReader(_Deadline(self.fp.detach(), sock, timeout))
+
+
+class _Deadline(io.RawIOBase):
+    """What a socket says until a time: its own timeout begins anew with each byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, timeout: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            # What follows on this socket, such as the handshake in a tunnel, has a whole one again.
+            self._sock.settimeout(self._timeout)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def is_loopback(host: str) -> bool:
@@ -163,7 +225,7 @@ def _send(
             allow_redirects=False,
             stream=True,
         ) as response:
-            content = _read(response, settings.timeout)
+            content = _read(response)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         failure = _no_answer(error, doing, settings)
     else:
@@ -210,17 +272,13 @@ def _refusal(
     )
 
 
-def _read(response: requests.Response, timeout: float) -> bytes:
-    """Read the body, at most MAX_ANSWER_BYTES of it, and for at most ``timeout`` seconds in all."""
-    deadline = time.monotonic() + timeout
+def _read(response: requests.Response) -> bytes:
+    """Read the body, at most MAX_ANSWER_BYTES of it."""
     content = bytearray()
-    # read1 returns with whatever has come, so that a body that drips in cannot outlast the deadline.
-    while chunk := response.raw.read1(65536, decode_content=True):
+    while chunk := response.raw.read(65536, decode_content=True):
         content += chunk
         if len(content) > MAX_ANSWER_BYTES:
             raise requests.exceptions.ContentDecodingError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise requests.exceptions.ReadTimeout(f"the answer took longer than {timeout:g} s")
     return bytes(content)
 
 
@@ -228,6 +286,8 @@ def _no_answer(error: Exception, doing: str, settings: Settings) -> PineconeConn
     reason: Any = error
     if isinstance(error, requests.ConnectionError) and error.args:
         reason = getattr(error.args[0], "reason", None) or error.args[0]
+    elif isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
+        reason = f"the answer took longer than {settings.timeout:g} s"
     # A ProxyError also stands for an answer that was lost on its way through the proxy: look at what is in it.
     root = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
     unsent = isinstance(
