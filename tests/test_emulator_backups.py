@@ -143,7 +143,7 @@ def test_created_at_has_six_or_nine_digits(ask, emulator):
 
 def test_a_new_backup_is_listed_and_described_after_a_while(ask, emulator, clock):
     emulator.clock, emulator.listing_lag, emulator.lag_describe = clock, 3, 2
-    emulator.next_backup(listed_after=1)
+    emulator.next_backup(listed_after=1, described_after=1)
     early, late = create(ask)["backup_id"], create(ask)["backup_id"]
 
     def listed():
@@ -152,9 +152,11 @@ def test_a_new_backup_is_listed_and_described_after_a_while(ask, emulator, clock
     assert listed() == set()
     assert ask("GET", f"/backups/{early}").status_code == 404
     clock.advance(1)
-    assert listed() == {early}
-    clock.advance(1)
     assert ask("GET", f"/backups/{early}").status_code == 200
+    assert listed() == {early}
+    assert ask("GET", f"/backups/{late}").status_code == 404
+    clock.advance(1)
+    assert ask("GET", f"/backups/{late}").status_code == 200
     assert listed() == {early}
     clock.advance(1)
     assert listed() == {early, late}

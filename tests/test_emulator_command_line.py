@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -72,6 +73,8 @@ def test_settings_and_faults():
         *("--backup-ends", "InitializationFailed", "--listing-lag", "1000", "--quota", "2"),
         *("--fault", "POST /indexes/*/backups nth=1 drop=after"),
         *("--fault", "GET /backups/* status=503 retry_after=2 times=1"),
+        *("--fault", "GET /indexes drip=body body=ab"),
+        *("--fault", "GET /indexes endless=yes"),
         PINECONE_API_KEY="another",
     ) as (_, url):
         with pytest.raises(requests.exceptions.ConnectionError):
@@ -83,6 +86,11 @@ def test_settings_and_faults():
         failed = call("GET", url + path)
         assert (failed.status_code, failed.headers["Retry-After"]) == (503, "2")
         assert call("GET", url + path).json()["status"] == "InitializationFailed"
+        begun = time.monotonic()
+        assert call("GET", url + "/indexes").text == "ab"
+        assert time.monotonic() - begun >= 0.4
+        with call("GET", url + "/indexes", stream=True) as endless:
+            assert endless.raw.read(100_000).rstrip().endswith(b"}]}")
 
 
 def test_times_and_lags():
@@ -151,7 +159,7 @@ def test_wrong_arguments_are_explained(capsys, arguments):
 def test_help_tells_of_faults_and_defaults():
     done = run("--help")
     assert done.returncode == 0
-    for word in ("--fault", "drop=before", "PINECONE_API_KEY", "5080", "(500)", "2025-10"):
+    for word in ("--fault", "drop=before", "drip=head", "endless=yes", "PINECONE_API_KEY", "5080", "(500)", "2025-10"):
         assert word in done.stdout
 
 

@@ -1,5 +1,7 @@
 """Scripted faults: each kind, over real HTTP."""
 
+import contextlib
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +121,140 @@ def test_a_hanging_call_is_dropped_when_the_emulator_stops(ask, emulator, aside)
     emulator.release()  # nothing waits any more; nothing breaks
 
 
+# Answers that drip or have no end
+
+
+@pytest.fixture
+def raw(emulator):
+    """Send a GET on a socket of its own, and return the socket."""
+    with contextlib.ExitStack() as stack:
+
+        def raw(path):
+            sock = stack.enter_context(socket.create_connection((emulator.host, emulator.port), timeout=20))
+            head = f"GET {path} HTTP/1.1\r\nHost: x\r\nApi-Key: {emulator.api_key}\r\n"
+            sock.sendall(f"{head}X-Pinecone-Api-Version: 2025-10\r\n\r\n".encode())
+            return sock
+
+        yield raw
+
+
+def idle(emulator):
+    """Wait until no call is being answered; say whether that came."""
+    deadline = time.monotonic() + 10
+    while emulator._sending or emulator._waiting:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_body_drips(ask, emulator):
+    emulator.fault("GET", "/backups", body="abc", drip="body")
+    begun = time.monotonic()
+    with ask("GET", "/backups", stream=True) as answer:
+        assert answer.headers["Content-Length"] == "3"
+        assert answer.raw.read(1) == b"a"
+        assert answer.raw.read() == b"bc"
+    assert time.monotonic() - begun >= 0.6  # the head at once, and then a pause before each byte
+    assert idle(emulator)
+    assert ask("GET", "/backups").json() == {"data": []}
+
+
+def test_a_head_drips_and_the_rest_comes_on_release(emulator, raw):
+    fault = emulator.fault("GET", "/backups", drip="head")
+    sock = raw("/backups")
+    begin = sock.recv(1000)
+    assert b"HTTP/1.1 200 OK".startswith(begin)
+    fault.release()
+    with sock.makefile("rb") as rest:
+        head, _, body = (begin + rest.read()).partition(b"\r\n\r\n")
+    assert body == b'{"data": []}'
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    assert {b"Content-Type: application/json", b"Content-Length: 12", b"Connection: close"} <= set(lines)
+    exchange = emulator.requests[0]
+    assert f"x-pinecone-request-id: {exchange.request_id}".encode() in lines
+    assert (exchange.status, exchange.answer, fault.hits) == (200, {"data": []}, 1)
+
+
+def test_an_endless_body(ask, emulator):
+    emulator.fault("GET", "/backups", body="a", endless=True)
+    with ask("GET", "/backups", stream=True) as answer:
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert answer.raw.read(1_000_000) == b"a".ljust(1_000_000)
+
+
+def test_an_endless_body_that_drips(ask, emulator):
+    emulator.fault("GET", "/backups", body="a", drip="body", endless=True)
+    begun = time.monotonic()
+    with ask("GET", "/backups", stream=True) as answer:
+        assert answer.raw.read(5) == b"a    "
+    assert time.monotonic() - begun >= 1.8  # seven bytes for the first two, and a piece for each of the others
+
+
+SLOW = {
+    "head": {"drip": "head"},
+    "body": {"drip": "body"},
+    "endless": {"endless": True},
+    "endless drip": {"drip": "body", "endless": True},
+}
+
+
+@pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
+def test_a_slow_answer_ends_when_the_client_hangs_up(emulator, raw, slow):
+    fault = emulator.fault("GET", "/backups", **slow)
+    sock = raw("/backups")
+    fault.wait()
+    assert sock.recv(1)
+    sock.close()
+    assert idle(emulator)
+
+
+@pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
+def test_a_slow_answer_ends_on_release(ask, emulator, aside, slow):
+    body = "x" * 1_000_000
+    fault = emulator.fault("GET", "/backups", body=body, times=None, **slow)
+    call = aside(ask, "GET", "/backups")
+    fault.wait()
+    assert not call.done()
+    emulator.release()
+    assert call.result(10).text.rstrip() == body
+    assert ask("GET", "/backups").text.rstrip() == body
+
+
+@pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize("released", [False, True])
+def test_a_slow_answer_is_dropped_when_the_emulator_stops(emulator, raw, slow, released):
+    size = 20_000_000  # more than finds room on its way to a client that does not read it
+    fault = emulator.fault("GET", "/backups", body="x" * size, **slow)
+    sock = raw("/backups")
+    assert sock.recv(1)
+    if released:
+        fault.release()
+    begun = time.monotonic()
+    emulator.stop()
+    assert time.monotonic() - begun < 5
+    with sock.makefile("rb") as rest:
+        assert len(rest.read()) < size
+
+
+def test_a_slow_answer_is_of_any_kind(ask, emulator):
+    emulator.fault(
+        "POST", BACKUPS, status=503, headers={"Retry-After": "2"}, body="no", work=True, drip="body", hang="before"
+    ).release()
+    answer = ask("POST", BACKUPS, json={})
+    assert (answer.status_code, answer.reason, answer.text) == (503, "Service Unavailable", "no")
+    assert answer.headers["Retry-After"] == "2"
+    assert len(emulator.backups) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "alters"), [({"drip": "head"}, False), ({"hang": "after"}, False), ({"endless": True}, True)]
+)
+def test_what_is_no_answer_of_pinecone(settings, alters):
+    assert Fault("GET", "/backups", **settings).alters is alters
+
+
 def test_a_client_that_gives_up_does_not_stop_the_work(ask, emulator):
     fault = emulator.fault("POST", BACKUPS, hang="before")
     done = emulator.fault("GET", "/backups", hang="before")
@@ -201,7 +337,20 @@ def test_a_rule_that_is_never_hit_shows(emulator):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"drop": "later"}, {"hang": "during"}, {"nth": 0}, {"times": 0}, {"status": 99}, {"status": 600}]
+    "wrong",
+    [
+        {"drop": "later"},
+        {"hang": "during"},
+        {"drip": "tail"},
+        {"drip": "body", "drop": "during"},
+        {"endless": True, "drop": "after"},
+        {"endless": True, "status": 204},
+        {"drip": "body", "status": 304},
+        {"nth": 0},
+        {"times": 0},
+        {"status": 99},
+        {"status": 600},
+    ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(emulator, wrong):
     with pytest.raises(ValueError, match="not"):
@@ -232,6 +381,8 @@ def test_hanging_calls_need_no_threads(ask, emulator, aside):
         ("* * times=always hang=before", {"times": None, "hang": "before"}),
         ("GET /backups status=500 work=yes", {"status": 500, "work": True}),
         ("GET /backups status=500 work=no", {"status": 500, "work": False}),
+        ("GET /backups drip=head", {"drip": "head", "endless": False}),
+        ("GET /backups drip=body endless=yes", {"drip": "body", "endless": True}),
         ("GET /backups status=502 body='<p>Bad gateway</p>'", {"body": "<p>Bad gateway</p>"}),
     ],
 )
@@ -256,7 +407,9 @@ def test_a_fault_of_the_command_line(spec, settings):
         "GET /backups times=-1",
         "GET /backups nth=0 status=500",
         "GET /backups work=perhaps",
+        "GET /backups endless=perhaps",
         "GET /backups drop=later",
+        "GET /backups drip=tail",
         "GET /backups colour=red",
         "GET /backups body='open",
     ],

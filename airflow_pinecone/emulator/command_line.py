@@ -23,6 +23,8 @@ METHOD may be *, PATH may be * or hold * within a segment. Settings:
   body=TEXT           answer this body
   drop=before|during|after   drop the connection before the work, within the answer, or after the work
   hang=before|after   hold the call until the emulator stops
+  drip=head|body      send the answer byte by byte, from its first byte or from its body on
+  endless=yes         let the answer's body have no end
 
 a client finds it by its base URL; in Pinecone's own clients that is host= or PINECONE_CONTROLLER_HOST.
 """

@@ -31,11 +31,19 @@ class Fault:
         body: bytes | str | dict[str, Any] | list[Any] | None = None,
         drop: str | None = None,
         hang: str | None = None,
+        drip: str | None = None,
+        endless: bool = False,
         work: bool = False,
     ) -> None:
         """See `Emulator.fault`. Raises ValueError for values that make no sense."""
         if drop not in {None, "during", *_POINTS} or hang not in {None, *_POINTS}:
             raise ValueError(f"drop is before, during or after, hang is before or after, not {drop!r}, {hang!r}")
+        if drip not in {None, "head", "body"}:
+            raise ValueError(f"drip is head or body, not {drip!r}")
+        if drop and (drip or endless):
+            raise ValueError("a call is dropped, or its answer drips or has no end, not both")
+        if status in {204, 304} and (drip == "body" or endless):
+            raise ValueError(f"an answer of status {status} has no body, so it does not drip and has an end")
         if nth < 1 or (times is not None and times < 1):
             raise ValueError(f"nth and times count from 1, not {nth!r}, {times!r}")
         if status is not None and not 200 <= status <= 599:
@@ -49,6 +57,8 @@ class Fault:
         self.body = body
         self.drop = drop
         self.hang = hang
+        self.drip = drip
+        self.endless = endless
         # Without a status of its own the answer is that of the work.
         self.work = work or status is None
         self.hits = 0
@@ -65,8 +75,8 @@ class Fault:
 
     @property
     def alters(self) -> bool:
-        """Whether it makes an answer another one, or none; a hanging call is answered in the end."""
-        return bool(self.status or self.headers or self.body is not None or self.drop)
+        """Whether it makes an answer another one, or none; one that hangs or drips is the right one in the end."""
+        return bool(self.status or self.headers or self.body is not None or self.drop or self.endless)
 
     def takes(self, method: str, path: str, *, free: bool) -> bool:
         """Count a call if it fits; tell whether this rule strikes it, which it may if it is still free."""
@@ -102,7 +112,7 @@ class Fault:
                 raise TimeoutError(f"{self!r} was not hit {hits} times within {timeout} s")
 
     def release(self) -> None:
-        """Let the calls go on that hang in this fault, and those that it strikes later."""
+        """Let the calls go on that hang or drip in this fault or have no end, and those that it strikes later."""
         with self._lock:
             self._released = True
             waiting, self._on_release = self._on_release, []
@@ -141,7 +151,7 @@ def parse_fault(spec: str) -> Fault:
     Args:
         spec: Method and path, then settings of a `Fault` as NAME=VALUE, for example
             `POST /indexes/*/backups nth=2 drop=after` or `GET /backups/* status=503 retry_after=2 times=3`;
-            `times=always`, `work=yes`, `body='<html>'`; `retry_after` is the header Retry-After.
+            `times=always`, `work=yes`, `endless=yes`, `body='<html>'`; `retry_after` is the header Retry-After.
 
     Returns:
         The fault.
@@ -163,11 +173,11 @@ def parse_fault(spec: str) -> Fault:
             settings[name] = None if value == "always" else _whole(value, spec)
         elif name == "retry_after":
             settings["headers"] = {"Retry-After": value}
-        elif name == "work":
+        elif name in {"work", "endless"}:
             if value not in {"yes", "no"}:
-                raise ValueError(f"{spec!r}: work is yes or no")
+                raise ValueError(f"{spec!r}: {name} is yes or no")
             settings[name] = value == "yes"
-        elif name in {"drop", "hang", "body"}:
+        elif name in {"drop", "hang", "drip", "body"}:
             settings[name] = value
         else:
             raise ValueError(f"{spec!r}: unknown setting {name!r}")

@@ -62,6 +62,7 @@ class Script:
         fails: bool = False,
         statuses: Sequence[str] = (),
         listed_after: float | None = None,
+        described_after: float | None = None,
         vanishes_after: float | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
@@ -75,6 +76,7 @@ class Script:
             statuses: What consecutive descriptions show, the last one for ever. Decides instead of the above.
                 (The answer to the creation always shows "Initializing".)
             listed_after: Seconds before it is listed; None: the setting `listing_lag`.
+            described_after: Seconds for which describing it answers 404; None: the setting `lag_describe`.
             vanishes_after: Seconds after which it is gone, as if somebody had deleted it.
             fields: Laid over each answer about it; a value of `...` leaves the field out.
         """
@@ -85,6 +87,7 @@ class Script:
                 "ends": "Failed" if fails else ends,
                 "statuses": tuple(statuses),
                 "listed_after": listed_after,
+                "described_after": described_after,
                 "vanishes_after": vanishes_after,
                 "fields": dict(fields or {}),
             }

@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,8 @@ from airflow_pinecone.emulator.control_plane import Call, ControlPlane
 from airflow_pinecone.emulator.faults import Fault, encode
 
 REQUEST_ID = "x-pinecone-request-id"
+# Seconds between two bytes that drip: shorter than a client's time-out, and yet a whole answer outlasts it.
+_DRIP_PAUSE = 0.2
 
 _log = logging.getLogger("airflow_pinecone.emulator")
 
@@ -85,7 +87,8 @@ class Emulator(ControlPlane):
         self.port = port
         self.requests: list[Exchange] = []
         self._faults: list[Fault] = []
-        self._hanging: set[asyncio.Future[bool]] = set()
+        self._waiting: set[asyncio.Future[bool]] = set()
+        self._sending: set[asyncio.Transport] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
@@ -124,7 +127,7 @@ class Emulator(ControlPlane):
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; does nothing when it does not run. Calls that hang in a fault are dropped."""
+        """Stop; does nothing when it does not run. Calls that hang or drip in a fault or have no end are dropped."""
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -143,6 +146,8 @@ class Emulator(ControlPlane):
         body: bytes | str | dict[str, Any] | list[Any] | None = None,
         drop: str | None = None,
         hang: str | None = None,
+        drip: str | None = None,
+        endless: bool = False,
         work: bool = False,
     ) -> Fault:
         """Let calls go wrong. Where several rules fit a call, the one made first strikes it.
@@ -160,10 +165,17 @@ class Emulator(ControlPlane):
                 "during" the answer (half of its body is sent).
             hang: When the call hangs, until it or all are released, or the emulator stops: "before" the work
                 or "after" it. After its release it goes on as if nothing had happened.
+            drip: The answer is sent byte by byte, five a second: from its first byte ("head"), or from its body
+                on ("body"). After its release the rest comes at once.
+            endless: The answer's body has no end, until the fault or all are released: blanks follow it, as fast
+                as they are read, or dripping.
             work: With `status`: the work is done all the same, and its answer lost.
 
         Returns:
             The rule; `hits` tells how often it struck, `wait` waits until it does.
+
+        Raises:
+            ValueError: When the arguments make no sense.
         """
         fault = Fault(
             method,
@@ -175,6 +187,8 @@ class Emulator(ControlPlane):
             body=body,
             drop=drop,
             hang=hang,
+            drip=drip,
+            endless=endless,
             work=work,
         )
         return self.add_fault(fault)
@@ -186,7 +200,7 @@ class Emulator(ControlPlane):
         return fault
 
     def release(self) -> None:
-        """Let all calls go on that hang in a fault."""
+        """Let all calls go on that hang or drip in a fault or have no end."""
         for fault in list(self._faults):
             fault.release()
 
@@ -204,8 +218,10 @@ class Emulator(ControlPlane):
         self._loop.remove_reader(listening)
         for _ in range(3):
             await asyncio.sleep(0)
-        for hanging in list(self._hanging):
-            _settle(hanging, False)
+        for waiting in list(self._waiting):
+            _settle(waiting, False)
+        for transport in self._sending:
+            transport.abort()
         await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -224,6 +240,8 @@ class Emulator(ControlPlane):
         response = self._respond(exchange, *fault.answer(answer), fault.headers)
         if fault.drop == "during":
             return await self._break_off(request, response)
+        if fault.drip or fault.endless:
+            return await self._drag_out(request, response, fault)
         return response
 
     def _receive(self, call: Call, request: web.BaseRequest) -> Exchange:
@@ -247,26 +265,29 @@ class Emulator(ControlPlane):
     async def _passes(self, fault: Fault, point: str) -> bool:
         """Let a call hang or be dropped before or after its work; tell whether it goes on."""
         fault.reach(point)
-        if fault.hang == point and not await self._released(fault):
-            return False
+        if fault.hang == point:
+            with self._release_of(fault) as released:
+                if not await released:
+                    return False
         return fault.drop != point
 
-    async def _released(self, fault: Fault) -> bool:
-        """Wait for a fault's release; tell whether it came, or the emulator stops."""
-        if self._stopping.is_set():
-            return False
+    @contextlib.contextmanager
+    def _release_of(self, fault: Fault) -> Iterator[asyncio.Future[bool]]:
+        """Have a future that is true once a fault is released, and false once the emulator stops."""
         loop, future = self._loop, self._loop.create_future()
 
         def go_on() -> None:
             with contextlib.suppress(RuntimeError):  # the emulator has stopped, and nothing waits any more
                 loop.call_soon_threadsafe(_settle, future, True)
 
-        self._hanging.add(future)
+        if self._stopping.is_set():
+            future.set_result(False)
+        self._waiting.add(future)
         fault.when_released(go_on)
         try:
-            return bool(await future)
+            yield future
         finally:
-            self._hanging.discard(future)
+            self._waiting.discard(future)
 
     def _respond(
         self, exchange: Exchange, status: int, body: Any, headers: Mapping[str, str] | None = None
@@ -298,6 +319,51 @@ class Emulator(ControlPlane):
         if request.transport is not None:
             request.transport.close()
         return response
+
+    async def _drag_out(self, request: web.BaseRequest, whole: web.Response, fault: Fault) -> web.Response:
+        """Send an answer as a fault has it that drips or has no end, and close the connection."""
+        transport = request.transport
+        if transport is None:
+            return whole
+        self._sending.add(transport)
+        # Past aiohttp's own answers, which hold their headers back: what is written before one goes out as it is.
+        with self._release_of(fault) as released, contextlib.suppress(ConnectionError):
+            for piece in _pieces(whole, fault, released):
+                await request.writer.write(piece)
+                # Also without a pause: a client that reads fast must not keep the loop from all others.
+                await asyncio.wait([released], timeout=_DRIP_PAUSE if fault.drip else 0)
+        self._sending.discard(transport)
+        transport.close()
+        return web.Response()  # as above
+
+
+def _pieces(whole: web.Response, fault: Fault, released: asyncio.Future[bool]) -> Iterator[bytes]:
+    """Cut an answer into what is sent at once, and bytes that drip; go on until the release if it has no end."""
+
+    def chunk(data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data)
+
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    whole.headers["Connection"] = "close"
+    if fault.endless:
+        whole.headers["Transfer-Encoding"] = "chunked"
+        body = chunk(body + b" ")
+    else:
+        whole.headers["Content-Length"] = str(len(body))
+    lines = [f"HTTP/1.1 {whole.status} {whole.reason}", *map(": ".join, whole.headers.items()), "", ""]
+    head = "\r\n".join(lines).encode()
+    answer = head + body
+    sent = {None: len(answer), "head": 0, "body": len(head)}[fault.drip]
+    if sent:
+        yield answer[:sent]
+    while sent < len(answer):
+        end = len(answer) if released.done() else sent + 1
+        yield answer[sent:end]
+        sent = end
+    if fault.endless:
+        while not released.done():
+            yield chunk(b" " if fault.drip else b" " * 65536)
+        yield b"0\r\n\r\n"
 
 
 def _settle(future: asyncio.Future[bool], result: bool) -> None:
