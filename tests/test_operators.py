@@ -211,7 +211,10 @@ def test_a_timed_out_wait_goes_on_with_the_same_backup(emulator: Emulator, waits
     assert len(emulator.backups) == 1
 
 
-def test_a_failed_backup_is_not_taken_up(emulator: Emulator) -> None:
+def test_a_failed_backup_is_not_taken_up(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
     emulator.next_backup(fails=True, ready_after=60)
     ti = TaskInstance()
     waits = {"wait_for_completion": True}
@@ -222,6 +225,8 @@ def test_a_failed_backup_is_not_taken_up(emulator: Emulator) -> None:
     states = {backup["backup_id"]: backup["status"] for backup in emulator.backups}
     assert sorted(states.values()) == ["Failed", "Ready"]
     assert states[end.value["backup_id"]] == "Ready"
+    # Airflow 3 logs to stdout here, Airflow 2 by logging.
+    assert (capsys.readouterr().out or caplog.text).count("Not taking up failed backups") == 1
 
 
 def test_a_clear_makes_a_fresh_backup_and_its_retry_takes_that_up(emulator: Emulator) -> None:

@@ -756,10 +756,18 @@ def certificate(tmp_path_factory):
     return SimpleNamespace(path=str(pem), server=server)
 
 
-def test_an_unknown_certificate_is_refused_before_the_key_is_sent(reach, naps, certificate):
+@pytest.mark.parametrize("extra", [{}, {"verify": False}, {"verify_ssl": "false"}, {"ssl": False}], ids=str)
+@pytest.mark.parametrize(
+    "environment", [{}, {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}, {"PYTHONHTTPSVERIFY": "0"}]
+)
+def test_an_unknown_certificate_is_refused_before_the_key_is_sent(
+    reach, monkeypatch, naps, certificate, extra, environment
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     with Wire(answer(INDEXES), tls=certificate.server) as wire:
         with pytest.raises(PineconeConnectionError, match="REQUESTS_CA_BUNDLE") as caught:
-            reach(wire.url).create_backup("docs-example")
+            reach(wire.url, **extra).create_backup("docs-example")
         assert not caught.value.sent
         assert wire.heads == []
 
@@ -820,6 +828,19 @@ def test_no_error_holds_the_key(reach, script, call):
         for value in (str(error), repr(error), error.args, vars(error), getattr(error, "__notes__", None)):
             assert KEY[:8] not in repr(value)
         assert not any(isinstance(value, requests.models.RequestEncodingMixin) for value in vars(error).values())
+
+
+def test_nothing_that_is_logged_holds_the_key(emulator, hook, caplog, capsys):
+    """Of the hook, of requests and urllib3, and of the emulator."""
+    caplog.set_level("DEBUG")
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "1"})
+    emulator.fault("POST", "*", drop="after")
+    assert hook.list_indexes()
+    with pytest.raises(CreateAnswerLost):
+        hook.create_backup("docs-example")
+    said = caplog.text + "".join(capsys.readouterr()) + repr(emulator.requests)
+    assert "503" in said
+    assert emulator.api_key[:8] not in said
 
 
 @pytest.mark.parametrize("end", ["refused", "torn", "dropped", "redirect"])

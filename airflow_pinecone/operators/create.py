@@ -94,6 +94,7 @@ class CreateBackupOperator(WaitingOperator):
         self.description = description
         self.reuse_within = None if reuse_within is None else polling.seconds(reuse_within, "reuse_within")
         self.delete_on_kill = delete_on_kill
+        self._failed: list[BackupModel] = []
 
     def execute(self, context: Context) -> BackupModel:
         """Create the backup, or take up one that is there, and wait if asked to.
@@ -162,8 +163,10 @@ class CreateBackupOperator(WaitingOperator):
         found, failed = identity.find(hook.list_backups(self.index_name or "", retry=False), made_by)
         if found is not None:
             self.log.info("Taking up backup %s, which this task made: %s", found["backup_id"], found["status"])
-        elif failed:
+        elif failed != self._failed:
+            # Once, and not at each look.
             self.log.info("Not taking up failed backups of this task: %s", [b["backup_id"] for b in failed])
+            self._failed = failed
         return found
 
     def _reusable(self, hook: PineconeHook, max_age: float) -> BackupModel | None:
