@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import mask_secret
 
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.transport import Settings, is_loopback
+from airflow_pinecone.transport import Settings, is_loopback, short
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -39,6 +39,9 @@ def read(connection: Connection, conn_id: str) -> Settings:
     def wrong(what: str) -> PineconeInputError:
         return PineconeInputError(f"Connection {conn_id}: {what}")
 
+    def shown(value: object) -> str:
+        return short(repr(value), key)
+
     key = connection.password or ""
     if not key:
         raise wrong("it has no API key; put it into the password field")
@@ -53,14 +56,14 @@ def read(connection: Connection, conn_id: str) -> Settings:
         raise wrong("its extra must be a JSON object")
     version = extra.get("api_version") or DEFAULT_API_VERSION
     if not (isinstance(version, str) and re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", version) and version >= "2025-10"):
-        raise wrong(f"extra api_version must be 2025-10 or later, such as '2026-04', not {version!r}")
+        raise wrong(f"extra api_version must be 2025-10 or later, such as '2026-04', not {shown(version)}")
     timeout = extra.get("timeout")
     try:
         timeout = DEFAULT_TIMEOUT if timeout in (None, "") else float(timeout)
     except (TypeError, ValueError, OverflowError):
         timeout = math.nan
     if not 0 < timeout <= 600:
-        raise wrong(f"extra timeout must be seconds, above 0 and up to 600, not {extra['timeout']!r}")
+        raise wrong(f"extra timeout must be seconds, above 0 and up to 600, not {shown(extra['timeout'])}")
     allow_http = extra.get("allow_http") in (True, "true", "True")
     try:
         return Settings(conn_id, _url(connection, allow_http=allow_http), key, version, timeout)
@@ -84,7 +87,7 @@ def _url(connection: Connection, *, allow_http: bool) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("its host holds a user or a password; the API key goes into the password field")
     plain = parts.scheme in ("http", "https") and not (parts.path.strip("/") or parts.query or parts.fragment)
-    if not (plain and re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", name)):
+    if not (plain and re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9a-f:.]+", name)):
         raise ValueError(_HOST)
     if port and not 0 < port < 65536:
         raise ValueError(f"there is no port {port}")

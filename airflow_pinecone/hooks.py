@@ -23,6 +23,7 @@ from airflow_pinecone.models import BackupModel, IndexModel, Kind, RestoreJobMod
 from airflow_pinecone.transport import Session, Settings, is_loopback, short, surely_not_acted_on
 
 _PAGE = 100
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 Row = TypeVar("Row", BackupModel, RestoreJobModel)
 Made = TypeVar("Made", BackupModel, RestoreStarted)
@@ -68,7 +69,8 @@ class PineconeHook(BaseHook):
         """Return the session that all calls of this hook share, with the credentials in its headers.
 
         Returns:
-            A requests.Session, the same one each time. It follows no redirect: that would hand the key on.
+            A requests.Session, the same one each time. It follows no redirect: that would hand the key on. The
+            ``timeout`` of a request is for its whole answer.
 
         Raises:
             PineconeInputError: The connection cannot work: no key, or a host or an extra that makes no sense.
@@ -193,10 +195,13 @@ class PineconeHook(BaseHook):
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_indexes
         """
-        answer = self._call("GET", "indexes", doing="list the indexes", retry=retry)
+        doing = "list the indexes"
+        answer = self._call("GET", "indexes", doing=doing, retry=retry)
         indexes = answer.get("indexes") if isinstance(answer, dict) else None
         if not isinstance(indexes, list):
-            raise PineconeTransientError("The answer to the request to list the indexes is no list of indexes")
+            raise PineconeTransientError(f"The answer to the request to {doing} is no list of indexes")
+        for index in indexes:
+            _want(index, ("name",), "index", doing)
         return cast("list[IndexModel]", indexes)
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
@@ -369,7 +374,7 @@ class PineconeHook(BaseHook):
         name = job["target_index_name"]
         done = job["status"] == "Completed"
         ready = done and self.describe_index(name, retry=retry)["status"].get("ready") is True
-        return {**job, "index_id": job.get("target_index_id", ""), "index_name": name, "index_ready": ready}
+        return {**job, "index_id": job.get("target_index_id") or "", "index_name": name, "index_ready": ready}
 
     def poll(self, kind: Kind, ident: str) -> Callable[[], BackupModel | RestoreModel]:
         """Return what a wait calls at each poll: a single shot.
@@ -426,7 +431,8 @@ class PineconeHook(BaseHook):
             if not token:
                 return
             token = str(token)
-            if token in tokens:
+            # Not every string can be sent: a half of a surrogate pair cannot.
+            if token in tokens or not token.isprintable():
                 raise PineconeTransientError(f"The pages of the answer to the request to {doing} have no end")
             tokens.add(token)
             # A token carries its page size; Pinecone refuses a limit beside it.
@@ -462,7 +468,9 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _data_plane(host: Any, settings: Settings, doing: str) -> str:
     """Make the URL of an index's host, if the key may be sent there."""
     text = host if isinstance(host, str) else ""
-    found = re.fullmatch(r"(?:(https?)://)?([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?(?:/[A-Za-z0-9._/-]*)?", text)
+    found = re.fullmatch(
+        r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,99})?", text
+    )
     if not found:
         raise PineconePermanentError(f"Could not {doing}: its host {short(host)!r} makes no sense")
     scheme, name = found[1] or "https", found[2].strip("[]")
@@ -489,7 +497,8 @@ def _backup_id(backup_id: str) -> str:
 
 
 def _id(value: str, of: str) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", value):
+    # None is what a template makes of an XCom that is not there.
+    if isinstance(value, str) and _ID.fullmatch(value) and value != "None":
         return value
     raise PineconeInputError(
         f"{short(value)!r} cannot be the id of {of}: 1 to 128 of letters, digits, _ and -, such as "
@@ -498,12 +507,13 @@ def _id(value: str, of: str) -> str:
 
 
 def _backup(answer: Any, doing: str) -> BackupModel:
-    _want(answer, ("backup_id", "status"), "backup", doing)
+    _want(answer, ("backup_id", "status"), "backup", doing, maybe=("source_index_name", "source_index_id"))
     return cast("BackupModel", answer)
 
 
 def _restore_job(answer: Any, doing: str) -> RestoreJobModel:
-    _want(answer, ("restore_job_id", "backup_id", "target_index_name", "status"), "restore job", doing)
+    needed = ("restore_job_id", "backup_id", "target_index_name", "status")
+    _want(answer, needed, "restore job", doing, maybe=("target_index_id",))
     return cast("RestoreJobModel", answer)
 
 
@@ -512,8 +522,16 @@ def _restore_started(answer: Any, doing: str) -> RestoreStarted:
     return cast("RestoreStarted", answer)
 
 
-def _want(answer: Any, fields: tuple[str, ...], what: str, doing: str) -> None:
-    found = isinstance(answer, dict) and all(isinstance(answer.get(field), str) for field in fields)
-    # An id must not be empty; a status may be anything.
-    if not (found and answer[fields[0]]):
-        raise PineconeTransientError(f"The answer to the request to {doing} is no {what} with {' and '.join(fields)}")
+def _want(answer: Any, needed: tuple[str, ...], what: str, doing: str, maybe: tuple[str, ...] = ()) -> None:
+    """Check what others build on, and put into messages: an id, and words; ``maybe`` may be missing or null."""
+    found = isinstance(answer, dict) and all(_is_word(answer.get(field)) for field in needed)
+    if not (found and _ID.fullmatch(answer[needed[0]])):
+        raise PineconeTransientError(f"The answer to the request to {doing} is no {what} with {' and '.join(needed)}")
+    odd = [field for field in maybe if answer.get(field) is not None and not _is_word(answer[field])]
+    if odd:
+        raise PineconeTransientError(f"The answer to the request to {doing} is a {what} with an odd {odd[0]}")
+
+
+def _is_word(value: Any) -> bool:
+    """A status is a free string, but no novel."""
+    return isinstance(value, str) and len(value) <= 128 and value.isprintable()

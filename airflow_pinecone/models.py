@@ -130,7 +130,8 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
         Its ``created_at``, in UTC and cut to microseconds; None where it is missing or no time.
     """
     text = model.get("created_at")
-    if not isinstance(text, str):
+    # fromisoformat takes a fraction of any length, and anything for the T.
+    if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
         return None
     try:
         time = datetime.fromisoformat(text)
@@ -155,6 +156,7 @@ def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
     dated = [(time, backup) for backup in backups if (time := created_at(backup))]
     dated.sort(key=lambda pair: pair[0], reverse=True)
     for _, backup in dated:
-        if phase(backup["status"]) == "succeeded" and backup["source_index_id"] == dated[0][1]["source_index_id"]:
+        of_the_newest = backup.get("source_index_id") == dated[0][1].get("source_index_id")
+        if of_the_newest and phase(backup["status"]) == "succeeded":
             return backup
     return None

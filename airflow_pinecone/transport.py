@@ -237,6 +237,7 @@ def _send(
 def _understand(response: requests.Response, content: bytes, doing: str, settings: Settings) -> Any:
     try:
         answer = json.loads(content) if content.strip() else None
+        _check(answer)
     except (ValueError, RecursionError):
         pass
     else:
@@ -245,6 +246,24 @@ def _understand(response: requests.Response, content: bytes, doing: str, setting
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
             raise _refusal(response, answer["error"].get("code"), answer["error"].get("message"), doing, settings)
     raise _refusal(response, None, content, doing, settings)
+
+
+def _check(value: Any, levels: int = 100) -> None:
+    """Refuse what no XCom and no event of a trigger can hold: one such event ends a whole triggerer.
+
+    Raises:
+        ValueError: There is NaN, an infinite or a huge number, half of a surrogate pair, or too many levels in it.
+    """
+    if not levels:
+        raise ValueError
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, int | float):
+        if not abs(value) < 2**63:
+            raise ValueError
+    elif value:
+        for inner in value if isinstance(value, list) else [*value, *value.values()]:
+            _check(inner, levels - 1)
 
 
 def _refusal(
@@ -368,4 +387,6 @@ def short(value: object, secret: str = "") -> str:
         # Before the cut, which could leave a part of it.
         text = text.replace(secret, "***")
     text = " ".join(text[: 4 * _MESSAGE_LENGTH].split())
+    # Half of a surrogate pair cannot be passed on, and a terminal obeys an escape.
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + "..."

@@ -42,12 +42,17 @@ def previous(backup: BackupModel, others: Iterable[BackupModel]) -> Counterpart 
 
     Raises:
         BackupCheckFailed: There are others, but a ``created_at`` is missing, so that nobody knows which came earlier.
+            Or the backup does not tell its index.
     """
+    if not backup.get("source_index_id"):
+        raise BackupCheckFailed(
+            f"Backup {backup['backup_id']} cannot be compared with an earlier one: its source_index_id is missing"
+        )
     ready = [
         other
         for other in others
         if other["backup_id"] != backup["backup_id"]
-        and other["source_index_id"] == backup["source_index_id"]
+        and other.get("source_index_id") == backup["source_index_id"]
         and phase(other["status"]) == "succeeded"
     ]
     own = created_at(backup)
@@ -127,7 +132,8 @@ def check(backup: BackupModel, counterpart: Counterpart | None, rules: Rules) ->
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    possible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if possible else None
 
 
 def _records(count: int) -> str:

@@ -9,6 +9,7 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_pinecone.errors import (
+    CreateAnswerLost,
     PineconeConnectionError,
     PineconeError,
     PineconeInputError,
@@ -328,6 +329,12 @@ def test_pages_in_a_ring_end_in_an_error(hook, requests_mock, next_):
     assert len(requests_mock.request_history) == 2
 
 
+def test_a_page_that_cannot_be_asked_for_is_an_error(hook, requests_mock):
+    requests_mock.get(f"{API}/backups", text=json.dumps({"data": [], "pagination": {"next": "\ud800"}}))
+    with pytest.raises(PineconeTransientError):
+        list(hook.list_backups())
+
+
 @pytest.mark.parametrize("pagination", [[], ["x"], "x", 5, True])
 def test_an_odd_pagination_is_the_last(hook, requests_mock, pagination):
     requests_mock.get(f"{API}/backups", json={"data": [backup(1)], "pagination": pagination})
@@ -348,12 +355,80 @@ def test_what_is_no_list_of_backups_is_an_error(hook, requests_mock, answer):
 
 
 @pytest.mark.parametrize(
-    "answer", [None, [], "x", {}, {"backup_id": BACKUP_ID}, backup(1), BACKUP | {"status": 5}, {"data": [BACKUP]}]
+    "answer",
+    [
+        *(None, [], "x", {}, {"backup_id": BACKUP_ID}, backup(1), BACKUP | {"status": 5}, {"data": [BACKUP]}),
+        *(BACKUP | {"status": status} for status in ("Ready\n", "Re\0ady", "\ud800", "x" * 129)),
+        *(BACKUP | {"source_index_name": name} for name in (5, ["docs"], {}, "two\nlines", "x" * 129)),
+        *(BACKUP | {"source_index_id": ident} for ident in (True, [1])),
+    ],
 )
 def test_what_is_not_that_backup_is_an_error(hook, requests_mock, answer):
     requests_mock.get(f"{API}/backups/{BACKUP_ID}", json=answer)
     with pytest.raises(PineconeTransientError, match=f"describe backup {BACKUP_ID}"):
         hook.describe_backup(BACKUP_ID)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "9" * 20,
+        '"\\ud800"',
+        '{"\\udc00": 1}',
+        "[" * 101 + "]" * 101,
+        "[" * 900 + "]" * 900,
+    ],
+)
+def test_what_no_xcom_can_hold_is_no_answer(hook, requests_mock, odd):
+    requests_mock.get(f"{API}/backups/{BACKUP_ID}", text=f'{json.dumps(BACKUP)[:-1]}, "new": {odd}}}')
+    with pytest.raises(PineconeTransientError, match="That is no answer of Pinecone's"):
+        hook.describe_backup(BACKUP_ID)
+
+
+def test_what_any_xcom_can_hold_is_one(hook, requests_mock):
+    answer = BACKUP | {
+        "new": [None, True, 2**62, -1.5, "\U0001f5c3\0", {}, []],
+        "deep": json.loads("[" * 90 + "]" * 90),
+    }
+    requests_mock.get(f"{API}/backups/{BACKUP_ID}", json=answer)
+    assert hook.describe_backup(BACKUP_ID) == answer
+
+
+def test_what_is_quoted_can_be_passed_on(hook, requests_mock):
+    odd = {"error": {"code": "a\ud800\x1b[31m", "message": "\ud800" * 1000}}
+    requests_mock.get(f"{API}/indexes", status_code=400, json=odd, headers={"x-request-id": "\x1b[0m"})
+    with pytest.raises(PineconePermanentError) as caught:
+        hook.list_indexes()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("backup_id", ["", "a/b", "..", "a b", "a\n", "x" * 129, "\u202e"])
+def test_an_id_that_nobody_could_ask_for_is_none(hook, requests_mock, backup_id):
+    made = BACKUP | {"backup_id": backup_id}
+    requests_mock.get(f"{API}/backups", json={"data": [made]})
+    requests_mock.post(f"{API}/indexes/docs-example/backups", json=made)
+    with pytest.raises(PineconeTransientError, match="no backup with backup_id and status"):
+        list(hook.list_backups())
+    with pytest.raises(CreateAnswerLost, match="no backup with backup_id and status"):
+        hook.create_backup("docs-example")
+
+
+@pytest.mark.parametrize("fields", [{}, {"source_index_name": None, "source_index_id": None}, {"status": "x" * 128}])
+def test_a_backup_of_few_words_is_one(hook, requests_mock, fields):
+    answer = {"backup_id": BACKUP_ID, "status": "", **fields}
+    requests_mock.get(f"{API}/backups/{BACKUP_ID}", json=answer)
+    assert hook.describe_backup(BACKUP_ID) == answer
+
+
+@pytest.mark.parametrize("row", [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}])
+def test_what_is_no_list_of_indexes_is_an_error(hook, requests_mock, row):
+    requests_mock.get(f"{API}/indexes", json={"indexes": [INDEX, row]})
+    with pytest.raises(PineconeTransientError, match="list the indexes is no index with name"):
+        hook.list_indexes()
 
 
 # Names and ids that cannot be
@@ -385,7 +460,12 @@ def test_a_possible_index_name_is_asked_for(hook, requests_mock, name):
 
 @pytest.mark.parametrize(
     "backup_id",
-    [*("", " ", "a/b", "..", "../indexes/x", "a?b", "a#b", "a\n", "é", "%2e", "x" * 129, None, 5, b"a"), "None ", {}],
+    [
+        *("", " ", "a/b", "..", "../indexes/x", "a?b", "a#b", "a\n", "é", "%2e", "x" * 129, None, 5, b"a"),
+        "None",
+        "None ",
+        {},
+    ],
 )
 def test_an_impossible_backup_id_is_refused_before_any_request(hook, requests_mock, backup_id):
     for call in (hook.describe_backup, hook.delete_backup):
@@ -646,6 +726,12 @@ def test_what_is_not_that_restore_job_is_an_error(hook, requests_mock, answer):
     requests_mock.get(f"{API}/restore-jobs/r-1", json=answer)
     with pytest.raises(PineconeTransientError, match="describe restore job r-1"):
         hook.describe_restore_job("r-1", retry=False)
+
+
+@pytest.mark.parametrize("fields", [{"target_index_id": None}, {"target_index_id": ""}])
+def test_the_index_of_a_restore_may_not_be_known(hook, requests_mock, fields):
+    requests_mock.get(f"{API}/restore-jobs/r-1", json=JOB | fields)
+    assert hook.describe_restore("r-1")["index_id"] == ""
 
 
 @pytest.mark.parametrize("ready", [True, False, None, "yes"])

@@ -263,6 +263,15 @@ def test_all_failing_deletes_are_told(emulator: Emulator) -> None:
     assert [backup_id in end.message for backup_id in history] == [False, False, True, False, True]
 
 
+def test_very_many_failing_deletes_are_told_in_short(emulator: Emulator, said: Any) -> None:
+    history = fill(emulator, 52)
+    emulator.fault("DELETE", "/backups/*", times=None, status=400)
+    end = run()
+    assert "The log has 40 more" in end.message
+    assert sum(backup_id in end.message for backup_id in history) == 10
+    assert said().count("HTTP 400") >= 50
+
+
 def test_when_nothing_is_answered_the_rest_is_not_tried(emulator: Emulator) -> None:
     history = fill(emulator, 20)
     emulator.fault("DELETE", "/backups/*", times=None, status=503)

@@ -177,6 +177,19 @@ def test_a_lost_answer_makes_one_restore_and_ends_green(
     assert (len(emulator.restore_jobs), posts(emulator)) == (1, 1)
 
 
+@pytest.mark.parametrize("missing", [None, ...])
+def test_a_restore_that_is_taken_up_may_not_tell_its_index(
+    emulator: Emulator, backup: str, ti: TaskInstance, missing: Any
+) -> None:
+    emulator.next_restore(fields={"target_index_id": missing})
+    emulator.fault(*RESTORE, drop="after")
+    # An answer that a fault alters need not fit the published descriptions.
+    emulator.fault("GET", "/restore-jobs*", headers={"x-odd": "yes"}, times=None)
+    emulator.fault("GET", "/restore-jobs/*", headers={"x-odd": "yes"}, times=None)
+    end = run_try(restore(backup, wait_for_completion=False), ti)
+    assert (end.state, end.value["index_id"]) == ("success", "")
+
+
 def test_a_lost_answer_that_is_not_found_is_retried(emulator: Emulator, backup: str, ti: TaskInstance) -> None:
     emulator.fault(*RESTORE, drop="before")
     end = run_try(restore(backup), ti)

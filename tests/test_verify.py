@@ -87,6 +87,11 @@ def against(count: Any) -> Counterpart:
             Rules(max_shrink=0.2),
             ["its record_count is missing", "the record count of the earlier backup b-1"],
         ),
+        # What cannot be a count.
+        ({"record_count": -1}, None, Rules(min_records=0, max_shrink=0.2), []),
+        ({"record_count": -1}, None, Rules(), ["its record_count is missing"]),
+        ({"record_count": -(10**400)}, against(1), Rules(max_shrink=0.2), ["its record_count is missing"]),
+        ({}, against(10**400), Rules(max_shrink=0.2), ["the record count of the earlier backup b-1"]),
         # Not Ready.
         ({"status": "Initializing", "record_count": ...}, None, Rules(), ["its status is Initializing, not Ready"]),
         ({"status": "Failed"}, against(100), Rules(max_shrink=0), ["its status is Failed, not Ready"]),
@@ -134,6 +139,7 @@ def test_it_is_compared_with_the_newest_earlier_ready_one_of_the_same_index() ->
         [],
         [backup()],
         [earlier(source_index_id="i-0", created_at=None)],
+        [earlier(source_index_id=..., created_at=None)],
         [earlier(status="Failed")],
         [earlier(created_at="2025-06-01T00:00:00Z")],
     ],
@@ -153,6 +159,8 @@ def test_it_is_not_taken_for_another_one() -> None:
         ({"created_at": ...}, [earlier()], "its created_at is missing"),
         ({}, [earlier(created_at=...)], "created_at of b-1 is missing"),
         ({}, [earlier(created_at="yesterday")], "created_at of b-1 is missing"),
+        ({"source_index_id": ...}, [earlier()], "its source_index_id is missing"),
+        ({"source_index_id": None}, [earlier(source_index_id=None)], "its source_index_id is missing"),
     ],
 )
 def test_an_unknown_order_is_not_taken_for_the_first_backup(own: Any, others: Any, names: str) -> None:
@@ -173,6 +181,8 @@ def test_an_unknown_order_is_not_taken_for_the_first_backup(own: Any, others: An
         (None, None),
         (..., None),
         (1747240645, None),
+        ("2025-05-14\n16:37:25Z", None),
+        (f"2025-05-14T16:37:25.{'0' * 99}Z", None),
     ],
 )
 def test_created_at_is_read_as_it_comes(text: Any, time: datetime | None) -> None:
@@ -188,6 +198,10 @@ def test_newest_ready_keeps_to_the_newest_index_of_the_name() -> None:
     assert newest_ready([old, newer]) is None
     assert newest_ready([old]) == old
     assert newest_ready([undated]) is None
+    # Those that do not tell their index are of another one than those that do.
+    unknown = backup(backup_id="unknown", source_index_id=...)
+    assert newest_ready([ready, unknown]) == unknown
+    assert newest_ready([ready, unknown | {"status": "Failed"}]) is None
     assert newest_ready([]) is None
 
 
@@ -327,6 +341,16 @@ def test_it_can_be_compared_with_the_index_as_it_is_now(emulator: Emulator) -> N
     assert "80 records, and index docs-example now has 101 records" in end.message
 
 
+@pytest.mark.parametrize("compare_to", ["previous", "index"])
+def test_a_backup_that_does_not_tell_its_index_is_compared_with_nothing(emulator: Emulator, compare_to: str) -> None:
+    # An answer that a fault alters need not fit the published descriptions.
+    emulator.fault("GET", "/backups/*", headers={"x-odd": "yes"}, times=None)
+    end = verify(add(emulator, source_index_name=None), max_shrink=0.2, compare_to=compare_to)
+    assert end.state == "failed"
+    assert "its source_index_name is missing" in end.message
+    assert len(emulator.requests) == 1
+
+
 def test_an_index_that_is_gone_cannot_be_compared_with(emulator: Emulator) -> None:
     backup_id = str(emulator.add_backup("gone", record_count=3)["backup_id"])
     end = verify(backup_id, max_shrink=0.2, compare_to="index")
@@ -428,6 +452,11 @@ def test_plain_http_is_for_the_host_that_the_connection_already_speaks_it_to(mon
         "example.com?x=1",
         "example.com#x",
         "exa mple.com",
+        "[::ffff:999.1.1.1]",
+        "[2001:db8::7]",
+        "x" * 254,
+        "example.com:" + "9" * 6,
+        "example.com/" + "x" * 100,
         "",
         None,
         5,

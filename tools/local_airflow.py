@@ -11,17 +11,20 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 import requests
+import requests.adapters
 from cryptography.fernet import Fernet
 
 FINISHED = {"success", "failed"}
@@ -55,6 +58,9 @@ class LocalAirflow:
         connections: The Airflow connections, by id, as Airflow's JSON has them.
         settings: More ``AIRFLOW__SECTION__KEY`` variables.
         port: The port of the UI; None takes a free one.
+        busy: Whether many tasks begin while many threads ask this object for things. Airflow's API server writes its
+            audit log in its event loop, and on SQLite it then waits for a task's write that waits for that loop: so the
+            tasks get an API server of their own.
     """
 
     username = "admin"
@@ -67,27 +73,37 @@ class LocalAirflow:
         connections: Mapping[str, Mapping[str, Any]],
         settings: Mapping[str, str] | None = None,
         port: int | None = None,
+        busy: bool = False,
     ) -> None:
         """Store the arguments; nothing is started yet."""
         self.home = home
         self.password = secrets.token_urlsafe(12)
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self._tasks_port = free_port() if busy else None
         self._session = requests.Session()
         self._session.trust_env = False
+        # As many threads may ask at once as a test has.
+        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=32))
         self._process: subprocess.Popen[bytes] | None = None
+        self._restarted: list[subprocess.Popen[bytes]] = []
+        self._writing = threading.Lock()
+        # Seconds between two looks at what is waited for.
+        self.pace = 0.25
         keep = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
         self.environment = keep | {
             "AIRFLOW_HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
+            # Seconds for which a write waits for another; after 5, the scheduler of a busy machine gives up, and ends.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self._tasks_port or port}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -125,18 +141,15 @@ class LocalAirflow:
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
-        with (self.home / "airflow.out").open("wb") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                env=self.environment,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = self._run("standalone")
         try:
             self.wait_until(self._healthy, timeout, "Airflow to be healthy")
+            if self._tasks_port:
+                self.start_part("api-server", "--apps", "execution", "--port", str(self._tasks_port))
+                self.wait_until(self._tasks_are_served, timeout, "the API server of the tasks")
+            # Else each write of SQLite holds up all who read.
+            with closing(sqlite3.connect(self.home / "airflow.db", timeout=60)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
             answer = self._session.post(
                 f"{self.url}/auth/token", json={"username": self.username, "password": self.password}, timeout=30
             )
@@ -153,15 +166,45 @@ class LocalAirflow:
         self._process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        # Whoever their parent is now, they are in its session. (Their environment and working directory cannot always
-        # be read: Airflow's tasks hide theirs, and a process that sets its title writes over its environment.)
-        left = [process for process in psutil.process_iter() if session_of(process) == self._process.pid]
+        # Whoever their parent is now, they are in a session of ours. (Their environment and working directory cannot
+        # always be read: Airflow's tasks hide theirs, and a process that sets its title writes over its environment.)
+        ours = [self._process, *self._restarted]
+        sessions = {process.pid for process in ours}
+        left = [process for process in psutil.process_iter() if session_of(process) in sessions]
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=10)
-        self._process.wait(10)
-        self._process = None
+        for process in ours:
+            process.wait(10)
+        self._process, self._restarted = None, []
+
+    def part(self, name: str) -> psutil.Process:
+        """Return the process of a part of Airflow: its scheduler or its triggerer."""
+        restarted = [process for process in self._restarted if process.args[-1] == name and process.poll() is None]
+        if restarted:
+            return psutil.Process(restarted[-1].pid)
+        for process in psutil.Process(self._process.pid).children():
+            with suppress(psutil.ZombieProcess):
+                if process.cmdline()[-1] == name:
+                    return process
+        raise LocalAirflowError(f"There is no {name}")
+
+    def start_part(self, *command: str) -> None:
+        """Start a part of Airflow, in place of one that was killed or beside it."""
+        self._restarted.append(self._run(*command))
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.home / "airflow.out").open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", *command],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _healthy(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -174,11 +217,16 @@ class LocalAirflow:
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
+    def _tasks_are_served(self) -> bool:
+        with suppress(requests.RequestException):
+            return self._session.get(f"http://127.0.0.1:{self._tasks_port}/execution/health", timeout=5).ok
+        return False
+
     def wait_until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
         """Ask until something is true.
 
         Args:
-            condition: What is asked, several times a second.
+            condition: What is asked, every ``pace`` seconds.
             timeout: Seconds to wait.
             what: What is waited for, for the message.
 
@@ -192,7 +240,7 @@ class LocalAirflow:
         while not (result := condition()):
             if time.monotonic() > end:
                 raise LocalAirflowError(f"Waited {timeout:g} s for {what}, in vain")
-            time.sleep(0.25)
+            time.sleep(self.pace)
         return result
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
@@ -211,7 +259,8 @@ class LocalAirflow:
                 when a run was triggered just as the scheduler made another.
         """
         for left in reversed(range(20)):
-            answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
+            with nullcontext() if method == "GET" else self._writing:
+                answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
             if answer.status_code < 500 or not left:
                 break
             time.sleep(0.5)
@@ -219,13 +268,16 @@ class LocalAirflow:
             raise LocalAirflowError(f"{method} {path}: HTTP {answer.status_code}: {answer.text[:1000]}")
         return answer.json() if answer.content else None
 
-    def trigger(self, dag_id: str, params: Mapping[str, Any] | None = None, timeout: float = 90.0) -> str:
+    def trigger(
+        self, dag_id: str, params: Mapping[str, Any] | None = None, timeout: float = 90.0, run_id: str | None = None
+    ) -> str:
         """Trigger a run, as soon as the DAG is known.
 
         Args:
             dag_id: The DAG.
             params: The run's params.
             timeout: Seconds to wait for the DAG.
+            run_id: The run's id; None makes one of the time.
 
         Returns:
             The run's id.
@@ -240,7 +292,7 @@ class LocalAirflow:
 
         self.wait_until(known, timeout, f"DAG {dag_id} to be known")
         # With an id of our own, asking again after an error cannot make a second run.
-        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(params or {})}
         try:
             self.api("POST", f"dags/{dag_id}/dagRuns", json=body)

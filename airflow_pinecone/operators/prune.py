@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _HOPELESS = {401, 402, 403}
 # The hook asks again for up to a minute: with so many unanswered deletes in a row, Pinecone is down.
 MAX_UNANSWERED = 5
+# So many failures are told by the error; the log has all.
+_TOLD = 10
 
 # The hook is imported where it is used: the DAG processor pays for an import at every parse.
 
@@ -187,6 +189,8 @@ class PruneBackupsOperator(BaseOperator):
                 self.log.info("Deleted backup %s", backup_id)
                 deleted.append(_as_json(decision))
         if failed:
+            if len(failed) > _TOLD:
+                failed[:-_TOLD] = [f"The log has {len(failed) - _TOLD} more"]
             raise PruneIncomplete(
                 f"Not all of the backups of index {self.index_name} that were to go could be deleted. "
                 f"{_so_far(deleted, decisions)} A retry decides anew and deletes the rest.\n" + "\n".join(failed)

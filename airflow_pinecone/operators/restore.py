@@ -171,4 +171,4 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             self.log.info("Not taking up restore job %s: %s", job["restore_job_id"], job["status"])
             return None
         self.log.info("Taking up restore job %s, which this task began: %s", job["restore_job_id"], job["status"])
-        return {"restore_job_id": job["restore_job_id"], "index_id": job.get("target_index_id", "")}
+        return {"restore_job_id": job["restore_job_id"], "index_id": job.get("target_index_id") or ""}

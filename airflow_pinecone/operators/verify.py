@@ -129,7 +129,9 @@ class VerifyBackupOperator(BaseOperator):
         )
 
     def _counterpart(self, hook: PineconeHook, backup: BackupModel) -> verification.Counterpart | None:
-        index_name = backup["source_index_name"]
+        index_name = backup.get("source_index_name")
+        if not index_name:
+            raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing")
         if self.compare_to == "index":
             return verification.index_now(index_name, hook.describe_index_stats(index_name))
         return verification.previous(backup, hook.list_backups(index_name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,38 @@ from airflow_pinecone.emulator import Emulator
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".test-airflow"
 API_KEY = "pc-real-key-9876543210-abcdef"
+
+
+# Seconds without a heartbeat after which Airflow gives a task up; 300 unless set.
+HEARTBEAT_TIMEOUT = "12"
+
+
+def real_airflow(home: Path, pinecone: Emulator, settings: Mapping[str, str] | None = None) -> LocalAirflow:
+    """Make a home for an Airflow with the examples and the tests' DAGs, and that Airflow, which is not started yet."""
+    here = Path(__file__).parent
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(ROOT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(here / "dags", home / "dags", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(here / "config", home / "config", ignore=shutil.ignore_patterns("__pycache__"))
+    (home / "gates").mkdir()
+    connection = {"conn_type": "pinecone", "host": pinecone.url, "password": API_KEY, "extra": {"timeout": 5}}
+    settings = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "gates.GatedXCom",
+        "AIRFLOW__CORE__PARALLELISM": "16",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": HEARTBEAT_TIMEOUT,
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+        **(settings or {}),
+    }
+    return LocalAirflow(
+        home, dags=home / "dags", connections={"pinecone_default": connection}, settings=settings, busy=True
+    )
+
+
+def files_with(home: Path, text: str) -> list[str]:
+    """Name the files of a stopped Airflow's home that hold a text: database, logs, what its parts printed."""
+    return [str(path) for path in home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
 @dataclass

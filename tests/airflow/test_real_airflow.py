@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
@@ -44,15 +43,6 @@ def test_a_wait_ends_green_with_the_ready_model(pinecone: Emulator, run: Trigger
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
-def test_a_failed_backup_is_retried_with_a_new_one(slow: dict[str, Run], waiter: str) -> None:
-    ran = slow[f"wait_in_{waiter}"]
-    assert ran.end() == "success"
-    assert ran.task()["try_number"] == 2
-    assert sorted(b["status"] for b in ran.backups) == ["InitializationFailed", "Ready"]
-    assert ran.xcom()["status"] == "Ready"
-
-
-@pytest.mark.parametrize("waiter", WAITERS)
 def test_a_timed_out_wait_goes_on_with_the_same_backup(
     pinecone: Emulator, run: Trigger, waiter: str, index: str
 ) -> None:
@@ -67,10 +57,10 @@ def test_a_timed_out_wait_goes_on_with_the_same_backup(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_sensor_in_any_mode_ends_green(
-    pinecone: Emulator, run: Trigger, slow: dict[str, Run], index: str, mode: str
+    pinecone: Emulator, run: Trigger, rescheduled: Run, index: str, mode: str
 ) -> None:
     if mode == "reschedule":
-        ran = slow["sensor_reschedule"]
+        ran = rescheduled
     else:
         pinecone.next_backup(index, ready_after=3)
         ran = run(f"sensor_{mode}")
@@ -112,71 +102,6 @@ def test_a_refusal_is_red_and_not_retried(pinecone: Emulator, run: Trigger, wait
     assert ran.end() == "failed"
     assert ran.task()["try_number"] == 1
     assert f"create a backup of index {index}: HTTP 403" in ran.log()
-
-
-@pytest.mark.parametrize(
-    ("lost", "waiter"),
-    [
-        ({"drop": "after"}, "worker"),
-        ({"drop": "after"}, "triggerer"),
-        ({"status": 503, "work": True}, "worker"),
-        ({"hang": "after"}, "triggerer"),
-    ],
-    ids=["dropped, worker", "dropped, triggerer", "503, worker", "timed out, triggerer"],
-)
-def test_a_lost_answer_makes_one_backup(
-    pinecone: Emulator, run: Trigger, waiter: str, index: str, lost: dict[str, Any]
-) -> None:
-    pinecone.fault("POST", f"/indexes/{index}/backups", **lost)
-    ran = run(f"wait_in_{waiter}")
-    assert ran.end() == "success"
-    assert ran.task()["try_number"] == 1
-    assert len(ran.backups) == len(ran.requests("POST")) == 1
-
-
-@pytest.mark.parametrize("victims", ["task", "task and supervisor"])
-@pytest.mark.parametrize("dag_id", ["create", "wait_in_triggerer"])
-def test_a_kill_right_after_the_post_leaves_one_backup(
-    pinecone: Emulator, run: Trigger, index: str, victims: str, dag_id: str
-) -> None:
-    fault = pinecone.fault("POST", f"/indexes/{index}/backups", hang="after")
-    ran = run(dag_id)
-    fault.wait(60)
-    task, supervisor = ran.processes()
-    if victims == "task and supervisor":
-        # First: it must not live to tell that its task died.
-        supervisor.kill()
-    task.kill()
-    fault.release()
-    assert ran.end() == "success"
-    assert ran.task()["try_number"] == 2
-    assert len(ran.backups) == len(ran.requests("POST")) == 1
-    assert ran.xcom()["backup_id"] == ran.backups[0]["backup_id"]
-
-
-def test_a_kill_in_the_middle_of_a_wait_leaves_one_backup(pinecone: Emulator, run: Trigger, index: str) -> None:
-    pinecone.next_backup(index, ends="never")
-    ran = run("wait_in_worker")
-    ran.airflow.wait_until(lambda: ran.backups, 60, "the backup")
-    fault = pinecone.fault("GET", f"/backups/{ran.backups[0]['backup_id']}", hang="before")
-    fault.wait(60)
-    ran.processes()[0].kill()
-    fault.release()
-    pinecone.finish(ran.backups[0]["backup_id"])
-    assert ran.end() == "success"
-    assert ran.task()["try_number"] == 2
-    assert len(ran.backups) == 1
-
-
-def test_a_cleared_task_makes_a_fresh_backup(run: Trigger) -> None:
-    ran = run("wait_in_worker")
-    assert ran.end() == "success"
-    ran.clear()
-    ran.airflow.wait_until(lambda: len(ran.backups) == 2, 60, "a second backup")
-    assert ran.end() == "success"
-    assert len(ran.requests("POST")) == 2
-    newest = max(ran.backups, key=lambda b: b["created_at"])
-    assert ran.xcom()["backup_id"] == newest["backup_id"]
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
