@@ -3,9 +3,11 @@
 import inspect
 import json
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 import requests
+import tenacity
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_pinecone.errors import (
@@ -43,6 +45,8 @@ def environment(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+    # When a call is made again, and after which pause, is for test_transport.
+    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture

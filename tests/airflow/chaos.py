@@ -18,8 +18,12 @@ from airflow_pinecone.models import phase
 
 # Seconds that a chain may take: some look for a backup for 30 s in several of their tries.
 PATIENCE = 420.0
-# How a red task says why: the beginnings of our messages.
-WHY = re.compile(r"Could not |The answer to the request to |Backup [0-9a-f-]+ |Gave up waiting")
+MARK = re.compile(r"\[airflow-pinecone [0-9a-f]+\]")
+# How the log of a red task says why: by an error with a message of ours, or that a person ended it.
+WHY = re.compile(
+    r'"exc_value": ?"(Could not |The answer to the request to |Backup [0-9a-f-]+ |Gave up waiting )'
+    r"|the task was marked failed"
+)
 
 
 @dataclass
@@ -134,10 +138,7 @@ class Verdict:
             self.lost = max(0, chain.expected.usable - len(usable))
         else:
             # A backup that nobody was told of: neither its id nor its mark is in the log of the red task.
-            marks = [str(b.get("description")).rpartition("[")[2] for b in usable]
-            self.lost = sum(
-                b["backup_id"] not in log and mark not in log for b, mark in zip(usable, marks, strict=True)
-            )
+            self.lost = sum(not any(word in log for word in (b["backup_id"], *MARK.findall(str(b)))) for b in usable)
             if not WHY.search(log):
                 self.problems.append("red, and the log does not say why")
         if self.end != chain.expected.end:

@@ -35,30 +35,17 @@ def killed_before_the_post(chain: Chain) -> Iterator[None]:
 
 def killed_while_the_request_is_lost(chain: Chain) -> Iterator[None]:
     """Sent, and never worked on."""
-    fault = chain.pinecone.fault("POST", chain.create, hang="before", drop="before")
-    yield
-    fault.wait(120)
-    chain.kill()
-    fault.release()
+    yield from _killed_in_the_post(chain, hang="before", drop="before")
 
 
 def killed_before_pinecone_acts(chain: Chain) -> Iterator[None]:
     """Sent, and worked on when the task is dead already, and its retry may be looking."""
-    fault = chain.pinecone.fault("POST", chain.create, hang="before")
-    yield
-    fault.wait(120)
-    chain.kill()
-    threading.Event().wait(chain.rng.uniform(0, 15))
-    fault.release()
+    yield from _killed_in_the_post(chain, hang="before", seconds=chain.rng.uniform(0, 15))
 
 
 def killed_before_the_answer(chain: Chain) -> Iterator[None]:
     """The backup is there, and its task never heard of it."""
-    fault = chain.pinecone.fault("POST", chain.create, hang="after")
-    yield
-    fault.wait(120)
-    chain.kill()
-    fault.release()
+    yield from _killed_in_the_post(chain, hang="after")
 
 
 def killed_before_xcom(chain: Chain) -> Iterator[None]:
@@ -293,6 +280,16 @@ def execution_timeout(chain: Chain) -> Iterator[None]:
     yield
     chain.wait_until(lambda: (chain.task()["try_number"] or 0) >= 2, "the second try")
     chain.finish()
+
+
+def _killed_in_the_post(chain: Chain, seconds: float = 0.0, **how: Any) -> Iterator[None]:
+    """Killed while the call hangs, which goes on so many seconds later."""
+    fault = chain.pinecone.fault("POST", chain.create, **how)
+    yield
+    fault.wait(120)
+    chain.kill()
+    threading.Event().wait(seconds)
+    fault.release()
 
 
 def _of_a_post(chain: Chain, course: dict[str, Any] | None = None, **how: Any) -> Iterator[None]:

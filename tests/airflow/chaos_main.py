@@ -60,20 +60,13 @@ class Chaos:
         rng = random.Random(self.rng.random())
         return Chain(self.airflow, self.pinecone, f"chaos_{waiter}", name, name, waiter, rng)
 
-    def run(self, named: list[tuple[str, Fault, str]]) -> None:
-        """Play chains, WIDTH at a time."""
-        chains = [(name, fault, self.chain(waiter)) for name, fault, waiter in named]
-        with ThreadPoolExecutor(WIDTH) as pool:
-            for done in as_completed([pool.submit(play, *each) for each in chains]):
-                self.tell(done.result())
-
     def tell(self, verdict: Verdict) -> None:
         """Note a verdict, and say so."""
         self.verdicts.append(verdict)
         print("  " if verdict.good else "! ", verdict, sep="", flush=True)
 
     def each_fault(self, times: int) -> None:
-        """Faults that strike one chain, in a random order."""
+        """Faults that strike one chain, in a random order, WIDTH chains at a time."""
         todo = []
         for name, (fault, waiters) in FAULTS.items():
             if self.only not in name:
@@ -81,7 +74,10 @@ class Chaos:
             first = self.rng.randrange(len(waiters))
             todo += [(name, fault, waiters[(first + n) % len(waiters)]) for n in range(times)]
         self.rng.shuffle(todo)
-        self.run(todo)
+        chains = [(name, fault, self.chain(waiter)) for name, fault, waiter in todo]
+        with ThreadPoolExecutor(WIDTH) as pool:
+            for done in as_completed([pool.submit(play, *each) for each in chains]):
+                self.tell(done.result())
         order = list(FAULTS)
         self.verdicts.sort(key=lambda verdict: order.index(verdict.fault))
 

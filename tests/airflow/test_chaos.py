@@ -65,7 +65,7 @@ def test_the_verdict_sees_what_is_wrong(verdicts: list[Verdict]) -> None:
         return verdict
 
     assert judged().good
-    assert judged("failed").problems == ["ended as failed, not as success"]
+    assert judged("failed").problems == ["red, and the log does not say why", "ended as failed, not as success"]
     (backup,) = chain.backups
     other = chain.pinecone.add_backup(chain.index)
     assert (judged().doubled, judged().lost, judged().false_green) == (1, 0, 0)
