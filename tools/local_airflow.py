@@ -29,6 +29,16 @@ from cryptography.fernet import Fernet
 
 FINISHED = {"success", "failed"}
 
+# A module for the config folder, which Airflow's processes import.
+_SQLITE_PATIENCE = """
+import sys
+
+# Seconds for which a write waits for another. The scheduler ends when it gives up, on a busy machine often after the
+# usual 5. The API server, if it waits long, waits for itself: it writes its audit log in its event loop, for which the
+# commit of the write before may be waiting. It then answers 500, and is asked again.
+CONNECT_ARGS = {"timeout": 2 if "api-server" in sys.argv else 60}
+"""
+
 
 class LocalAirflowError(Exception):
     """Airflow did not start, or did not do in time what was waited for."""
@@ -58,9 +68,8 @@ class LocalAirflow:
         connections: The Airflow connections, by id, as Airflow's JSON has them.
         settings: More ``AIRFLOW__SECTION__KEY`` variables.
         port: The port of the UI; None takes a free one.
-        busy: Whether many tasks begin while many threads ask this object for things. Airflow's API server writes its
-            audit log in its event loop, and on SQLite it then waits for a task's write that waits for that loop: so the
-            tasks get an API server of their own.
+        busy: Whether many tasks begin while many threads ask this object for things. The tasks then get an API server
+            of their own, whose event loop no audit log holds up.
     """
 
     username = "admin"
@@ -96,8 +105,7 @@ class LocalAirflow:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
-            # Seconds for which a write waits for another; after 5, the scheduler of a busy machine gives up, and ends.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "sqlite_patience.CONNECT_ARGS",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -141,6 +149,8 @@ class LocalAirflow:
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
+        (self.home / "config").mkdir(exist_ok=True)
+        (self.home / "config" / "sqlite_patience.py").write_text(_SQLITE_PATIENCE)
         self._process = self._run("standalone")
         try:
             self.wait_until(self._healthy, timeout, "Airflow to be healthy")
@@ -255,12 +265,17 @@ class LocalAirflow:
             The JSON of the answer, or None where there is none.
 
         Raises:
-            LocalAirflowError: The answer is an error. A 5xx is asked again for some seconds first: Airflow answered one
-                when a run was triggered just as the scheduler made another.
+            LocalAirflowError: The answer is an error. A 5xx is asked again for some seconds first: Airflow answers one
+                when it writes to SQLite while something else does.
         """
         for left in reversed(range(20)):
-            with nullcontext() if method == "GET" else self._writing:
-                answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
+            try:
+                with nullcontext() if method == "GET" else self._writing:
+                    answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **kwargs)
+            except requests.Timeout:
+                if method != "GET" or not left:
+                    raise
+                continue
             if answer.status_code < 500 or not left:
                 break
             time.sleep(0.5)
