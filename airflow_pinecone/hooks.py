@@ -431,8 +431,7 @@ class PineconeHook(BaseHook):
             if not token:
                 return
             token = str(token)
-            # Not every string can be sent: a half of a surrogate pair cannot.
-            if token in tokens or not token.isprintable():
+            if token in tokens:
                 raise PineconeTransientError(f"The pages of the answer to the request to {doing} have no end")
             tokens.add(token)
             # A token carries its page size; Pinecone refuses a limit beside it.
