@@ -1,46 +1,65 @@
-# make demo   a real Airflow backs up an index on the emulator          KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
-# make test   every test, with real Airflow processes                    AIRFLOW=2.11.2 for another Airflow
-# make test-fast, make chaos, make lint, make docker-test
+# make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
+# make test        run all tests, also those with real Airflow processes
+# make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
+# make chaos       inject faults into runs of a real Airflow             SEED=7
+# make lint        check formatting, types, imports and workflows
+# make docs        build the documentation in docs/_build/html
+# make audit       check the pinned packages for known vulnerabilities (needs network access)
+# make docker-test, make screenshot, make constraints, make clean
 
 AIRFLOW ?= 3.3.2
 PYTHON ?= python3
 VENV := .venv-$(AIRFLOW)
+BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIRFLOW).txt)
-export KEEP PORT INDEX PINECONE_API_KEY
+export KEEP PORT INDEX PINECONE_API_KEY UPGRADE
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast chaos lint docker-test screenshot constraints clean
+.PHONY: demo test test-fast chaos lint docs audit docker-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
 
 demo: $(VENV)/made
-	@$(VENV)/bin/python tools/demo.py
+	@$(BIN)/python tools/demo.py
 
+# The fast tests cover the package. The code that Airflow's processes run is not measured: the tests kill them.
 test: $(VENV)/made
-	$(VENV)/bin/python -m pytest
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --ignore=tests/airflow
+	$(BIN)/python -m pytest tests/airflow
 
 test-fast: $(VENV)/made
-	$(VENV)/bin/python -m pytest --ignore=tests/airflow
+	$(BIN)/python -m pytest -n 2 --ignore=tests/airflow
 
 chaos: $(VENV)/made
-	@PYTHONPATH=tests/airflow:tools $(VENV)/bin/python tests/airflow/chaos_main.py $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/made
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	@$(VENV)/bin/python tools/audit.py $(CONSTRAINTS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/zizmor --offline --no-progress --pedantic --quiet .
 
-docker-test:
-	@$(PYTHON) docker/test.py
+docs: $(VENV)/made
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+audit: $(VENV)/made
+	$(BIN)/pip-audit --strict --requirement $(CONSTRAINTS) --no-deps --disable-pip --progress-spinner off
+
+docker-test: $(VENV)/made
+	@PYTHONPATH=tools $(BIN)/python docker/test.py
 
 screenshot: $(VENV)/made
-	@$(VENV)/bin/python tools/screenshot.py
+	@$(BIN)/python tools/screenshot.py
 
-# Pins the newest versions; needs uv.
+# Needs uv. UPGRADE=1 moves every pin to the newest version that fits.
 constraints:
 	sh tools/constraints.sh
 
 clean:
-	rm -rf .venv-* .demo .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv-* .demo .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .coverage .coverage.* docs/_build dist

@@ -1,23 +1,24 @@
-"""The Asset of an index's backups: DAGs are scheduled by it, and read the backup's facts from its events.
+"""The Asset of an index's backups. DAGs can be scheduled by it, and read the facts of a backup from its events.
 
 On Airflow 2 an Asset is a Dataset.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
 from airflow.providers.common.compat.sdk import Asset
 
+from airflow_pinecone.validation import validate_index_name
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 SCHEME = "pinecone"
-# What an event says of a backup. Not its description: that is free text.
-_FACTS = (
+# The fields of a backup that an event carries. The description is free text and is not among them.
+_FIELDS = (
     "backup_id",
     "name",
     "status",
@@ -31,35 +32,34 @@ _FACTS = (
 
 
 def backup_asset(index_name: str) -> Asset:
-    """Make the Asset of an index's backups.
+    """Return the Asset of an index's backups.
 
-    Put it among the ``outlets`` of a CreateBackupOperator, and DAGs that are scheduled by it run after each backup.
+    Add it to the ``outlets`` of a CreateBackupOperator, and use it as the ``schedule`` of DAGs that run after each
+    backup.
 
     Args:
-        index_name: The index; not templated, as Airflow knows its assets before any run.
+        index_name: The index. It cannot be a template, because Airflow has to know its assets before a run.
 
     Returns:
         The Asset ``pinecone://INDEX/backups``.
 
     Raises:
-        ValueError: This cannot be the name of an index.
+        PineconeInputError: The name is invalid. This is a ValueError.
     """
-    if not (isinstance(index_name, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?", index_name)):
-        raise ValueError(f"{index_name!r} cannot be the name of an index: 1 to 45 of a-z, 0-9 and -, not templated")
-    return Asset(uri=f"{SCHEME}://{index_name}/backups")
+    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}/backups")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Normalize an Asset URI; Airflow calls this for every ``pinecone://`` URI of any DAG.
+    """Normalize the URI of an Asset. Airflow calls this for each ``pinecone://`` URI of any DAG.
 
     Args:
-        uri: The URI in parts. Its path may be any: others name more than backups.
+        uri: The parts of the URI. Any path is allowed: other packages may use the scheme, too.
 
     Returns:
-        The same, with the index name in lower case.
+        The parts, with the index name in lower case.
 
     Raises:
-        ValueError: It names no index, or holds a user or a password, which Airflow would store.
+        ValueError: The URI names no index, or contains a user or a password, which Airflow would store.
     """
     if uri.username is not None or uri.password is not None:
         raise ValueError(f"URI format {SCHEME}:// must not contain a user or a password")
@@ -68,14 +68,14 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=uri.netloc.lower())
 
 
-def fill_events(context: Context, outlets: Iterable[Any], backup: Mapping[str, Any]) -> None:
-    """Fill the event of every Asset among the outlets of a task with a backup's facts.
+def add_facts_to_events(context: Context, outlets: Iterable[Any], backup: Mapping[str, Any]) -> None:
+    """Add the facts of a backup to the event of each Asset among the outlets of a task.
 
     Args:
-        context: The task's context.
-        outlets: The task's outlets. An AssetAlias, or what is no Asset at all, is left alone.
-        backup: The backup. A fact that it does not have becomes None.
+        context: The context of the task.
+        outlets: The outlets. Those that are not an Asset, such as an AssetAlias, are ignored.
+        backup: The backup. A missing fact becomes None.
     """
     for outlet in outlets:
         if isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update({fact: backup.get(fact) for fact in _FACTS})
+            context["outlet_events"][outlet].extra.update({field: backup.get(field) for field in _FIELDS})

@@ -1,53 +1,56 @@
-"""The errors of this package, one tree.
+"""The errors of this package, in one tree.
 
     PineconeError
-    ├── PineconeInputError            a name, an id or a connection that cannot work; raised before any request
-    ├── PineconeRequestError          Pinecone, or something before it, answered with an error
-    │   ├── PineconePermanentError    asking again cannot help: 400, 401, 402, 403, 404, 409, 412, 422, a redirect
-    │   └── PineconeTransientError    asking again can help: 408, 429, 5xx, an answer that makes no sense
-    │       └── PineconeConnectionError   no answer at all
-    ├── CreateAnswerLost              a create may or may not have happened, and no backup of it was found
-    ├── BackupFailed                  the backup ended in a failed status
-    ├── BackupVanished                the backup is gone
-    ├── RestoreFailed                 the restore job ended as failed or cancelled
-    ├── RestoreVanished               the restore job, or the index it made, is gone
-    ├── BackupCheckFailed             the backup is there, and is not what was asked for
-    ├── WaitTimeout                   the deadline of a wait came first
-    ├── PruneIncomplete               some of the backups that were to go could not be deleted
-    └── PineconeUnreachable           too many polls in a row got no good answer
+    ├── PineconeInputError            a name, an id, a duration or a connection is invalid; nothing was sent
+    ├── PineconeRequestError          a request failed
+    │   ├── PineconePermanentError    repeating it cannot help: 400, 401, 402, 403, 404, 409, 412, 422, a redirect
+    │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
+    │       └── PineconeConnectionError   no response was received
+    ├── CreateOutcomeUnknown          a create request may have succeeded, and its backup or restore was not found
+    ├── BackupFailed                  the backup has a failed status
+    ├── BackupNotFound                the backup no longer exists
+    ├── BackupCheckFailed             the backup does not meet the rules of a check
+    ├── RestoreFailed                 the restore job failed or was cancelled
+    ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
+    ├── WaitTimeout                   the deadline of a wait has passed
+    ├── PineconeUnreachable           too many consecutive polls failed
+    ├── PruneIncomplete               some backups could not be deleted
+    └── InvalidWaitResult             the triggerer returned an event that is not the result of a wait
 
-Each class says in ``can_retry`` whether the same call can end otherwise when it is made again.
-None derives from Airflow's exceptions: operators and sensors say what an end means to Airflow.
+Each class knows whether a retry can help. None derives from Airflow's exceptions: operators and sensors decide what an
+error means for the task.
 """
 
 from __future__ import annotations
 
 
 class PineconeError(Exception):
-    """Anything that this package raises about Pinecone.
+    """The base class of all errors of this package.
 
     Attributes:
-        can_retry: Whether making the same call again can help.
+        can_retry: Whether the same call can succeed later.
+        can_recreate: Whether a new backup or restore can succeed where this one did not.
     """
 
     can_retry = False
+    can_recreate = False
 
 
 class PineconeInputError(PineconeError, ValueError):
-    """A name, an id or a connection that cannot work; raised before any request is made."""
+    """A name, an id, a duration or a connection is invalid. Raised before any request is sent."""
 
 
 class PineconeRequestError(PineconeError):
-    """A request that did not succeed.
+    """A request failed.
 
     Attributes:
-        status_code: The HTTP status, or None where no answer came.
+        status_code: The HTTP status, or None if no response was received.
         code: Pinecone's error code, such as ``NOT_FOUND``, or None.
-        message: Pinecone's own message, cut to a bound.
+        message: Pinecone's error message, truncated.
         request_id: Pinecone's id of the request, or None.
-        retry_after: Seconds that the answer asks to wait before the next try, or None.
+        retry_after: The seconds to wait before the next attempt, as the response demands, or None.
 
-    Reference: the ErrorResponse of https://docs.pinecone.io/reference/api/2025-10/control-plane
+    Reference: ErrorResponse in https://docs.pinecone.io/reference/api/2025-10/control-plane
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class PineconeRequestError(PineconeError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Store the facts of the answer; ``text`` is what people read."""
+        """Store the facts of the response; ``text`` is the message for people."""
         super().__init__(text)
         self.status_code = status_code
         self.code = code
@@ -70,67 +73,81 @@ class PineconeRequestError(PineconeError):
 
 
 class PineconePermanentError(PineconeRequestError):
-    """Asking again cannot help: the request, the key, the plan or the quota has to change first."""
+    """Pinecone rejected the request. The request, the key, the plan or the quota has to change first."""
 
 
 class PineconeTransientError(PineconeRequestError):
-    """Asking again can help. After a POST it is unknown whether Pinecone acted, but for 429."""
+    """The request failed and can be repeated. It is unknown whether Pinecone processed it, except after a 429."""
 
     can_retry = True
 
 
 class PineconeConnectionError(PineconeTransientError):
-    """No answer came.
+    """No response was received.
 
     Attributes:
-        sent: Whether the request may have reached Pinecone. False when no connection was made.
+        sent: Whether the request may have reached Pinecone. False if no connection was established.
     """
 
     def __init__(self, text: str, *, sent: bool) -> None:
-        """Store whether the request may have been sent; ``text`` is what people read."""
+        """Store whether the request may have been sent; ``text`` is the message for people."""
         super().__init__(text, message=text)
         self.sent = sent
 
 
-class CreateAnswerLost(PineconeError):
-    """The answer to a create was lost, and the backup it may have made was not found in time."""
+class CreateOutcomeUnknown(PineconeError):
+    """The response to a create request was lost, and the backup or restore that it may have created was not found."""
 
     can_retry = True
 
 
 class BackupFailed(PineconeError):
-    """The backup ended in a failed status; a new one is needed."""
+    """The backup has a failed status. A new backup is needed."""
+
+    can_recreate = True
 
 
-class BackupVanished(PineconeError):
-    """Pinecone no longer knows the backup; a new one is needed."""
+class BackupNotFound(PineconeError):
+    """The backup no longer exists. A new backup is needed."""
+
+    can_recreate = True
 
 
 class BackupCheckFailed(PineconeError):
-    """The backup did not pass its check: it is not Ready, has too few records, or a figure is missing."""
+    """The backup is not Ready, has too few records, or lacks a field that the check needs."""
 
 
 class RestoreFailed(PineconeError):
-    """The restore job ended as failed or cancelled; a new one is needed."""
+    """The restore job failed or was cancelled. A new restore is needed."""
+
+    can_recreate = True
 
 
-class RestoreVanished(PineconeError):
-    """Pinecone no longer knows the restore job, or the index that it made."""
+class RestoreNotFound(PineconeError):
+    """The restore job, or the index that it created, no longer exists."""
+
+    can_recreate = True
 
 
 class WaitTimeout(PineconeError):
-    """The deadline of a wait came before the end of what it waits for; that goes on in Pinecone."""
-
-    can_retry = True
-
-
-class PruneIncomplete(PineconeError):
-    """Some of the backups that were to go could not be deleted; the others are gone."""
+    """The deadline of a wait has passed. The backup or restore is still running in Pinecone."""
 
     can_retry = True
 
 
 class PineconeUnreachable(PineconeError):
-    """A wait was given up, as too many polls in a row got no good answer."""
+    """A wait ended because too many consecutive polls failed."""
+
+    can_retry = True
+
+
+class PruneIncomplete(PineconeError):
+    """Some of the backups that no rule keeps could not be deleted."""
+
+    can_retry = True
+
+
+class InvalidWaitResult(PineconeError):
+    """The triggerer returned an event that is not the result of a wait."""
 
     can_retry = True

@@ -1,8 +1,8 @@
-"""The name and the description by which a backup knows the task that asked for it.
+"""The mark by which a backup is matched with the task that created it.
 
-Pinecone keeps no request id and lets two backups have the same name, so the backup itself carries a mark: the last
-thing in its description. The mark is the same for all tries of one task instance until it is cleared, and differs
-between any two tasks, runs, mapped instances, clears and Airflow installations.
+Pinecone has no idempotency key and allows several backups with the same name. So the backup itself carries a mark at
+the end of its description. All tries of a task instance share one mark until the task is cleared. Two different tasks,
+runs, mapped task instances, clears or Airflow installations never share a mark.
 """
 
 from __future__ import annotations
@@ -14,44 +14,56 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_pinecone.models import BackupModel, phase
+from airflow_pinecone.models import BackupModel, backup_phase
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# Pinecone documents no bound for a description; ours keeps it readable in the console.
+# Pinecone documents no limit for descriptions. This one keeps them readable in the console.
 DESCRIPTION_LENGTH = 500
 _NAME_LENGTH = 45
 _MARK = re.compile(r"\[airflow-pinecone [0-9a-f]{32}\]\s*\Z")
 
 
 class Origin(NamedTuple):
-    """Where a backup comes from: one chain of tries of one task instance."""
+    """The tries of one task instance that share a backup: all of them until the task is cleared."""
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int
-    run_started: str
+    run_started_at: str
     first_try: int
 
     @property
     def mark(self) -> str:
-        """The text by which a backup of this origin is found again."""
+        """The text that ends the description of a backup of this origin."""
         digest = hashlib.sha256(json.dumps(list(self)).encode()).hexdigest()
         return f"[airflow-pinecone {digest[:32]}]"
 
 
-def origin(context: Context, retries: int | None) -> Origin:
-    """Say which chain of tries the running task belongs to.
+class Found(NamedTuple):
+    """The backups of an origin.
+
+    Attributes:
+        usable: A backup that a retry can continue with, or None.
+        failed: The failed ones.
+    """
+
+    usable: BackupModel | None
+    failed: list[BackupModel]
+
+
+def origin_of(context: Context, retries: int | None) -> Origin:
+    """Return the origin of the running task.
 
     Args:
-        context: The task's context.
-        retries: The task's ``retries``.
+        context: The context of the task.
+        retries: The ``retries`` of the task.
 
     Returns:
-        The origin. A clear begins a new chain: Airflow then sets max_tries so that ``first_try`` moves on.
-        The start of the run tells apart runs of the same id in two Airflows, or in a rebuilt database.
+        The origin. A clear changes it: Airflow then increases ``max_tries``, and ``first_try`` with it. The start of
+        the run distinguishes runs of the same id in two Airflow installations, or in a rebuilt metadata database.
     """
     ti = context["ti"]
     started = context["dag_run"].start_date
@@ -60,73 +72,74 @@ def origin(context: Context, retries: int | None) -> Origin:
         run_id=ti.run_id,
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
-        run_started=started.astimezone(UTC).isoformat() if started else "",
+        run_started_at=started.astimezone(UTC).isoformat() if started else "",
         first_try=ti.max_tries - (retries or 0) + 1,
     )
 
 
 def default_name(index_name: str, now: datetime) -> str:
-    """Make a readable name for a backup, legal in every version of the API.
+    """Make a name for a backup that is valid in every version of the API.
 
     Args:
-        index_name: The index that is backed up.
-        now: The time that the name tells, with a time zone.
+        index_name: The index.
+        now: The time, with a time zone.
 
     Returns:
-        Such as ``docs-example-20250514-163725``, in UTC: 1 to 45 of ``[a-z0-9-]``, alphanumeric at both ends.
+        Such as ``docs-example-20250514-163725``, in UTC: 1 to 45 characters of ``[a-z0-9-]``, with a letter or digit at
+        both ends.
     """
     time = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     stem = re.sub(r"[^a-z0-9]+", "-", str(index_name).lower())[: _NAME_LENGTH - len(time) - 1].strip("-")
     return f"{stem}-{time}" if stem else time
 
 
-def describe(words: str | None, made_by: Origin) -> str:
-    """Write a backup's description: the user's words, then where it came from, then the mark.
+def describe(words: str | None, origin: Origin) -> str:
+    """Write the description of a backup: the user's words, its origin, and the mark.
 
     Args:
         words: The user's own description, or None.
-        made_by: Where the backup comes from.
+        origin: The origin.
 
     Returns:
-        At most DESCRIPTION_LENGTH characters. The user's words are cut first, then the ids, never the mark.
+        At most DESCRIPTION_LENGTH characters. The user's words are truncated first, then the ids, never the mark.
     """
-    mapped = f", map index {made_by.map_index}" if made_by.map_index >= 0 else ""
-    source = f"By Airflow: dag {made_by.dag_id}, run {made_by.run_id}, task {made_by.task_id}{mapped}"
-    source = _cut(source, DESCRIPTION_LENGTH - len(made_by.mark) - 1)
-    room = DESCRIPTION_LENGTH - len(source) - len(made_by.mark) - 4
-    words = _cut((words or "").strip(), room)
-    return f"{words} | {source} {made_by.mark}" if words else f"{source} {made_by.mark}"
+    mapped = f", map index {origin.map_index}" if origin.map_index >= 0 else ""
+    source = f"Created by Airflow: dag {origin.dag_id}, run {origin.run_id}, task {origin.task_id}{mapped}"
+    source = _truncate(source, DESCRIPTION_LENGTH - len(origin.mark) - 1)
+    room = DESCRIPTION_LENGTH - len(source) - len(origin.mark) - 4
+    words = _truncate((words or "").strip(), room)
+    return f"{words} | {source} {origin.mark}" if words else f"{source} {origin.mark}"
 
 
-def find(backups: Iterable[BackupModel], made_by: Origin) -> tuple[BackupModel | None, list[BackupModel]]:
-    """Find the backup that an earlier try of the same chain made.
+def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
+    """Find the backups that an earlier try of the same origin created.
 
     Args:
         backups: The backups of the index.
-        made_by: The chain that is looked for.
+        origin: The origin.
 
     Returns:
-        The backup to take up, or None, and those of the chain that have failed and are not taken up.
+        What was found.
     """
-    ours = [b for b in backups if str(b.get("description")).rstrip().endswith(made_by.mark)]
-    usable = [b for b in ours if phase(b["status"]) != "failed"]
-    return (usable[0] if usable else None), [b for b in ours if b not in usable]
+    ours = [b for b in backups if str(b.get("description")).rstrip().endswith(origin.mark)]
+    usable = [b for b in ours if backup_phase(b["status"]) != "failed"]
+    return Found(usable[0] if usable else None, [b for b in ours if b not in usable])
 
 
-def made_here(backup: BackupModel) -> bool:
-    """Say whether a backup was made by this package, by whatever task.
+def has_mark(backup: BackupModel) -> bool:
+    """Return whether a backup was created by this package, by any task.
 
     Args:
         backup: The backup.
 
     Returns:
-        Whether its description ends with the mark of an origin.
+        Whether its description ends with the mark of any origin.
     """
     description = backup.get("description")
     return isinstance(description, str) and _MARK.search(description) is not None
 
 
-def _cut(text: str, length: int) -> str:
+def _truncate(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     return text[: length - 3] + "..." if length > 3 else ""

@@ -1,27 +1,25 @@
 """Pinecone's models as they are on the wire, and what a status means.
 
-The dicts are passed on as they came: fields that a model here does not name are kept, not refused.
+The dicts pass through untouched: fields that a model here does not name are kept.
+
 Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, Required, TypedDict
 
 Phase = Literal["running", "succeeded", "failed"]
-# What can be waited for.
-Kind = Literal["backup", "restore"]
 
-# The API documents a free string: one that is not here (Initializing, Pending, a new one) is still running.
-_PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
-
-_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
+# The API documents the status as a free string. Any status that is not listed here, such as Initializing or Pending,
+# means that the backup or the restore job is still running.
+_BACKUP_PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
+_RESTORE_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
 
 
 class BackupModel(TypedDict, total=False):
-    """A backup. The fields that are not Required may be missing or null."""
+    """A backup. Fields that are not Required may be missing or null."""
 
     backup_id: Required[str]
     source_index_name: Required[str]
@@ -42,7 +40,7 @@ class BackupModel(TypedDict, total=False):
 
 
 class IndexModel(TypedDict, total=False):
-    """An index. The fields that are not Required may be missing or null."""
+    """An index. Fields that are not Required may be missing or null."""
 
     name: Required[str]
     host: Required[str]
@@ -56,7 +54,7 @@ class IndexModel(TypedDict, total=False):
 
 
 class RestoreJobModel(TypedDict, total=False):
-    """A restore job. The fields that are not Required may be missing or null."""
+    """A restore job. Fields that are not Required may be missing or null."""
 
     restore_job_id: Required[str]
     backup_id: Required[str]
@@ -69,7 +67,7 @@ class RestoreJobModel(TypedDict, total=False):
 
 
 class RestoreModel(RestoreJobModel, total=False):
-    """A restore as a whole: its job, and what became of the index that it makes; the result of a restore task."""
+    """A restore job and the index that it creates: the result of a restore task."""
 
     index_id: Required[str]
     index_name: Required[str]
@@ -77,86 +75,65 @@ class RestoreModel(RestoreJobModel, total=False):
 
 
 class RestoreStarted(TypedDict):
-    """What Pinecone answers to a restore that begins."""
+    """Pinecone's response to the start of a restore."""
 
     restore_job_id: str
     index_id: str
 
 
-def phase(status: str) -> Phase:
-    """Say what a backup's status means for someone who waits for it.
+def backup_phase(status: str) -> Phase:
+    """Return what the status of a backup means.
 
     Args:
-        status: The ``status`` of a BackupModel, as it came.
+        status: The ``status`` of a BackupModel.
 
     Returns:
-        ``succeeded`` or ``failed`` for a final status; ``running`` for every other, also an unknown one.
+        ``succeeded`` or ``failed`` for a final status; ``running`` for any other, including an unknown one.
     """
-    return _PHASES.get(status, "running")
+    return _BACKUP_PHASES.get(status, "running")
 
 
-def job_phase(status: str) -> Phase:
-    """Say what a restore job's status means.
+def restore_job_phase(status: str) -> Phase:
+    """Return what the status of a restore job means.
 
     Args:
-        status: The ``status`` of a RestoreJobModel, as it came.
+        status: The ``status`` of a RestoreJobModel.
 
     Returns:
-        ``succeeded`` or ``failed`` for a final status; ``running`` for every other, also an unknown one.
+        ``succeeded`` or ``failed`` for a final status; ``running`` for any other, including an unknown one.
     """
-    return _JOB_PHASES.get(status, "running")
+    return _RESTORE_JOB_PHASES.get(status, "running")
 
 
 def restore_phase(restore: RestoreModel) -> Phase:
-    """Say what the state of a restore means for someone who waits for it.
+    """Return the phase of a restore job together with its index.
 
     Args:
         restore: The restore.
 
     Returns:
-        As of its job, but ``running`` while the index of a job that is Completed cannot be used.
+        The phase of the job, but ``running`` while the job is Completed and its index is not ready.
     """
-    done = job_phase(restore["status"])
-    return "running" if done == "succeeded" and not restore["index_ready"] else done
+    phase = restore_job_phase(restore["status"])
+    return "running" if phase == "succeeded" and not restore["index_ready"] else phase
 
 
 def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
-    """Say when a backup or a restore job was created.
+    """Return when a backup or a restore job was created.
 
     Args:
-        model: The backup or the job.
+        model: The backup or the restore job.
 
     Returns:
-        Its ``created_at``, in UTC and cut to microseconds; None where it is missing or no time.
+        Its ``created_at`` in UTC, cut to microseconds; None if it is missing or not a time.
     """
     text = model.get("created_at")
-    # fromisoformat takes a fraction of any length, and anything for the T.
+    # fromisoformat accepts a fraction of any length and any separator.
     if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
         return None
     try:
         time = datetime.fromisoformat(text)
-        # Pinecone's times are UTC, also one that does not say so.
+        # Pinecone's times are UTC, including those without an offset.
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
-    """Choose the newest backup that an index can be restored from.
-
-    An index name is used again after its index was deleted. So only backups of the newest source index count: that of
-    the newest backup, whatever its status.
-
-    Args:
-        backups: The backups of one index name. Those without a ``created_at`` do not count.
-
-    Returns:
-        The newest Ready one of the newest source index, or None.
-    """
-    dated = [(time, backup) for backup in backups if (time := created_at(backup))]
-    dated.sort(key=lambda pair: pair[0], reverse=True)
-    for _, backup in dated:
-        of_the_newest = backup.get("source_index_id") == dated[0][1].get("source_index_id")
-        if of_the_newest and phase(backup["status"]) == "succeeded":
-            return backup
-    return None

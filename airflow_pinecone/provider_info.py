@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider; it finds this by the entry point ``apache_airflow_provider``."""
+"""The metadata of this provider. Airflow finds it by the entry point ``apache_airflow_provider``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _CONNECTION_TYPE: dict[str, Any] = {
         "api_version": {
             "label": "API version",
             "schema": {"type": ["string", "null"]},
-            "description": "2025-10 unless given",
+            "description": "The default is 2025-10.",
         },
         "timeout": {
-            "label": "Timeout of a request, in seconds",
+            "label": "Request timeout (seconds)",
             "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
-            "description": "30 unless given",
+            "description": "The default is 30.",
         },
         "allow_http": {
             "label": "Allow plain http",
             "schema": {"type": ["boolean", "null"], "default": False},
-            "description": "Sends the API key unencrypted; loopback needs no permission",
+            "description": "Plain http sends the API key unencrypted. It is always allowed for loopback addresses.",
         },
     },
 }
-# The handler is named, not imported: Airflow reads this when it starts.
+# The name of the handler: importing it here would slow down the start of every Airflow process.
 _ASSET_URIS: list[dict[str, Any]] = [{"schemes": ["pinecone"], "handler": "airflow_pinecone.assets.sanitize_uri"}]
 
 
@@ -41,15 +41,16 @@ def get_provider_info() -> dict[str, Any]:
     """Describe this provider to Airflow.
 
     Returns:
-        A dict as of Airflow's provider_info schema. The connection type ``pinecone`` is in it only where the
-        official provider, which registers the same, is not installed: its form and its hook stay what they are.
+        A dict in Airflow's provider_info schema. It contains the connection type ``pinecone`` only if the official
+        provider, which registers the same type, is not installed. The form and the hook of the official provider take
+        precedence.
     """
     info: dict[str, Any] = {
         "package-name": "airflow-pinecone",
         "name": "Pinecone backups",
         "description": "Back up, verify, restore and prune Pinecone indexes.",
         "asset-uris": _ASSET_URIS,
-        # The same, for Airflow 2.
+        # The name of the same entry in Airflow 2.
         "dataset-uris": _ASSET_URIS,
     }
     try:

@@ -1,48 +1,49 @@
-"""Which backups of an index may go: decisions without I/O and without a clock.
+"""Which backups of an index may be deleted: decisions without I/O and without a clock.
 
-The rules are those of ``restic forget``: each keeps some backups; one that any rule keeps is kept, with every reason.
-``keep_daily=7`` keeps the newest backup of each of the 7 most recent days that have one; a day without a backup uses
-up nothing. Days, ISO weeks, months and years are those of UTC. A backup that one rule keeps still counts for the
-others (borg goes on to older ones there). ``keep_within`` is measured back from the newest backup that the rules see,
-as restic does, and not from now (borg): when backups stop coming, the history stays.
+The rules are those of ``restic forget``. Each rule keeps some backups, and a backup that any rule keeps is kept, with
+every reason. ``keep_daily=7`` keeps the newest backup of each of the 7 most recent days that have one; a day without a
+backup does not count. Days, ISO weeks, months and years are in UTC. A backup that one rule keeps still counts for the
+others. ``keep_within`` is measured back from the newest backup that the rules consider, and not from now: if no new
+backups are created, the old ones are kept.
 
-Whatever the rules say, none of these goes: the newest Ready backup; one whose status is not final; one that is
-younger than the decision, or tells no time that can be read; one of another index that had the name before; with
-``owned_only`` one that this package did not make; without ``remove_failed`` one that failed. Rules neither count nor
-see such backups, so that they cannot push out a good one.
+Some backups are always kept: the newest Ready one; those whose status is not final; those that are younger than the
+decision or have no readable time; those of an earlier index with the same name; with ``owned_only`` those that this
+package did not create; without ``remove_failed`` those that failed. The rules neither count nor consider such backups,
+so they cannot displace a good one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.identity import made_here
-from airflow_pinecone.models import BackupModel, created_at, phase
+from airflow_pinecone.history import current_index_id, newest_first
+from airflow_pinecone.identity import has_mark
+from airflow_pinecone.models import BackupModel, backup_phase
 
-# What makes two backups share a bucket; a rule keeps the newest of each. A backup number of its own is no period.
-_BUCKETS: dict[str, Callable[[datetime], str] | None] = {
+# The period of a backup, for each rule. A rule keeps the newest backup of a period. keep_last has no periods.
+_PERIODS: dict[str, Callable[[datetime], str] | None] = {
     "keep_last": None,
     "keep_daily": lambda moment: f"{moment:%Y-%m-%d}",
     "keep_weekly": lambda moment: f"{moment:%G-W%V}",
     "keep_monthly": lambda moment: f"{moment:%Y-%m}",
     "keep_yearly": lambda moment: f"{moment:%Y}",
 }
-_CELL = 60
+_CELL_LENGTH = 60
 
 
 class Rules(NamedTuple):
-    """What is to be kept; None and 0 are no rule.
+    """The retention rules; None and 0 mean no rule.
 
     Attributes:
-        keep_last: How many of the newest backups.
-        keep_daily: For how many days that have one the newest backup.
+        keep_last: Keep this many of the newest backups.
+        keep_daily: Keep the newest backup of each day, for this many days that have one.
         keep_weekly: The same for ISO weeks.
         keep_monthly: The same for months.
         keep_yearly: The same for years.
-        keep_within: Every backup that is at most so much older than the newest.
+        keep_within: Keep every backup that is at most this much older than the newest one.
     """
 
     keep_last: int | None = None
@@ -53,31 +54,29 @@ class Rules(NamedTuple):
     keep_within: timedelta | None = None
 
     def check(self) -> None:
-        """Refuse rules that make no sense.
+        """Check the rules.
 
         Raises:
-            PineconeInputError: There is no rule at all, or one is no count or duration of 0 or above.
+            PineconeInputError: There is no rule, or a rule is invalid.
         """
-        for name in _BUCKETS:
+        for name in _PERIODS:
             count = getattr(self, name)
             if count is not None and (type(count) is not int or count < 0):
-                raise PineconeInputError(f"{name} must be a whole number, 0 or above, not {count!r}")
+                raise PineconeInputError(f"{name} must be an integer, 0 or above, not {count!r}")
         within = self.keep_within
         if within is not None and not (isinstance(within, timedelta) and within >= timedelta(0)):
             raise PineconeInputError(f"keep_within must be a timedelta, 0 or above, not {within!r}")
         if not any(self):
-            raise PineconeInputError(
-                f"No rule says what to keep: give at least one of {', '.join(self._fields)}, above 0"
-            )
+            raise PineconeInputError(f"At least one retention rule above 0 is required: {', '.join(self._fields)}")
 
 
 class Decision(NamedTuple):
-    """What becomes of one backup.
+    """The decision about one backup.
 
     Attributes:
-        backup: The backup, as it came.
-        keep: Whether it stays.
-        reasons: Why, in words; at least one.
+        backup: The backup.
+        keep: Whether it is kept.
+        reasons: The reasons, at least one.
     """
 
     backup: BackupModel
@@ -86,7 +85,7 @@ class Decision(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What becomes of each backup.
+    """The decisions about all backups of an index name.
 
     Attributes:
         decisions: One for each backup: the newest first, those without a readable time last.
@@ -96,24 +95,24 @@ class Plan(NamedTuple):
 
     @property
     def kept(self) -> list[Decision]:
-        """The backups that stay, the newest first."""
+        """The backups to keep, the newest first."""
         return [decision for decision in self.decisions if decision.keep]
 
     @property
     def deleted(self) -> list[Decision]:
-        """The backups that go, the oldest first: what is cut short has deleted the least valuable."""
+        """The backups to delete, the oldest first: a prune that is interrupted has deleted the least valuable ones."""
         return [decision for decision in reversed(self.decisions) if not decision.keep]
 
     def table(self) -> str:
-        """Write the plan for people.
+        """Format the plan.
 
         Returns:
-            An aligned table with a line for each backup, under a line of headings.
+            An aligned table with a header, and a line for each backup.
         """
-        rows: list[tuple[str, ...]] = [("", "created_at", "backup_id", "status", "name", "why")]
+        rows: list[tuple[str, ...]] = [("", "created_at", "backup_id", "status", "name", "reasons")]
         for backup, keep, reasons in self.decisions:
-            facts = (backup.get(field) for field in ("created_at", "backup_id", "status", "name"))
-            rows.append(("keep" if keep else "DELETE", *map(_cell, facts), "; ".join(reasons)))
+            fields = (backup.get(field) for field in ("created_at", "backup_id", "status", "name"))
+            rows.append(("keep" if keep else "DELETE", *map(_cell, fields), "; ".join(reasons)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -127,82 +126,51 @@ def plan(
     owned_only: bool = True,
     remove_failed: bool = False,
 ) -> Plan:
-    """Decide which backups may go.
+    """Decide which backups may be deleted.
 
     Args:
-        backups: All backups under one index name, in any order, each once.
-        rules: What is to be kept.
-        source_index_id: The id of the index that has the name now; of others nothing goes. None: nothing goes at all.
-        now: The time of the decision, with a time zone; what is younger stays.
-        owned_only: Whether only backups that this package made may go.
-        remove_failed: Whether failed backups go. No rule keeps one.
+        backups: All backups of one index name, in any order, each once.
+        rules: The rules.
+        source_index_id: The id of the index that has the name now. Backups of other indexes are kept; None keeps all.
+        now: The time of the decision, with a time zone. Younger backups are kept.
+        owned_only: Whether to delete only backups that this package created.
+        remove_failed: Whether to delete failed backups. No rule keeps them.
 
     Returns:
-        The plan, the same for the same backups in any order.
+        The plan. It does not depend on the order of the backups.
 
     Raises:
-        PineconeInputError: The rules make no sense, or ``now`` has no time zone.
+        PineconeInputError: A rule is invalid, or ``now`` has no time zone.
     """
     rules.check()
     if now.tzinfo is None:
-        raise PineconeInputError(f"The time of the decision needs a time zone: {now!r}")
+        raise PineconeInputError(f"The time of the decision must have a time zone, not {now!r}")
     ordered = newest_first(backups)
-    barred = {
-        backup["backup_id"]: _bars(
+    protections = {
+        backup["backup_id"]: _protections(
             backup, moment, source_index_id, now, owned_only=owned_only, remove_failed=remove_failed
         )
         for moment, backup in ordered
     }
-    ready = [
+    candidates = [
         (moment, backup["backup_id"])
         for moment, backup in ordered
-        if moment is not None and not barred[backup["backup_id"]] and phase(backup["status"]) == "succeeded"
+        if moment is not None and not protections[backup["backup_id"]] and backup_phase(backup["status"]) == "succeeded"
     ]
-    ruled = _keep(ready, rules)
+    kept_by_rules = _apply(rules, candidates)
     decisions = []
     for _, backup in ordered:
-        reasons = barred[backup["backup_id"]] or ruled.get(backup["backup_id"], [])
-        why_not = "no rule keeps it" if phase(backup["status"]) == "succeeded" else f"failed ({_status(backup)})"
-        decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_not])))
-    if current_index(d.backup for d in decisions if d.keep) != current_index(d.backup for d in decisions):
-        # A failed one: without it, the next prune would take an earlier index for the current one.
-        decisions[0] = Decision(decisions[0].backup, True, ("the only sign of the index that has the name now",))
+        reasons = protections[backup["backup_id"]] or kept_by_rules.get(backup["backup_id"], [])
+        ready = backup_phase(backup["status"]) == "succeeded"
+        why_deleted = "no rule keeps it" if ready else f"failed ({_status(backup)})"
+        decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_deleted])))
+    if current_index_id(d.backup for d in decisions if d.keep) != current_index_id(d.backup for d in decisions):
+        # The newest backup is a failed one. Without it, the next prune would take an earlier index for the current one.
+        decisions[0] = Decision(decisions[0].backup, True, ("the only backup of the current index",))
     return Plan(tuple(decisions))
 
 
-def current_index(backups: Iterable[BackupModel]) -> str | None:
-    """Tell which index has the name now, going by its backups: Pinecone's API shows no id of an index.
-
-    Args:
-        backups: All backups under one index name.
-
-    Returns:
-        The source_index_id of the newest backup, whatever its status: while a new index of the name has nothing but
-        a first backup that is not Ready yet, those of the old one are not taken for its own. None where no backup
-        tells both a time and an id.
-    """
-    for moment, backup in newest_first(backups):
-        if moment is not None:
-            return backup.get("source_index_id") or None
-    return None
-
-
-def newest_first(backups: Iterable[BackupModel]) -> list[tuple[datetime | None, BackupModel]]:
-    """Sort backups by when they were created.
-
-    Args:
-        backups: The backups, in any order.
-
-    Returns:
-        Each with its time in UTC, the newest first; of two at one time the greater id comes first. Those whose time is
-        missing or cannot be read come last, with None.
-    """
-    timed = [(created_at(backup), backup) for backup in backups]
-    oldest = datetime.min.replace(tzinfo=UTC)
-    return sorted(timed, key=lambda row: (row[0] is not None, row[0] or oldest, row[1]["backup_id"]), reverse=True)
-
-
-def _bars(
+def _protections(
     backup: BackupModel,
     moment: datetime | None,
     source_index_id: str | None,
@@ -211,44 +179,44 @@ def _bars(
     owned_only: bool,
     remove_failed: bool,
 ) -> list[str]:
-    """Say why a backup stays whatever the rules say; nothing where they decide."""
-    bars = []
+    """Return why a backup is kept whatever the rules are; an empty list if the rules decide."""
+    reasons = []
     if not backup.get("source_index_id") or source_index_id is None:
-        bars.append("its index is not known")
+        reasons.append("its index is unknown")
     elif backup["source_index_id"] != source_index_id:
-        bars.append("of an earlier index of this name")
-    if owned_only and not made_here(backup):
-        bars.append("not made by airflow-pinecone (owned_only)")
-    meaning = phase(backup["status"])
-    if meaning == "running":
-        bars.append(f"not Ready ({_status(backup)})")
-    elif meaning == "failed" and not remove_failed:
-        bars.append(f"failed ({_status(backup)}); goes with remove_failed")
+        reasons.append("of an earlier index with this name")
+    if owned_only and not has_mark(backup):
+        reasons.append("not created by airflow-pinecone (owned_only)")
+    phase = backup_phase(backup["status"])
+    if phase == "running":
+        reasons.append(f"not Ready ({_status(backup)})")
+    elif phase == "failed" and not remove_failed:
+        reasons.append(f"failed ({_status(backup)}); remove_failed=True deletes it")
     if moment is None:
-        bars.append("its created_at is missing" if not backup.get("created_at") else "its created_at is unreadable")
+        reasons.append("its created_at is missing" if not backup.get("created_at") else "its created_at is invalid")
     elif moment > now:
-        bars.append("younger than this decision")
-    return bars
+        reasons.append("younger than this decision")
+    return reasons
 
 
-def _keep(ready: list[tuple[datetime, str]], rules: Rules) -> dict[str, list[str]]:
-    """Say which of the backups, the newest first, the rules keep, and why."""
+def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, list[str]]:
+    """Return which of the candidates, the newest first, the rules keep, and why."""
     reasons: dict[str, list[str]] = {}
-    if ready:
-        reasons[ready[0][1]] = ["the newest Ready one"]
-    for name, bucket in _BUCKETS.items():
+    if candidates:
+        reasons[candidates[0][1]] = ["the newest Ready backup"]
+    for name, period_of in _PERIODS.items():
         count = getattr(rules, name) or 0
-        seen: set[str] = set()
-        for moment, backup_id in ready:
-            if len(seen) >= count:
+        periods: set[str] = set()
+        for moment, backup_id in candidates:
+            if len(periods) >= count:
                 break
-            period = bucket(moment) if bucket else backup_id
-            if period not in seen:
-                seen.add(period)
-                which = f" ({period})" if bucket else ""
-                reasons.setdefault(backup_id, []).append(f"{name} {len(seen)} of {count}{which}")
-    for moment, backup_id in ready:
-        if rules.keep_within and ready[0][0] - moment <= rules.keep_within:
+            period = period_of(moment) if period_of else backup_id
+            if period not in periods:
+                periods.add(period)
+                shown = f" ({period})" if period_of else ""
+                reasons.setdefault(backup_id, []).append(f"{name} {len(periods)} of {count}{shown}")
+    for moment, backup_id in candidates:
+        if rules.keep_within and candidates[0][0] - moment <= rules.keep_within:
             reasons.setdefault(backup_id, []).append(f"keep_within {rules.keep_within}")
     return reasons
 
@@ -258,6 +226,6 @@ def _status(backup: BackupModel) -> str:
 
 
 def _cell(value: object) -> str:
-    """Put what came from outside into one cell of a table."""
-    text = " ".join(str("-" if value is None else value)[: 4 * _CELL].split())
-    return text if len(text) <= _CELL else text[: _CELL - 3] + "..."
+    """Format a value of unknown origin for one cell of a table."""
+    text = " ".join(str("-" if value is None else value)[: 4 * _CELL_LENGTH].split())
+    return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 3] + "..."

@@ -1,124 +1,111 @@
-"""The wait for a backup or a restore, in the triggerer."""
+"""The wait for a backup or a restore in the triggerer."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_pinecone import kills, polling
+from airflow_pinecone import on_kill
+from airflow_pinecone._airflow_compat import call_airflow
+from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.models import Kind
+from airflow_pinecone.waiting.decisions import Wait, WaitSpec
+from airflow_pinecone.waiting.drivers import wait_async
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
-# Airflow ends a deferral that nothing answered: this long after its deadline, so that a living triggerer comes first.
+    from airflow_pinecone.waiting.resources import Model
+
+# Airflow fails a deferred task whose trigger does not return an event in time. A running triggerer should come first.
 _GRACE = timedelta(minutes=5)
 
 
-def defer(task: BaseOperator, conn_id: str, wait: polling.Wait, *, delete_on_kill: bool = False) -> NoReturn:
-    """Hand a wait over to the triggerer; the task goes on in its ``execute_complete(context, event)``.
+def defer(task: BaseOperator, conn_id: str, spec: WaitSpec, *, now: float, delete_on_kill: bool = False) -> NoReturn:
+    """Defer a task until a wait has ended. The task resumes in its ``execute_complete(context, event)``.
 
     Args:
-        task: The task that waits.
+        task: The task.
         conn_id: The id of the Airflow connection.
-        wait: The wait, as far as it has come.
-        delete_on_kill: As of WaitTrigger.
+        spec: What the task waits for.
+        now: The time, in seconds since the epoch.
+        delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed.
 
     Raises:
-        TaskDeferred: Always; Airflow takes it from there.
+        TaskDeferred: Always.
     """
-    left = timedelta(seconds=max(0.0, wait.deadline - time.time()))
     task.defer(
-        trigger=WaitTrigger(
-            conn_id=conn_id,
-            ident=wait.ident,
-            kind=wait.kind,
-            started=wait.started,
-            deadline=wait.deadline,
-            poke_interval=wait.poke_interval,
-            delete_on_kill=delete_on_kill,
-        ),
+        trigger=WaitTrigger(conn_id=conn_id, delete_on_kill=delete_on_kill, **asdict(spec)),
         method_name="execute_complete",
-        timeout=left + _GRACE,
+        timeout=timedelta(seconds=max(0.0, spec.deadline_at - now)) + _GRACE,
     )
     raise AssertionError("unreachable: defer raises TaskDeferred")
 
 
 class WaitTrigger(BaseTrigger):
-    """Wait for a backup or a restore, until it is done or the wait ends otherwise. The arguments are stored by Airflow.
+    """Wait until a backup or a restore is finished, or the wait times out.
+
+    Airflow stores the arguments in its metadata database. The API key is not among them.
 
     Args:
-        conn_id: The id of the Airflow connection; the key itself is never stored.
-        ident: The id of the backup or of the restore job that is waited for.
-        kind: ``backup`` or ``restore``.
-        started: When the wait began, in seconds since the epoch.
-        deadline: When it ends at the latest, in seconds since the epoch, also after a restart of the triggerer.
-        poke_interval: Seconds between two polls; None lets the pause grow with the wait.
-        delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked failed.
+        conn_id: The id of the Airflow connection.
+        delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked as failed.
+        spec: The fields of a WaitSpec: ``resource_type``, ``resource_id``, ``started_at``, ``deadline_at`` and
+            ``poke_interval``.
+
+    Raises:
+        PineconeInputError: An argument is invalid.
     """
 
-    def __init__(
-        self,
-        *,
-        conn_id: str,
-        ident: str,
-        kind: Kind,
-        started: float,
-        deadline: float,
-        poke_interval: float | None = None,
-        delete_on_kill: bool = False,
-    ) -> None:
+    clock: Clock = SYSTEM_CLOCK
+
+    def __init__(self, *, conn_id: str, delete_on_kill: bool = False, **spec: Any) -> None:
         """Store the arguments."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
-        self.ident = ident
-        self.kind = kind
-        self.started = started
-        self.deadline = deadline
-        self.poke_interval = poke_interval
         self.delete_on_kill = delete_on_kill
+        self.spec = WaitSpec(**spec)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what Airflow needs to make this trigger again.
+        """Return what Airflow needs to create this trigger again.
 
         Returns:
             The path of the class, and its arguments.
         """
-        return "airflow_pinecone.triggers.WaitTrigger", {
-            "conn_id": self.conn_id,
-            "ident": self.ident,
-            "kind": self.kind,
-            "started": self.started,
-            "deadline": self.deadline,
-            "poke_interval": self.poke_interval,
-            "delete_on_kill": self.delete_on_kill,
-        }
+        arguments = {"conn_id": self.conn_id, "delete_on_kill": self.delete_on_kill, **asdict(self.spec)}
+        return "airflow_pinecone.triggers.WaitTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait.
 
         Yields:
-            One event: the end of the wait, a ``polling.Event``.
+            One event: the result of the wait, as ``WaitResult.to_event`` returns it.
         """
-        hook = PineconeHook(self.conn_id)
-        decide = polling.Wait(
-            self.ident,
-            self.kind,
-            started=self.started,
-            deadline=self.deadline,
-            poke_interval=self.poke_interval,
-        )
-        yield TriggerEvent(await polling.wait_async(decide, hook.poll(self.kind, self.ident), self.log.info))
+        result = await wait_async(Wait(self.spec), self._poll, self.log.info, self.clock)
+        yield TriggerEvent(result.to_event())
+
+    @cached_property
+    def _hook(self) -> PineconeHook:
+        return PineconeHook(self.conn_id, clock=self.clock)
 
     async def on_kill(self) -> None:
-        """Say, or decide, what becomes of it when the deferred task is ended (Airflow 3.3 and later calls this)."""
+        """Delete or keep the resource when the deferred task is ended. Airflow 3.3 and later call this."""
         if not self.delete_on_kill:
-            self.log.info("The wait for %s %s was ended; it stays in Pinecone", self.kind, self.ident)
+            self.log.info(
+                "The wait was ended. The %s %s is kept in Pinecone.", self.spec.resource_type, self.spec.resource_id
+            )
             return
-        await asyncio.to_thread(kills.delete_unfinished, self.conn_id, self.ident, self.task_instance, self.log.info)
+        await call_airflow(
+            partial(on_kill.delete_unfinished, self._hook, self.spec.resource_id, self.task_instance, self.log.info)
+        )
+
+    async def _poll(self) -> Model:
+        # The client does not talk to Airflow, so its requests may run in any thread.
+        client = await call_airflow(lambda: self._hook.client)
+        return await asyncio.to_thread(self.spec.resource.poll, client, self.spec.resource_id)

@@ -1,27 +1,25 @@
-"""Whether a backup may be trusted: one pure function, given the backup, what it is compared with, and the rules."""
+"""Whether a backup is good: one pure function of the backup, a baseline and the rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.models import BackupModel, created_at, phase
+from airflow_pinecone.models import BackupModel, backup_phase
 
 
 class Rules(NamedTuple):
     """What a backup must fulfil.
 
     Attributes:
-        min_records: The fewest records it may have; None: one, as a backup without any is empty.
-        max_shrink: The share by which it may be smaller than what it is compared with, such as 0.2; None: any.
+        min_records: The least number of records; None is 1.
+        max_shrink: The share of records that may be missing compared with the baseline, such as 0.2; None is any.
     """
 
     min_records: int | None = None
     max_shrink: float | None = None
 
 
-class Counterpart(TypedDict):
+class Baseline(TypedDict):
     """What a backup is compared with, as JSON types."""
 
     kind: Literal["backup", "index"]
@@ -30,90 +28,59 @@ class Counterpart(TypedDict):
     created_at: str | None
 
 
-def previous(backup: BackupModel, others: Iterable[BackupModel]) -> Counterpart | None:
-    """Choose what a backup is compared with: the newest earlier Ready backup of the same source index.
+def backup_baseline(backup: BackupModel) -> Baseline:
+    """Return an earlier backup as a baseline.
 
     Args:
-        backup: The backup.
-        others: The backups of its index name; the backup itself may be among them.
+        backup: The earlier backup.
 
     Returns:
-        The counterpart, or None where there is no earlier backup.
-
-    Raises:
-        BackupCheckFailed: There are others, but a ``created_at`` is missing, so that nobody knows which came earlier.
-            Or the backup does not tell its index.
+        The baseline.
     """
-    if not backup.get("source_index_id"):
-        raise BackupCheckFailed(
-            f"Backup {backup['backup_id']} cannot be compared with an earlier one: its source_index_id is missing"
-        )
-    ready = [
-        other
-        for other in others
-        if other["backup_id"] != backup["backup_id"]
-        and other.get("source_index_id") == backup["source_index_id"]
-        and phase(other["status"]) == "succeeded"
-    ]
-    own = created_at(backup)
-    dated = [(time, other) for other in ready if (time := created_at(other))]
-    earlier = [(time, other) for time, other in dated if own and time < own]
-    if earlier:
-        newest = max(earlier, key=lambda pair: pair[0])[1]
-        return Counterpart(
-            kind="backup",
-            id=newest["backup_id"],
-            record_count=newest.get("record_count"),
-            created_at=newest.get("created_at"),
-        )
-    if ready and own is None:
-        raise BackupCheckFailed(
-            f"Backup {backup['backup_id']} cannot be compared with an earlier one: its created_at is missing"
-        )
-    if len(dated) < len(ready):
-        unknown = ", ".join(other["backup_id"] for other in ready if created_at(other) is None)
-        raise BackupCheckFailed(
-            f"Backup {backup['backup_id']} cannot be compared with an earlier one: created_at of {unknown} is missing"
-        )
-    return None
+    return Baseline(
+        kind="backup",
+        id=backup["backup_id"],
+        record_count=backup.get("record_count"),
+        created_at=backup.get("created_at"),
+    )
 
 
-def index_now(index_name: str, stats: dict[str, Any]) -> Counterpart:
-    """Make what a backup is compared with out of the live index's stats.
+def index_baseline(index_name: str, stats: dict[str, Any]) -> Baseline:
+    """Return the current contents of an index as a baseline.
 
     Args:
         index_name: The index.
-        stats: What describe_index_stats answered.
+        stats: The response of describe_index_stats.
 
     Returns:
-        The counterpart.
+        The baseline.
     """
-    return Counterpart(kind="index", id=index_name, record_count=stats.get("totalVectorCount"), created_at=None)
+    return Baseline(kind="index", id=index_name, record_count=stats.get("totalVectorCount"), created_at=None)
 
 
-def check(backup: BackupModel, counterpart: Counterpart | None, rules: Rules) -> list[str]:
-    """Check a backup. A count that is missing is not taken for 0: the rule that needs it is not fulfilled.
+def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[str]:
+    """Check a backup. A missing count is not treated as 0: the rule that needs it is not fulfilled.
 
     Args:
         backup: The backup.
-        counterpart: What its size is compared with; None where there is nothing to compare with.
+        baseline: What to compare it with; None compares with nothing.
         rules: What it must fulfil.
 
     Returns:
-        What is wrong with it, in words and figures; empty when it passes.
+        The problems, as clauses for a message; empty if the backup passes.
     """
-    if phase(backup["status"]) != "succeeded":
+    if backup_phase(backup["status"]) != "succeeded":
         return [f"its status is {backup['status']}, not Ready"]
     count = _count(backup.get("record_count"))
-    at_least = 1 if rules.min_records is None else rules.min_records
-    compared = counterpart if rules.max_shrink is not None else None
+    min_records = 1 if rules.min_records is None else rules.min_records
+    compared = baseline if rules.max_shrink is not None else None
     findings = []
     if count is None:
-        if at_least > 0 or compared:
+        if min_records > 0 or compared:
             findings.append("its record_count is missing")
-    elif count < at_least:
+    elif count < min_records:
         findings.append(
-            "it is empty: it has 0 records"
+            "it is empty (0 records)"
             if rules.min_records is None
             else f"it has {_records(count)}, fewer than min_records={rules.min_records}"
         )
@@ -121,10 +88,10 @@ def check(backup: BackupModel, counterpart: Counterpart | None, rules: Rules) ->
         return findings
     before = _count(compared["record_count"])
     if before is None:
-        findings.append(f"the record count of {_name(compared)}, which it is compared with, is missing")
+        findings.append(f"the record count of {_name(compared)}, the baseline, is missing")
     elif count is not None and before > 0 and (before - count) / before > rules.max_shrink:
         findings.append(
-            f"it has {_records(count)}, and {_name(compared)} has {_records(before)}: it is smaller by "
+            f"it has {_records(count)} and {_name(compared)} has {_records(before)}: it is smaller by "
             f"{_percent((before - count) / before)}, and max_shrink={rules.max_shrink:g} allows "
             f"{_percent(rules.max_shrink)}"
         )
@@ -132,18 +99,18 @@ def check(backup: BackupModel, counterpart: Counterpart | None, rules: Rules) ->
 
 
 def _count(value: Any) -> int | None:
-    possible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    return value if possible else None
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if valid else None
 
 
 def _records(count: int) -> str:
     return f"{count} record{'' if count == 1 else 's'}"
 
 
-def _name(counterpart: Counterpart) -> str:
-    if counterpart["kind"] == "index":
-        return f"index {counterpart['id']} now"
-    return f"the earlier backup {counterpart['id']} of {counterpart['created_at']}"
+def _name(baseline: Baseline) -> str:
+    if baseline["kind"] == "index":
+        return f"index {baseline['id']}"
+    return f"the earlier backup {baseline['id']} of {baseline['created_at']}"
 
 
 def _percent(share: float) -> str:

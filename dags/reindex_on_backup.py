@@ -1,4 +1,7 @@
-"""Reindex whenever there is a new Ready backup of the index: the asset that ``backup_deferrable`` fills says so."""
+"""Reindex after each new backup.
+
+The asset that `backup_deferrable` updates starts this DAG. The asset event carries the facts of the backup.
+"""
 
 import logging
 from typing import Any
@@ -11,13 +14,19 @@ from airflow_pinecone.assets import backup_asset
 log = logging.getLogger(__name__)
 BACKUPS = backup_asset("docs-example")
 
-with DAG("reindex_on_backup", schedule=[BACKUPS], start_date=pendulum.datetime(2025, 1, 1)):
+with DAG(
+    "reindex_on_backup",
+    schedule=[BACKUPS],
+    start_date=pendulum.datetime(2025, 1, 1),
+    tags=["pinecone", "reindex"],
+    doc_md=__doc__,
+):
 
     @task
     def reindex(triggering_asset_events: Any = None) -> str:
-        """Write to the index; the backup that started this run is the way back."""
+        """Write to the index."""
         backup = triggering_asset_events[BACKUPS][-1].extra
-        log.info("Reindexing; the way back is backup %s (%s)", backup["backup_id"], backup["status"])
+        log.info("Reindexing. To roll back, restore backup %s (%s)", backup["backup_id"], backup["status"])
         return str(backup["backup_id"])
 
     reindex()

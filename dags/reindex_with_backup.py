@@ -1,14 +1,14 @@
-"""Extract, back up, reindex: the reindex runs only once the backup is Ready.
+"""Extract documents, back up the index, then reindex.
 
-``{"index": "my-index"}`` as the run's params backs up another index. Put your own work into ``extract`` and
-``reindex``; as they stand they change nothing in Pinecone.
+The reindex runs only when the backup is Ready. Replace `extract` and `reindex` with your own code: here they change
+nothing in Pinecone.
 """
 
 import logging
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_pinecone.operators import CreateBackupOperator
 
@@ -18,19 +18,23 @@ with DAG(
     "reindex_with_backup",
     schedule=None,
     start_date=pendulum.datetime(2025, 1, 1),
-    params={"index": "docs-example"},
+    params={
+        "index": Param("docs-example", type="string", title="Index", description="The index to back up and reindex."),
+    },
     default_args={"retries": 2},
+    tags=["pinecone", "backup", "reindex"],
+    doc_md=__doc__,
 ):
 
     @task
     def extract() -> list[dict[str, str]]:
-        """Read what is to be indexed."""
+        """Read the documents to index."""
         return [{"id": "doc-1", "text": "Vectors keep well."}, {"id": "doc-2", "text": "Backups keep them."}]
 
     @task
     def reindex(documents: list[dict[str, str]], backup: dict[str, Any]) -> int:
-        """Write the documents to the index. The backup from before is the way back."""
-        log.info("Reindexing %d documents; the way back is backup %s", len(documents), backup["backup_id"])
+        """Write the documents to the index."""
+        log.info("Reindexing %d documents. To roll back, restore backup %s", len(documents), backup["backup_id"])
         return len(documents)
 
     documents = extract()

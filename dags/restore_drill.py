@@ -1,6 +1,7 @@
-"""Prove that the newest backup can be restored: into a scratch index, which is deleted whatever happens.
+"""Prove that the newest backup of an index can be restored.
 
-``{"index": "my-index"}`` as the run's params drills the backups of another index.
+The drill restores the backup into a scratch index, compares the record counts, and deletes the scratch index again,
+whether the comparison succeeds or fails.
 """
 
 import logging
@@ -8,7 +9,7 @@ import uuid
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
 
@@ -18,34 +19,38 @@ with DAG(
     "restore_drill",
     schedule=None,
     start_date=pendulum.datetime(2025, 1, 1),
-    params={"index": "docs-example"},
+    params={
+        "index": Param("docs-example", type="string", title="Index", description="The index whose backup to restore."),
+    },
+    tags=["pinecone", "restore"],
+    doc_md=__doc__,
 ):
 
     @task(multiple_outputs=True)
     def choose(params: dict[str, Any]) -> dict[str, Any]:
-        """Take the newest Ready backup, and a name for the scratch index."""
+        """Choose the newest Ready backup and a name for the scratch index."""
+        from airflow_pinecone.history import newest_ready
         from airflow_pinecone.hooks import PineconeHook
-        from airflow_pinecone.models import newest_ready
 
         backup = newest_ready(PineconeHook().list_backups(params["index"]))
         if backup is None:
-            raise ValueError(f"Index {params['index']} has no Ready backup to drill with")
+            raise ValueError(f"Index {params['index']} has no Ready backup to restore")
         return {"backup": backup, "backup_id": backup["backup_id"], "scratch": f"drill-{uuid.uuid4().hex[:12]}"}
 
     @task
     def compare(backup: dict[str, Any], scratch: str) -> dict[str, Any]:
-        """Hold the records of the scratch index against those of the backup."""
+        """Compare the record count of the scratch index with that of the backup."""
         from airflow_pinecone.hooks import PineconeHook
 
         restored = PineconeHook().describe_index_stats(scratch).get("totalVectorCount")
         if restored is None or restored != backup.get("record_count"):
-            raise ValueError(f"The backup has {backup.get('record_count')} records, the restored index {restored}")
-        log.info("All %d records of backup %s are back", restored, backup["backup_id"])
+            raise ValueError(f"The backup has {backup.get('record_count')} records, the restored index has {restored}")
+        log.info("The restored index has all %d records of backup %s", restored, backup["backup_id"])
         return {"backup_id": backup["backup_id"], "records": restored}
 
     @task(retries=3)
     def delete_scratch(scratch: str) -> None:
-        """Delete the scratch index, if there is one."""
+        """Delete the scratch index if it exists."""
         from airflow_pinecone.errors import PineconePermanentError
         from airflow_pinecone.hooks import PineconeHook
 
@@ -60,5 +65,5 @@ with DAG(
         task_id="restore", backup_id=chosen["backup_id"], index_name=chosen["scratch"], retries=1
     )
     compared = compare(chosen["backup"], chosen["scratch"])
-    # Its setup is the task that names the index: a restore that failed may have made one, too.
+    # The setup is the task that names the index, because a failed restore may have created the index, too.
     restore >> compared >> delete_scratch(chosen["scratch"]).as_teardown(setups=chosen.operator.as_setup())

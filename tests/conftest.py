@@ -1,11 +1,12 @@
-"""What all tests share."""
+"""Fixtures and a clean environment for all tests."""
 
 import os
 import tempfile
 
-# Before anything imports Airflow: a home of its own, which goes when the tests end, and nothing of the user's.
-_home = tempfile.TemporaryDirectory(prefix="airflow-pinecone-tests-")
-for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+# Before anything imports Airflow: nothing of the user's configuration, no proxies, and a home that is deleted at the
+# end. Each worker of pytest-xdist imports this file in a process of its own, so each has a home of its own.
+_home = tempfile.TemporaryDirectory(prefix="airflow-pinecone-tests-", ignore_cleanup_errors=True)
+for _name in [name for name in os.environ if name.startswith("AIRFLOW") or name.lower().endswith("_proxy")]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -13,64 +14,93 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
+import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from published import check_exchanges, published
+from support.api_spec import check_exchanges, load_descriptions
+from support.clock import FakeClock
+from support.constants import API_KEY, CONNECTION_VARIABLE, INDEX
+from support.emulator_client import Ask
 
 from airflow_pinecone.emulator import Emulator
 
-pytest_plugins = ["running"]
+if TYPE_CHECKING:
+    from support.tasks import Connect
 
-API_KEY = "pc-test-key-0123456789"
 
-
-class Clock:
-    """A clock that stands still until it is told to go on: `emulator.clock = clock`."""
-
-    def __init__(self) -> None:
-        """Begin somewhere in 2025."""
-        self.now = 1_750_000_000.0
-
-    def __call__(self) -> float:
-        """Return the time in seconds since the epoch."""
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Go on by so many seconds."""
-        self.now += seconds
+def pytest_unconfigure() -> None:
+    """Delete AIRFLOW_HOME."""
+    _home.cleanup()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """Return a clock that stands still."""
-    return Clock()
+def clock() -> FakeClock:
+    """Return a clock that only moves when a test or a sleep moves it."""
+    return FakeClock()
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """Run an emulator with the index docs-example.
 
-    When PINECONE_SPEC_DIR names a folder with the published descriptions, all that was said to it and all that
-    it answered must fit them.
+    If PINECONE_SPEC_DIR is set, all requests and responses must match Pinecone's published description of the API.
     """
-    with Emulator(api_key=API_KEY, indexes=["docs-example"]) as emulator:
+    with Emulator(api_key=API_KEY, indexes=[INDEX]) as emulator:
         yield emulator
-    descriptions = published()
+    descriptions = load_descriptions()
     if descriptions:
         check_exchanges(emulator.requests, descriptions)
 
 
 @pytest.fixture
-def ask(emulator: Emulator) -> Iterator[Callable[..., requests.Response]]:
-    """Send plain requests to the emulator: `ask("POST", "/indexes/docs-example/backups", json={})`."""
+def ask(emulator: Emulator) -> Iterator[Ask]:
+    """Send requests to the emulator: `ask("POST", "/indexes/docs-example/backups", json={})`."""
     with requests.Session() as session:
-        session.trust_env = False  # no proxy of the environment
+        session.trust_env = False  # Ignore proxies from the environment.
         session.headers.update({"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"})
 
         def ask(method: str, path: str, **kwargs: Any) -> requests.Response:
             return session.request(method, emulator.url + path, timeout=20, **kwargs)
 
         yield ask
+
+
+@pytest.fixture
+def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> "Connect":
+    """Point the connection pinecone_default to the emulator: `connect(timeout=1)` sets a field of its extra."""
+
+    def connect(**extra: Any) -> None:
+        value = {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key, "extra": extra}
+        monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(value))
+
+    return connect
+
+
+@pytest.fixture
+def connection(connect: "Connect") -> None:
+    """Point the connection pinecone_default to the emulator."""
+    connect()
+
+
+@pytest.fixture
+def world(emulator: Emulator, clock: FakeClock, connection: None) -> Emulator:
+    """Run an emulator with the clock of the test, behind the connection pinecone_default."""
+    emulator.scenario.clock = clock
+    return emulator
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what was logged since the start of the test: `"Deleted backup" in logged()`."""
+    caplog.set_level("INFO")
+    printed: list[str] = []
+
+    def logged() -> str:
+        # Airflow 3 prints the log of a task, Airflow 2 uses the standard library.
+        printed.append(capsys.readouterr().out)
+        return "".join(printed) + caplog.text
+
+    return logged

@@ -1,7 +1,10 @@
-"""`make demo`: run dags/reindex_with_backup.py in a real Airflow, against the emulator or a real index.
+"""`make demo`: run dags/reindex_with_backup.py in a real Airflow, with the emulator or with a real index.
 
-The environment sets it: KEEP=1 leaves the UI up until Ctrl-C, PORT names its port, PINECONE_API_KEY and INDEX back up
-that real index instead (at PINECONE_CONTROLLER_HOST, if set).
+Environment variables:
+    KEEP: Set to 1 to keep the UI running until Ctrl-C.
+    PORT: The port of the UI; a free port by default.
+    PINECONE_API_KEY, INDEX: Back up this index in Pinecone instead of the emulator's.
+    PINECONE_CONTROLLER_HOST: The control plane for the real index; https://api.pinecone.io by default.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
-from local_airflow import FINISHED, LocalAirflow, LocalAirflowError
+from airflow_api import FINISHED, AirflowError
+from local_airflow import LocalAirflow
 
 from airflow_pinecone.emulator import Emulator
 
@@ -30,18 +35,18 @@ REAL_RUN_TIMEOUT = 6.5 * 3600
 
 
 def say(text: str) -> None:
-    """Print a line at once."""
+    """Print a line immediately."""
     print(text, flush=True)
 
 
-def fail(text: str) -> None:
-    """Print what is wrong, and end."""
+def fail(text: str) -> NoReturn:
+    """Print an error and exit."""
     print(f"make demo: {text}", file=sys.stderr, flush=True)
     raise SystemExit(1)
 
 
 def chosen_port() -> int | None:
-    """Return the port that the user wants, if any; end where it is taken."""
+    """Return the port from PORT, or None if it is not set; exit if the port cannot be used."""
     text = os.environ.get("PORT", "")
     if not text:
         return None
@@ -52,13 +57,13 @@ def chosen_port() -> int | None:
         try:
             s.bind(("127.0.0.1", int(text)))
         except OSError as error:
-            fail(f"port {text} cannot be used: {error.strerror}. Choose another, or leave PORT out for a free one")
+            fail(f"port {text} cannot be used: {error.strerror}. Choose another port, or unset PORT to use a free one")
     return int(text)
 
 
 def main() -> None:
     """Run the demo."""
-    # Ctrl-C and a kill both go through the ends of the with blocks.
+    # SIGTERM, like Ctrl-C, must run the exits of the with blocks.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     port = chosen_port()
     key, index = os.environ.get("PINECONE_API_KEY", ""), os.environ.get("INDEX", "")
@@ -75,9 +80,9 @@ def main() -> None:
             index, key, timeout = "docs-example", secrets.token_urlsafe(24), RUN_TIMEOUT
             emulator = stack.enter_context(Emulator(api_key=key, indexes=[index], ready_after=8.0))
             host = emulator.url
-            say(f"The emulator of Pinecone listens on {host}")
-        say("Airflow starts (about 40 seconds) ...")
-        began = time.monotonic()
+            say(f"The Pinecone emulator is running at {host}")
+        say("Starting Airflow (about 40 seconds) ...")
+        started = time.monotonic()
         airflow = stack.enter_context(
             LocalAirflow(
                 HOME,
@@ -86,13 +91,13 @@ def main() -> None:
                 port=port,
             )
         )
-        say(f"Airflow {airflow.api('GET', 'version')['version']} is up after {time.monotonic() - began:.0f} s")
+        say(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
         run_id = airflow.trigger(DAG, {"index": index})
-        say(f"Run {run_id} of {DAG} is triggered")
+        say(f"Triggered run {run_id} of {DAG}")
         show_progress(airflow, run_id, timeout)
         show_result(airflow, run_id)
         if os.environ.get("KEEP"):
-            say(f"\nThe UI stays up at {airflow.url} (user {airflow.username}, password {airflow.password})")
+            say(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
             say("Ctrl-C ends it.")
             signal.pause()
         say("Cleaning up ...")
@@ -100,27 +105,27 @@ def main() -> None:
 
 
 def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
-    """Print each change of a task's state until the run has ended."""
+    """Print each change of a task's state until the run has finished."""
     shown: dict[str, str | None] = {}
 
-    def ended() -> bool:
+    def finished() -> bool:
         for task_id, state in airflow.tasks(DAG, run_id).items():
             if state and shown.get(task_id) != state:
                 shown[task_id] = state
                 say(f"  {time.strftime('%H:%M:%S')}  {task_id:<8}  {state}")
         return airflow.run_state(DAG, run_id) in FINISHED
 
-    airflow.wait_until(ended, timeout, f"run {run_id} to end")
+    airflow.wait_until(finished, timeout, f"run {run_id} to finish")
 
 
 def show_result(airflow: LocalAirflow, run_id: str) -> None:
-    """Print the backup and where to see the run; end where the run failed."""
+    """Print the backup and the URL of the run; exit if the run failed."""
     if airflow.run_state(DAG, run_id) != "success":
         for task_id, state in airflow.tasks(DAG, run_id).items():
             if state == "failed":
                 say(airflow.log(DAG, run_id, task_id)[-3000:])
-        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs stay in {HOME / 'logs'}")
-    say("\nThe run is green. The BackupModel in XCom:")
+        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {HOME / 'logs'}")
+    say("\nThe run succeeded. The BackupModel in XCom:")
     say(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
     say(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
 
@@ -128,9 +133,9 @@ def show_result(airflow: LocalAirflow, run_id: str) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except LocalAirflowError as error:
-        fail(f"{error}. What Airflow said is in {HOME / 'airflow.out'}")
+    except AirflowError as error:
+        fail(f"{error}. Airflow's output is in {HOME / 'airflow.out'}")
     except KeyboardInterrupt:
         shutil.rmtree(HOME, ignore_errors=True)
-        say("\nEnded.")
+        say("\nStopped.")
         raise SystemExit(0 if os.environ.get("KEEP") else 130) from None

@@ -1,4 +1,4 @@
-"""`make screenshot`: take docs/run.png, a finished run of the demo's DAG in Airflow's own UI. Needs chromium."""
+"""`make screenshot`: create docs/run.png, a finished run of the demo DAG in Airflow's UI. Needs Chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAG = "reindex_with_backup"
 
 
 def main() -> None:
-    """Run the DAG, and let headless Chromium look at the run."""
+    """Run the DAG and take a screenshot of the run with headless Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         sys.exit("make screenshot: chromium was not found; on Debian: apt-get install chromium")
@@ -29,7 +29,7 @@ def main() -> None:
         Emulator(api_key=key, indexes=["docs-example"], ready_after=5) as pinecone,
     ):
         connection = {"conn_type": "pinecone", "host": pinecone.url, "password": key}
-        # The browser is let in without a login; the port is on loopback, and gone in a minute.
+        # The browser needs no login. That is safe: the port is on loopback and open for about a minute.
         settings = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
         with LocalAirflow(
             Path(home), dags=ROOT / "dags", connections={"pinecone_default": connection}, settings=settings

@@ -1,11 +1,11 @@
-"""The command line: ``python -m airflow_pinecone.emulator``."""
+"""Run ``python -m airflow_pinecone.emulator``."""
 
 import sys
 
 try:
     import aiohttp  # noqa: F401
 except ModuleNotFoundError:
-    sys.exit("The emulator needs aiohttp: pip install 'airflow-pinecone[emulator]'")
+    sys.exit("The emulator requires aiohttp. Install it with: pip install 'airflow-pinecone[emulator]'")
 
 from airflow_pinecone.emulator.command_line import main
 

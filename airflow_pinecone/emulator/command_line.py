@@ -1,7 +1,8 @@
-"""The emulator on the command line."""
+"""The command line interface of the emulator."""
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -12,21 +13,24 @@ from airflow_pinecone.emulator.faults import Fault, parse_fault
 from airflow_pinecone.emulator.server import Emulator
 
 _EPILOG = """\
-a fault is METHOD PATH NAME=VALUE ..., for example
-  --fault 'POST /indexes/*/backups nth=1 drop=after'          the backup is made, its answer lost
-  --fault 'GET /backups/* status=503 retry_after=2 times=3'   three polls fail
-METHOD may be *, PATH may be * or hold * within a segment. Settings:
-  nth=N               begin with the Nth call that fits (1)
-  times=N|always      strike so many calls (1)
-  status=CODE         answer this status, without doing the work; with work=yes after doing it
-  retry_after=VALUE   add this Retry-After header
-  body=TEXT           answer this body
-  drop=before|during|after   drop the connection before the work, within the answer, or after the work
-  hang=before|after   hold the call until the emulator stops
-  drip=head|body      send the answer byte by byte, from its first byte or from its body on
-  endless=yes         let the answer's body have no end
+A fault is METHOD PATH NAME=VALUE ..., for example
+  --fault 'POST /indexes/*/backups nth=1 drop=after'          creates the backup, loses the response
+  --fault 'GET /backups/* status=503 retry_after=2 times=3'   fails three polls
+METHOD may be *. PATH may be *, or contain * within a segment. Settings:
+  nth=N                      the first matching request that fails (default: 1)
+  times=N|always             how many requests fail (default: 1)
+  status=CODE                respond with this status; do not process the request
+  work=yes|no                with status: process the request anyway (default: no)
+  retry_after=VALUE          add this Retry-After header
+  body=TEXT                  respond with this body
+  drop=before|during|after   drop the connection before processing the request,
+                             during the response, or after processing the request
+  hang=before|after          before or after processing the request, hold it until the emulator stops
+  drip=head|body             send the response, or only its body, byte by byte
+  endless=yes|no             never end the response body (default: no)
 
-a client finds it by its base URL; in Pinecone's own clients that is host= or PINECONE_CONTROLLER_HOST.
+Point a client to the emulator with its base URL. Pinecone's own clients call it
+host= or PINECONE_CONTROLLER_HOST.
 """
 
 
@@ -34,15 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the emulator until SIGTERM or SIGINT.
 
     Args:
-        arguments: The command line's arguments; None: those of the process.
+        arguments: The command line arguments; None for those of the process.
 
     Returns:
-        The exit status: 0 after a signal, 1 when it cannot listen.
+        The exit status: 0 after a signal, 1 if the emulator cannot listen.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     if not options.api_key:
-        parser.error("an API key is needed: --api-key, or the environment variable PINECONE_API_KEY")
+        parser.error("an API key is required: set --api-key or the environment variable PINECONE_API_KEY")
     try:
         emulator = Emulator(
             api_key=options.api_key,
@@ -51,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             ready_after=options.ready_after,
             backup_ends=options.backup_ends,
-            listing_lag=options.listing_lag,
-            lag_describe=options.lag_describe,
+            list_lag=options.listing_lag,
+            describe_lag=options.lag_describe,
             restore_after=options.restore_after,
             restore_ends=options.restore_ends,
             restore_lag=options.restore_lag,
@@ -63,16 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for fault in options.fault:
         emulator.add_fault(fault)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    # Blocked before the server's thread starts, which inherits it; sigwait takes them below.
-    stops = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    # Block the signals before the server thread starts, because it inherits the mask. sigwait receives them below.
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     try:
         emulator.start()
     except OSError as error:
         print(f"Cannot listen on {options.host}:{options.port}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"listening on {emulator.url}", flush=True)
-    signal.sigwait(stops)
+    signal.sigwait(stop_signals)
     emulator.stop()
     return 0
 
@@ -80,19 +84,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
-        description="An emulator of Pinecone's control plane (API versions 2025-10 and 2026-04): indexes, "
-        "backups, restores. Prints one line when it listens; logs one line for each request.",
+        description="Emulate Pinecone's control plane (API versions 2025-10 and 2026-04): indexes, backups and\n"
+        "restores. Prints its URL when it is ready, and logs one line for each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=_port, default=5080, help="port to listen on; 0: a free one (%(default)s)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, default=5080, help="port to listen on; 0 for a free port (default: %(default)s)")
     add(
         "--api-key",
         default=os.environ.get("PINECONE_API_KEY"),
         metavar="KEY",
-        help="the one key that is let in (the environment variable PINECONE_API_KEY)",
+        help="the only valid API key (default: the environment variable PINECONE_API_KEY)",
     )
     add(
         "--index",
@@ -100,58 +104,64 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_index,
         metavar="NAME[:RECORDS]",
-        help="an index to begin with, of 96 records if not said; may be repeated",
+        help="create this index, with 96 records unless RECORDS is given; may be repeated",
     )
 
     def add_seconds(name: str, text: str) -> None:
-        add(name, type=_seconds, default=0.0, metavar="SECONDS", help=f"{text} (%(default)s)")
+        add(name, type=_seconds, default=0.0, metavar="SECONDS", help=f"{text} (default: %(default)g)")
 
-    add_seconds("--ready-after", "time from a backup's creation to its end")
+    add_seconds("--ready-after", "time from the creation of a backup to its final status")
     add(
         "--backup-ends",
         default="Ready",
         metavar="STATUS",
-        help="status that backups end with: Ready, Failed, InitializationFailed, any other, or never (Ready)",
+        help="final status of backups: Ready, Failed, InitializationFailed, any other status, or never "
+        "(default: %(default)s)",
     )
-    add_seconds("--listing-lag", "time before a new backup is listed")
-    add_seconds("--lag-describe", "time for which describing a new backup answers 404")
-    add_seconds("--restore-after", "time from a restore job's creation to its end")
+    add_seconds("--listing-lag", "time until a new backup appears in lists")
+    add_seconds("--lag-describe", "time for which a request to describe a new backup returns 404")
+    add_seconds("--restore-after", "time from the creation of a restore job to its final status")
     add(
         "--restore-ends",
         default="Completed",
         metavar="STATUS",
-        help="status that restore jobs end with: Completed, Failed, Cancelled, or never (Completed)",
+        help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
-    add_seconds("--restore-lag", "time for which a new restore job is not found")
-    add("--quota", type=_whole, default=500, metavar="N", help="the most backups there may be (%(default)s)")
+    add_seconds("--restore-lag", "time for which a new restore job is neither listed nor found")
+    add(
+        "--quota", type=_whole_number, default=500, metavar="N", help="maximum number of backups (default: %(default)s)"
+    )
     add(
         "--fault",
         action="append",
         default=[],
         type=_fault,
         metavar="SPEC",
-        help="a fault, see below; may be repeated",
+        help="add a fault, see below; may be repeated",
     )
     return parser
 
 
 def _port(text: str) -> int:
-    port = _whole(text)
+    port = _whole_number(text)
     if port > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port")
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
     return port
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return seconds
 
 

@@ -1,255 +1,222 @@
-"""The API over a project's state, and what whoever runs it decides about its course. No network here."""
+"""The API of the control plane on top of a project and a scenario, without a network."""
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
-from airflow_pinecone.emulator import bodies
+from airflow_pinecone.emulator import request_bodies
 from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, Body
 from airflow_pinecone.emulator.paging import page
-from airflow_pinecone.emulator.script import Script
-from airflow_pinecone.emulator.state import Course, Project, Work, listed, newest_first
+from airflow_pinecone.emulator.project import Project
+from airflow_pinecone.emulator.resources import Lifecycle, Model, Resource, newest_first
+from airflow_pinecone.emulator.scenario import Scenario
 
 VERSIONS = ("2025-10", "2026-04")
 
 _log = logging.getLogger("airflow_pinecone.emulator")
 
 
-@dataclass(frozen=True)
-class Call:
-    """A request, as it came.
+class ControlPlane:
+    """Pinecone's control plane in versions 2025-10 and 2026-04, and describe_index_stats of the data plane.
 
     Attributes:
-        method: The HTTP method.
-        target: Path and query, quoted as they were sent.
-        headers: The headers; must find a name in any case.
-        body: The bytes of the body.
-        url: Where the emulator listens, as the client wrote it; an index's `host` begins with it.
+        api_key: The only valid API key.
+        scenario: How backups and restore jobs develop.
+        project: The state.
+        base_url: The URL of the emulator; the `host` of each index starts with it.
     """
 
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-
-    @property
-    def path(self) -> str:
-        """The path, quoted as it was sent."""
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The query's parameters."""
-        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON object in the body; raises ApiError 400 or 422 when there is none."""
-        return bodies.read_object(self.body, self.headers.get("Content-Type", ""))
-
-
-class ControlPlane(Script):
-    """Pinecone's control plane, versions 2025-10 and 2026-04, and describe_index_stats of the data plane."""
-
-    def __init__(self, api_key: str, indexes: Iterable[str] = (), **settings: Any) -> None:
-        """Begin with some indexes and no backups.
+    def __init__(self, api_key: str, indexes: Iterable[str], scenario: Scenario, base_url: str) -> None:
+        """Create a control plane with some indexes and no backups.
 
         Args:
-            api_key: The one key that is let in.
-            indexes: Names of indexes to begin with, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
-            **settings: The arguments of a `Script`.
+            api_key: The only valid API key.
+            indexes: Names of the first indexes, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
+            scenario: How backups and restore jobs develop.
+            base_url: The URL of the emulator.
 
         Raises:
-            ApiError: When two indexes have one name.
-            ValueError: When the key is empty.
+            ApiError: Two indexes have the same name.
+            ValueError: The API key is empty.
         """
         if not api_key:
             raise ValueError("The API key must not be empty.")
-        super().__init__(**settings)
         self.api_key = api_key
-        self._project = Project()
+        self.scenario = scenario
+        self.project = Project()
+        self.base_url = base_url
         self._lock = threading.RLock()
         for index in indexes:
             name, _, records = index.partition(":")
             self.add_index(name, records=int(records or 96))
 
     @property
-    def url(self) -> str:
-        """Where it can be reached; an emulator without a network cannot."""
-        return ""
+    def indexes(self) -> list[Model]:
+        """Copies of all indexes, as in a response."""
+        with self._lock:
+            return [index.to_api(self._now(), self.base_url) for index in self.project.indexes.values()]
 
     @property
-    def indexes(self) -> list[dict[str, Any]]:
-        """All indexes now, as the API would show them (copies)."""
+    def backups(self) -> list[Model]:
+        """Copies of all backups, as in a response, newest first. Includes those that are not listed yet."""
         with self._lock:
-            return [index.show(self.clock(), self.url) for index in self._project.indexes.values()]
+            now = self._now()
+            existing = [backup for backup in self.project.backups.values() if not backup.has_disappeared(now)]
+            return [backup.to_api(now) for backup in newest_first(existing)]
 
     @property
-    def backups(self) -> list[dict[str, Any]]:
-        """All backups now, also those not listed yet, as the API would show them (copies), newest first."""
+    def restore_jobs(self) -> list[Model]:
+        """Copies of all restore jobs, as in a response, oldest first."""
         with self._lock:
-            now = self.clock()
-            kept = [backup for backup in self._project.backups.values() if not backup.gone(now)]
-            return [backup.show(now) for backup in newest_first(kept)]
+            return [job.to_api(self._now()) for job in self.project.restore_jobs.values()]
 
-    @property
-    def restore_jobs(self) -> list[dict[str, Any]]:
-        """All restore jobs now, as the API would show them (copies), the oldest first."""
-        with self._lock:
-            jobs = self._project.restore_jobs.values()
-            return [job.show(self.clock()) for job in jobs]
-
-    def add_index(self, name: str, *, records: int = 96, namespaces: int = 3, **fields: Any) -> dict[str, Any]:
-        """Put an index in place.
+    def add_index(self, name: str, *, records: int = 96, namespaces: int = 3, **fields: Any) -> Model:
+        """Add an index without a request.
 
         Args:
-            name: Its name.
-            records: How many records it holds, spread evenly.
-            namespaces: Over how many namespaces.
+            name: The name of the index.
+            records: The number of records, spread evenly over the namespaces.
+            namespaces: The number of namespaces.
             **fields: Fields of the IndexModel, for example `deletion_protection="enabled"`,
-                `spec={"pod": {...}}`, `tags={...}`.
+                `spec={"pod": {...}}` or `tags={...}`.
 
         Returns:
-            The index as the API shows it.
+            The index as in a response.
 
         Raises:
-            ApiError: When its name is taken.
+            ApiError: The name is in use.
         """
         with self._lock:
-            index = self._project.add_index({"name": name, **fields}, _spread(records, namespaces))
-            return index.show(self.clock(), self.url)
+            index = self.project.add_index({"name": name, **fields}, _spread(records, namespaces))
+            return index.to_api(self._now(), self.base_url)
 
     def set_records(self, index_name: str, records: int, namespaces: int = 1) -> None:
-        """Let an index hold so many records from now on, spread evenly over so many namespaces."""
+        """Set the number of records of an index, spread evenly over the namespaces."""
         with self._lock:
-            self._project.index(index_name).namespaces = _spread(records, namespaces)
+            self.project.index(index_name).namespaces = _spread(records, namespaces)
 
-    def add_backup(
-        self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any
-    ) -> dict[str, Any]:
-        """Put a backup in place, without a request; its index need not exist any more.
+    def add_backup(self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any) -> Model:
+        """Add a backup without a request. Its index need not exist.
 
         Args:
-            index_name: The index it is of.
-            age: How many seconds ago it was created.
-            statuses: What consecutive descriptions show, the last one for ever.
-            **fields: Fields of the BackupModel; `status` is "Ready" if not given and stays as it is until
-                `finish`; a value of `...` leaves the field out.
+            index_name: The name of the source index.
+            age: The seconds since the creation of the backup.
+            statuses: The statuses that successive describe requests return; the last one repeats.
+            **fields: Fields of the BackupModel. `status` defaults to "Ready" and only changes with
+                `finish_backup`. A value of `...` removes the field.
 
         Returns:
-            The backup as the API shows it.
+            The backup as in a response.
         """
         with self._lock:
-            status = fields.pop("status", "Ready")
-            course = Course(ends=status, statuses=tuple(statuses))
-            return self._project.add_backup(index_name, fields, self.clock() - age, course).show(self.clock())
+            now = self._now()
+            lifecycle = Lifecycle(final_status=fields.pop("status", "Ready"), statuses=tuple(statuses))
+            return self.project.add_backup(index_name, fields, now - age, lifecycle).to_api(now)
 
-    def finish(self, backup_id: str, status: str = "Ready") -> None:
-        """End a backup now, with that status. Raises KeyError when there is none of that id."""
+    def finish_backup(self, backup_id: str, status: str = "Ready") -> None:
+        """Set the final status of a backup now. Raises KeyError if the backup does not exist."""
         with self._lock:
-            self._project.backups[backup_id].finished = (self.clock(), status)
+            self.project.backups[backup_id].finish(status, self._now())
 
     def finish_restore(self, job_id: str, status: str = "Completed") -> None:
-        """End a restore job now, with that status. Raises KeyError when there is none of that id."""
+        """Set the final status of a restore job now. Raises KeyError if the job does not exist."""
         with self._lock:
-            self._project.restore_jobs[job_id].finished = (self.clock(), status)
+            self.project.restore_jobs[job_id].finish(status, self._now())
 
-    def answer(self, call: Call) -> tuple[int, Any]:
-        """Answer a request.
-
-        Args:
-            call: The request.
-
-        Returns:
-            The status, and the body as a JSON value; None: no body.
-        """
+    def respond(self, request: ApiRequest) -> ApiResponse:
+        """Process a request and return the response."""
         with self._lock:
             try:
-                self._admit(call)
-                return self._route(call)
+                self._check_headers(request)
+                return ApiResponse(*self._route(request))
             except ApiError as error:
-                return error.status, error.body
+                return ApiResponse(error.status, error.body)
 
-    def _admit(self, call: Call) -> None:
-        if call.headers.get("Api-Key") != self.api_key:
+    def _now(self) -> float:
+        return self.scenario.clock()
+
+    def _check_headers(self, request: ApiRequest) -> None:
+        if request.headers.get("Api-Key") != self.api_key:
             raise ApiError(401, "Invalid API key.")
-        version = call.headers.get("X-Pinecone-Api-Version")
+        version = request.headers.get("X-Pinecone-Api-Version")
         if version not in VERSIONS:
             raise ApiError(
                 400,
-                f"The emulator speaks the API versions {' and '.join(VERSIONS)}: send one of them in the header "
-                f"X-Pinecone-Api-Version (it was {version!r}).",
+                f"The emulator supports the API versions {' and '.join(VERSIONS)}. Send one of them in the header "
+                f"X-Pinecone-Api-Version (received: {version!r}).",
             )
 
-    def _route(self, call: Call) -> tuple[int, Any]:
-        segments = [unquote(segment) for segment in call.path.split("/")[1:]]
-        now = self.clock()
-        match call.method, *segments:
+    def _route(self, request: ApiRequest) -> tuple[int, Body]:
+        segments = [unquote(segment) for segment in request.path.split("/")[1:]]
+        project, now = self.project, self._now()
+        match request.method, *segments:
             case ["GET", "indexes"]:
-                return 200, {"indexes": [i.show(now, call.url) for i in self._project.indexes.values()]}
+                return 200, {"indexes": [index.to_api(now, request.base_url) for index in project.indexes.values()]}
             case ["POST", "indexes"]:
-                index = self._project.add_index(bodies.index_request(call.json()), {})
-                return 201, index.show(now, call.url)
+                index = project.add_index(request_bodies.parse_create_index(request.json()), {})
+                return 201, index.to_api(now, request.base_url)
             case ["GET", "indexes", name]:
-                return 200, self._project.index(name).show(now, call.url)
+                return 200, project.index(name).to_api(now, request.base_url)
             case ["DELETE", "indexes", name]:
-                self._project.delete_index(name)
+                project.delete_index(name)
                 return 202, None
             case ["PATCH", "indexes", name]:
-                index = self._project.index(name)
-                index.model.update(bodies.configure_request(call.json(), index.model))
-                return 202, index.show(now, call.url)
+                index = project.index(name)
+                index.model.update(request_bodies.parse_configure_index(request.json(), index.model))
+                return 202, index.to_api(now, request.base_url)
             case ["GET", "indexes", name, "backups"]:
-                self._project.index(name)
-                works = [b for b in self._project.backups.values() if b.model["source_index_name"] == name]
-                return 200, self._page(works, f"backups of {name}", call, now)
+                project.index(name)
+                backups = [b for b in project.backups.values() if b.model["source_index_name"] == name]
+                return 200, _list(backups, f"backups of {name}", request, now)
             case ["POST", "indexes", name, "backups"]:
-                return 201, self._create_backup(name, call, now)
+                return 201, self._create_backup(name, request, now)
             case ["GET", "backups"]:
-                return 200, self._page(self._project.backups.values(), "backups", call, now)
+                return 200, _list(project.backups.values(), "backups", request, now)
             case ["GET", "backups", backup_id]:
-                backup = self._project.backup(backup_id, now)
-                shown = backup.show(now)
-                backup.described += 1
-                return 200, shown
+                return 200, _describe(project.backup(backup_id, now), now)
             case ["DELETE", "backups", backup_id]:
-                self._project.delete_backup(backup_id, now)
+                project.delete_backup(backup_id, now)
                 return 202, None
             case ["POST", "backups", backup_id, "create-index"]:
-                return 202, self._restore(backup_id, call, now)
+                return 202, self._create_index_from_backup(backup_id, request, now)
             case ["GET", "restore-jobs"]:
-                return 200, self._page(self._project.restore_jobs.values(), "restore jobs", call, now)
+                return 200, _list(project.restore_jobs.values(), "restore jobs", request, now)
             case ["GET", "restore-jobs", job_id]:
-                job = self._project.restore_job(job_id, now)
-                shown = job.show(now)
-                job.described += 1
-                return 200, shown
+                return 200, _describe(project.restore_job(job_id, now), now)
             case ["GET" | "POST", "data-plane", host, "describe_index_stats"]:
-                for index in self._project.indexes.values():
-                    if index.path.endswith("/" + host):
-                        return 200, self._project.stats(index, now)
-                raise ApiError(404, f"No index at the host {host}.")
-        _log.warning("NOT EMULATED: %s %s", call.method, call.path)
-        raise ApiError(501, f"The emulator of Pinecone does not emulate {call.method} {call.path}.")
+                for index in project.indexes.values():
+                    if index.data_plane_path.endswith("/" + host):
+                        return 200, index.stats(now)
+                raise ApiError(404, f"No index has the host {host}.")
+        _log.warning("Not emulated: %s %s", request.method, request.path)
+        raise ApiError(501, f"The emulator does not emulate {request.method} {request.path}.")
 
-    def _page(self, works: Iterable[Work], listing: str, call: Call, now: float) -> dict[str, Any]:
-        rows = [work.show(now) for work in listed(works, now)]
-        return page(rows, listing, call.query)
+    def _create_backup(self, index_name: str, request: ApiRequest, now: float) -> Model:
+        self.project.check_backup_allowed(index_name, now, self.scenario.quota)
+        fields = request_bodies.parse_create_backup(request.json())
+        lifecycle = self.scenario.take_backup_lifecycle(index_name)
+        backup = self.project.add_backup(index_name, fields, now, lifecycle)
+        return backup.to_api(now, status=backup.initial_status)
 
-    def _create_backup(self, index_name: str, call: Call, now: float) -> dict[str, Any]:
-        self._project.check_backup(index_name, now, self.quota)
-        fields = bodies.backup_request(call.json())
-        backup = self._project.add_backup(index_name, fields, now, self.backup_course(index_name))
-        return backup.show(now, status=backup.begins)
-
-    def _restore(self, backup_id: str, call: Call, now: float) -> dict[str, Any]:
-        index = bodies.restore_request(call.json())
-        self._project.check_restore(backup_id, index["name"], now)
-        job = self._project.restore(backup_id, index, now, self.restore_course())
+    def _create_index_from_backup(self, backup_id: str, request: ApiRequest, now: float) -> Model:
+        index = request_bodies.parse_create_index_from_backup(request.json())
+        self.project.check_restore_allowed(backup_id, index["name"], now)
+        job = self.project.add_restore_job(backup_id, index, now, self.scenario.take_restore_lifecycle())
         return {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
+
+
+def _list(resources: Iterable[Resource], listing: str, request: ApiRequest, now: float) -> Model:
+    listed = newest_first(resource for resource in resources if resource.is_listed(now))
+    return page([resource.to_api(now) for resource in listed], listing, request.query)
+
+
+def _describe(resource: Resource, now: float) -> Model:
+    model = resource.to_api(now)
+    resource.describe_count += 1
+    return model
 
 
 def _spread(records: int, namespaces: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The errors of the API, as the published description words them."""
+"""The error responses of the API, in the shape of the published description."""
 
 from typing import Any
 
@@ -21,23 +21,20 @@ _CODES = {
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """Put an error into the one shape that all error answers share.
+    """Return the body of an error response (`ErrorResponse` in the published description).
 
     Args:
-        status: The HTTP status; it decides the error code.
-        message: What a person reads.
-
-    Returns:
-        The body, as the published `ErrorResponse`.
+        status: The HTTP status, which also selects the error code.
+        message: The error message.
     """
     return {"status": status, "error": {"code": _CODES.get(status, "UNKNOWN"), "message": message}}
 
 
 class ApiError(Exception):
-    """What ends a call with an error answer."""
+    """A request fails with an error response."""
 
     def __init__(self, status: int, message: str) -> None:
-        """Word the answer: its HTTP status, and the message of its body."""
+        """Create the error from the HTTP status and the message of the response."""
         super().__init__(message)
         self.status = status
         self.body = error_body(status, message)

@@ -1,181 +1,233 @@
-"""Scripted faults: which calls go wrong, and how."""
+"""Faults: rules for which requests fail, and how."""
 
-import json
 import shlex
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from airflow_pinecone.emulator.errors import error_body
+from airflow_pinecone.emulator.messages import ApiResponse, Body
 
-_POINTS = {"before", "after"}
+Point = Literal["before", "after", "response"]
 
 
+@dataclass(eq=False, repr=False)
 class Fault:
-    """One rule: these calls go wrong in this way. Made by `Emulator.fault`, which explains the arguments.
+    """A rule for which requests fail, and how.
+
+    `Emulator.fault` creates a fault and adds it to the emulator. If several faults match a request, the one that
+    was added first takes effect.
 
     Attributes:
-        hits: How many calls it has struck so far; 0 means that nothing came its way.
+        method: The HTTP method, or "*" for any method.
+        path: The path, percent-encoded as it is sent. `*` matches (a part of) one segment; the path "*" matches
+            every path.
+        nth: The first matching request that fails, counted from 1.
+        times: How many requests fail; None for all that follow.
+        status: The status of the response. The emulator does not process the request, unless `work` is true.
+        headers: Headers to add to the response.
+        body: The body of the response: bytes and text as they are, other values as JSON. The default is the body
+            of the processed request or, if `status` is an error, the error body for that status.
+        drop: When the emulator drops the connection: "before" it processes the request, "after" it (the response
+            is lost), or "during" the response (half of the body is sent).
+        hang: When the request hangs until the fault is released or the emulator stops: "before" it is processed
+            or "after". Once released, it continues normally.
+        drip: The part of the response that is sent byte by byte, five bytes a second: all of it ("head"), or
+            only the "body". Once released, the rest follows at once.
+        endless: Whether the body continues with spaces until the fault is released: as fast as the client reads,
+            or one by one with `drip`.
+        work: Whether the request is processed although `status` replaces its response.
+        hits: How many requests the fault has affected so far. A test can check that it is not 0.
+
+    Raises:
+        ValueError: The settings are invalid.
     """
 
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        *,
-        nth: int = 1,
-        times: int | None = 1,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | str | dict[str, Any] | list[Any] | None = None,
-        drop: str | None = None,
-        hang: str | None = None,
-        drip: str | None = None,
-        endless: bool = False,
-        work: bool = False,
-    ) -> None:
-        """See `Emulator.fault`. Raises ValueError for values that make no sense."""
-        if drop not in {None, "during", *_POINTS} or hang not in {None, *_POINTS}:
-            raise ValueError(f"drop is before, during or after, hang is before or after, not {drop!r}, {hang!r}")
-        if drip not in {None, "head", "body"}:
-            raise ValueError(f"drip is head or body, not {drip!r}")
-        if drop and (drip or endless):
-            raise ValueError("a call is dropped, or its answer drips or has no end, not both")
-        if status in {204, 304} and (drip == "body" or endless):
-            raise ValueError(f"an answer of status {status} has no body, so it does not drip and has an end")
-        if nth < 1 or (times is not None and times < 1):
-            raise ValueError(f"nth and times count from 1, not {nth!r}, {times!r}")
-        if status is not None and not 200 <= status <= 599:
-            raise ValueError(f"an answer's status is from 200 to 599, not {status!r}")
-        self.method = method
-        self.path = path
-        self.nth = nth
-        self.times = times
-        self.status = status
-        self.headers = dict(headers or {})
-        self.body = body
-        self.drop = drop
-        self.hang = hang
-        self.drip = drip
-        self.endless = endless
-        # Without a status of its own the answer is that of the work.
-        self.work = work or status is None
+    method: str
+    path: str
+    _: KW_ONLY
+    nth: int = 1
+    times: int | None = 1
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = None
+    drop: Literal["before", "during", "after"] | None = None
+    hang: Literal["before", "after"] | None = None
+    drip: Literal["head", "body"] | None = None
+    endless: bool = False
+    work: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        if self.drop not in {None, "before", "during", "after"}:
+            raise ValueError(f"drop must be before, during or after, not {self.drop!r}")
+        if self.hang not in {None, "before", "after"}:
+            raise ValueError(f"hang must be before or after, not {self.hang!r}")
+        if self.drip not in {None, "head", "body"}:
+            raise ValueError(f"drip must be head or body, not {self.drip!r}")
+        if self.drop and (self.drip or self.endless):
+            raise ValueError("drop does not combine with drip or endless")
+        if self.status in {204, 304} and (self.drip == "body" or self.endless):
+            raise ValueError(f"a response with status {self.status} has no body, so it cannot drip or be endless")
+        if self.nth < 1 or (self.times is not None and self.times < 1):
+            raise ValueError(f"nth and times must be at least 1, not {self.nth!r} and {self.times!r}")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError(f"status must be from 200 to 599, not {self.status!r}")
+        if self.status is None:
+            self.work = True  # Without a status, the response is that of the processed request.
         self.hits = 0
-        self._calls = 0
-        self._taken = 0
+        self._matching_requests = 0
+        self._claimed_requests = 0
         self._hit = threading.Condition()
         self._released = False
-        self._on_release: list[Callable[[], object]] = []
+        self._release_callbacks: list[Callable[[], object]] = []
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        """Return the rule and how often it struck."""
+        """Return the rule and its number of hits."""
         return f"<Fault {self.method} {self.path} nth={self.nth} times={self.times} hits={self.hits}>"
 
     @property
-    def alters(self) -> bool:
-        """Whether it makes an answer another one, or none; one that hangs or drips is the right one in the end."""
+    def alters_response(self) -> bool:
+        """Whether the client receives a different response or none. `hang` and `drip` only delay it."""
         return bool(self.status or self.headers or self.body is not None or self.drop or self.endless)
 
-    def takes(self, method: str, path: str, *, free: bool) -> bool:
-        """Count a call if it fits; tell whether this rule strikes it, which it may if it is still free."""
-        if not self._fits(method, path):
+    def claim(self, method: str, path: str, *, unclaimed: bool) -> bool:
+        """Count a request if it matches, and return whether this fault takes effect.
+
+        Args:
+            method: The HTTP method of the request.
+            path: The path of the request.
+            unclaimed: Whether no other fault has claimed the request.
+        """
+        if not self._matches(method, path):
             return False
-        self._calls += 1
-        if not free or self._calls < self.nth or (self.times is not None and self._taken >= self.times):
+        self._matching_requests += 1
+        exhausted = self.times is not None and self._claimed_requests >= self.times
+        if not unclaimed or self._matching_requests < self.nth or exhausted:
             return False
-        self._taken += 1
+        self._claimed_requests += 1
         return True
 
-    def answer(self, work: tuple[int, Any] | None) -> tuple[int, Any]:
-        """Return status and body to answer, given those of the work if it was done."""
-        status, body = work or (0, None)
+    def response(self, original: ApiResponse | None) -> ApiResponse:
+        """Return the response to send; `original` is that of the control plane, or None if `work` is false."""
+        status, body = original or (200, None)
         if self.status is not None:
             status = self.status
             if status >= 400:
-                body = error_body(status, "A scripted fault of the emulator.")
-        return status, body if self.body is None else self.body
+                body = error_body(status, "Fault injected by the emulator.")
+        return ApiResponse(status, body if self.body is None else self.body)
 
     def wait(self, timeout: float = 10.0, hits: int = 1) -> None:
-        """Wait until the fault has struck.
+        """Wait until the fault has affected a request.
 
         Args:
-            timeout: Seconds to wait at most.
-            hits: How often it must have struck.
+            timeout: The maximum number of seconds to wait.
+            hits: The number of hits to wait for.
 
         Raises:
-            TimeoutError: When it has not struck so often by then.
+            TimeoutError: The fault has fewer hits after `timeout` seconds.
         """
         with self._hit:
             if not self._hit.wait_for(lambda: self.hits >= hits, timeout):
                 raise TimeoutError(f"{self!r} was not hit {hits} times within {timeout} s")
 
     def release(self) -> None:
-        """Let the calls go on that hang or drip in this fault or have no end, and those that it strikes later."""
+        """Let requests that hang, drip or are endless complete normally, now and in the future."""
         with self._lock:
             self._released = True
-            waiting, self._on_release = self._on_release, []
-        for go_on in waiting:
-            go_on()
+            callbacks, self._release_callbacks = self._release_callbacks, []
+        for callback in callbacks:
+            callback()
 
-    def reach(self, point: str) -> None:
-        """Note that a call has come to a point ("before", "after", "answer"): is it struck there?"""
-        first = self.hang or (self.drop if self.drop in _POINTS else "answer")
-        if point == first:
+    def reach(self, point: Point) -> None:
+        """Record that a request has reached a point; it counts as a hit where the fault first takes effect."""
+        first_effect = self.hang or (self.drop if self.drop in {"before", "after"} else "response")
+        if point == first_effect:
             with self._hit:
                 self.hits += 1
                 self._hit.notify_all()
 
-    def when_released(self, go_on: Callable[[], object]) -> None:
-        """Call `go_on` once the fault is released, at once if it is already."""
+    def call_on_release(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when the fault is released, or now if it already is."""
         with self._lock:
             if not self._released:
-                self._on_release.append(go_on)
+                self._release_callbacks.append(callback)
                 return
-        go_on()
+        callback()
 
-    def _fits(self, method: str, path: str) -> bool:
+    def _matches(self, method: str, path: str) -> bool:
         if self.method not in {"*", method}:
             return False
         if self.path == "*":
             return True
-        # Segment by segment: fnmatch alone would let a `*` reach across a slash.
-        ours, theirs = self.path.split("/"), path.split("/")
-        return len(ours) == len(theirs) and all(map(fnmatchcase, theirs, ours))
+        # fnmatch alone would let a `*` match a slash.
+        patterns, segments = self.path.split("/"), path.split("/")
+        return len(patterns) == len(segments) and all(map(fnmatchcase, segments, patterns))
+
+
+class Faults:
+    """The faults of an emulator, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        """Create an empty list of faults."""
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> Fault:
+        """Add a fault and return it."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def claim(self, method: str, path: str) -> Fault | None:
+        """Count a request in every fault that matches it, and return the one that takes effect."""
+        claimed_by = None
+        with self._lock:
+            for fault in self._faults:
+                if fault.claim(method, path, unclaimed=claimed_by is None):
+                    claimed_by = fault
+        return claimed_by
+
+    def release(self) -> None:
+        """Release all faults: let requests that hang, drip or are endless complete normally."""
+        with self._lock:
+            faults = list(self._faults)
+        for fault in faults:
+            fault.release()
 
 
 def parse_fault(spec: str) -> Fault:
-    """Read a fault as the command line writes it.
+    """Parse a fault in the syntax of the command line.
 
     Args:
-        spec: Method and path, then settings of a `Fault` as NAME=VALUE, for example
-            `POST /indexes/*/backups nth=2 drop=after` or `GET /backups/* status=503 retry_after=2 times=3`;
-            `times=always`, `work=yes`, `endless=yes`, `body='<html>'`; `retry_after` is the header Retry-After.
-
-    Returns:
-        The fault.
+        spec: The method, the path, and settings as NAME=VALUE, for example
+            `POST /indexes/*/backups nth=2 drop=after` or `GET /backups/* status=503 retry_after=2 times=3`.
+            The settings are those of `Fault`, except that `retry_after` sets the header Retry-After,
+            `times` accepts `always`, and `work` and `endless` are `yes` or `no`.
 
     Raises:
-        ValueError: When it cannot be read; says why.
+        ValueError: The syntax or a setting is invalid.
     """
     words = shlex.split(spec)
     if len(words) < 3 or "=" in words[0] or "=" in words[1]:
-        raise ValueError(f"{spec!r}: expected METHOD PATH NAME=VALUE …")
+        raise ValueError(f"{spec!r}: expected METHOD PATH NAME=VALUE ...")
     settings: dict[str, Any] = {}
     for word in words[2:]:
         name, equals, value = word.partition("=")
         if not equals or not value:
             raise ValueError(f"{spec!r}: expected NAME=VALUE, not {word!r}")
         if name in {"nth", "status"}:
-            settings[name] = _whole(value, spec)
+            settings[name] = _whole_number(value, spec)
         elif name == "times":
-            settings[name] = None if value == "always" else _whole(value, spec)
+            settings[name] = None if value == "always" else _whole_number(value, spec)
         elif name == "retry_after":
             settings["headers"] = {"Retry-After": value}
         elif name in {"work", "endless"}:
             if value not in {"yes", "no"}:
-                raise ValueError(f"{spec!r}: {name} is yes or no")
+                raise ValueError(f"{spec!r}: {name} must be yes or no, not {value!r}")
             settings[name] = value == "yes"
         elif name in {"drop", "hang", "drip", "body"}:
             settings[name] = value
@@ -184,24 +236,7 @@ def parse_fault(spec: str) -> Fault:
     return Fault(words[0].upper(), words[1], **settings)
 
 
-def _whole(value: str, spec: str) -> int:
+def _whole_number(value: str, spec: str) -> int:
     if not (value.isascii() and value.isdecimal()):
         raise ValueError(f"{spec!r}: {value!r} is not a whole number")
     return int(value)
-
-
-def encode(body: bytes | str | dict[str, Any] | list[Any] | None) -> tuple[bytes, str]:
-    """Encode a body.
-
-    Args:
-        body: Bytes or text as they are, or a JSON value; None: no body.
-
-    Returns:
-        The bytes, and their Content-Type.
-    """
-    if body is None:
-        return b"", ""
-    if isinstance(body, (bytes, str)):
-        raw = body.encode() if isinstance(body, str) else body
-        return raw, "text/html; charset=utf-8" if raw.lstrip().startswith(b"<") else "text/plain; charset=utf-8"
-    return json.dumps(body).encode(), "application/json"

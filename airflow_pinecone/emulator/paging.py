@@ -1,10 +1,10 @@
-"""Pages of a listing."""
+"""Pages of a list response."""
 
 import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_pinecone.emulator.errors import ApiError
 
@@ -12,32 +12,37 @@ _DEFAULT_LIMIT = 10
 _MAX_LIMIT = 100
 
 
-def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Cut one page out of a listing.
+class _Position(NamedTuple):
+    start: int
+    limit: int
 
-    A token stands for a place counted in rows, so rows shift when a backup is made between two pages, as they
-    can in the service. A full page always carries a token, even when nothing follows it; the last page has no
-    `pagination` at all.
+
+def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return one page of a list.
+
+    A token holds a row number, so rows shift if a backup is created between two pages, as in the service.
+    A full page always has a token, even if no row follows. The last page has no `pagination` field.
 
     Args:
-        rows: The whole listing.
-        listing: Which listing it is; a token of another one is refused.
-        query: The query: `limit`, or the `paginationToken` of the page before, which carries its own limit.
+        rows: All rows of the list.
+        listing: The name of the list. A token of another list is rejected.
+        query: The query parameters: `limit`, or the `paginationToken` of the previous page, which includes the limit.
 
     Returns:
-        The body of the answer.
+        The body of the response.
 
     Raises:
-        ApiError: 400 for any query but these.
+        ApiError: 400 for any other query parameter and for invalid values.
     """
     unknown = set(query) - {"limit", "paginationToken"}
     if unknown:
         raise ApiError(400, f"Unknown query parameters: {', '.join(sorted(unknown))}.")
     if "limit" in query and "paginationToken" in query:
-        raise ApiError(400, "A paginationToken carries its own page size: send no limit beside it.")
-    start, limit = 0, _limit(query.get("limit", str(_DEFAULT_LIMIT)))
+        raise ApiError(400, "A paginationToken includes the page size. Do not send limit with it.")
     if "paginationToken" in query:
         start, limit = _read_token(query["paginationToken"], listing)
+    else:
+        start, limit = 0, _read_limit(query.get("limit", str(_DEFAULT_LIMIT)))
     body: dict[str, Any] = {"data": rows[start : start + limit]}
     if len(body["data"]) == limit:
         token = json.dumps([listing, start + limit, limit]).encode()
@@ -45,17 +50,17 @@ def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> 
     return body
 
 
-def _limit(text: str) -> int:
+def _read_limit(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_LIMIT):
         raise ApiError(400, f"The limit must be a whole number from 1 to {_MAX_LIMIT}, not {text!r}.")
     return int(text)
 
 
-def _read_token(token: str, listing: str) -> tuple[int, int]:
+def _read_token(token: str, listing: str) -> _Position:
     try:
-        of, start, limit = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        if of == listing:
-            return int(start), int(limit)
+        token_listing, start, limit = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        if token_listing == listing:
+            return _Position(int(start), int(limit))
     except (binascii.Error, ValueError, TypeError):
         pass
     raise ApiError(400, "Invalid pagination token.")

@@ -1,69 +1,67 @@
-"""The operator that backs up an index."""
+"""The operator that creates a backup of an index."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone import assets, identity, polling
-from airflow_pinecone.errors import (
-    CreateAnswerLost,
-    PineconeError,
-    PineconeInputError,
-    PineconePermanentError,
-)
-from airflow_pinecone.models import created_at, newest_ready
-from airflow_pinecone.operators.waiting import WaitingOperator
+from airflow_pinecone import identity
+from airflow_pinecone.assets import add_facts_to_events
+from airflow_pinecone.errors import CreateOutcomeUnknown
+from airflow_pinecone.history import newest_ready
+from airflow_pinecone.models import created_at
+from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
+from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.waiting.drivers import poll_until_found
+from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
+from airflow_pinecone.waiting.resources import BACKUP
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.hooks import PineconeHook
     from airflow_pinecone.models import BackupModel
-
-# The hook is imported where it is used: the DAG processor pays for an import at every parse.
 
 
 class CreateBackupOperator(WaitingOperator):
-    """Back up a Pinecone index; wait until the backup is Ready, if asked to.
+    """Create a backup of a Pinecone index, and optionally wait until it is Ready.
 
-    One task makes one backup. A retry takes up the backup that an earlier try made, even if that try died or lost
-    Pinecone's answer; a cleared task makes a new one, and so does a retry after a failed backup. Pushes the
-    backup's id to XCom under ``backup_id`` as soon as it is known, and fills the event of each Asset among its
-    ``outlets`` with the backup's facts: ``backup_id``, ``name``, ``status``, counts, size and more.
+    One task creates one backup. A retry resumes with the backup that an earlier try created, even if that try was
+    killed or Pinecone's response was lost. A cleared task creates a new backup, and so does a retry after a failed
+    backup.
+
+    The task pushes the id of the backup to XCom under ``backup_id`` as soon as it is known. The event of each Asset
+    among its ``outlets`` gets the facts of the backup: ``backup_id``, ``name``, ``status``, counts, size and more.
 
     Args:
-        index_name: The index to back up (templated).
-        name: The backup's name (templated), sent as it is; None makes one of the index's name and the time.
-        description: Words for the backup's description (templated); where the backup comes from is added.
+        index_name: The index (templated).
+        name: The name of the backup (templated); None combines the index name and the time.
+        description: Text for the description of the backup (templated). The origin of the backup is appended.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the backup is Ready.
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
             ``[operators] default_deferrable``.
-        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
-            60 seconds.
-        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
-            is shorter counts, also while the task is deferred.
-        reuse_within: An age, as a timedelta or seconds; None makes a backup always. A Ready backup of this index that
-            is younger, whoever made it, is returned instead of making one; so it is for a cleared task. Where the
-            index was deleted and its name used again, the earlier index's backups count until the new one has its
-            first.
-        delete_on_kill: Whether to delete the backup when the task is marked failed while it waits, if the backup is
-            not finished by then; in the worker and, from Airflow 3.3 on, in the triggerer. Nothing else that ends a
-            try deletes it: no retry, clear, time-out, evicted worker or restart of the triggerer.
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
+            5 to 60 seconds.
+        timeout: Seconds until the wait times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
+            applies as well, also while the task is deferred.
+        reuse_within: An age in seconds, or a timedelta. If the index has a younger Ready backup, whoever created it,
+            the task returns that one and creates none. A cleared task does so, too. After an index was deleted and its
+            name reused, backups of the earlier index count until the new index has its first backup. None always
+            creates a backup.
+        delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked as failed while it
+            waits: in the worker and, from Airflow 3.3 on, in the triggerer. A retry, a clear, a timeout, an evicted
+            worker or a restart of the triggerer never deletes it.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
     """
 
     template_fields: Sequence[str] = ("index_name", "name", "description", "conn_id")
     ui_color = "#d6e8ff"
-    kind = "backup"
-    xcom_key = "backup_id"
+    resource = BACKUP
 
     def __init__(
         self,
@@ -75,7 +73,7 @@ class CreateBackupOperator(WaitingOperator):
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta | None = None,
-        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
         reuse_within: float | timedelta | None = None,
         delete_on_kill: bool = False,
         **kwargs: Any,
@@ -92,103 +90,96 @@ class CreateBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.name = name
         self.description = description
-        self.reuse_within = None if reuse_within is None else polling.seconds(reuse_within, "reuse_within")
+        self.reuse_within = None if reuse_within is None else validate_duration(reuse_within, "reuse_within")
         self.delete_on_kill = delete_on_kill
-        self._failed: list[BackupModel] = []
+        self._failed_ids: list[str] = []
 
     def execute(self, context: Context) -> BackupModel:
-        """Create the backup, or take up one that is there, and wait if asked to.
+        """Create the backup, or resume with an earlier one, and wait if asked to.
 
         Args:
-            context: The task's context.
+            context: The context of the task.
 
         Returns:
-            The backup as Pinecone described it last; after a wait, its status is Ready.
+            The backup as Pinecone last described it. After a wait its status is Ready.
 
         Raises:
-            AirflowFailException: Pinecone refused, or a name or the connection is impossible; not retried.
-            CreateAnswerLost: A backup may have been made, and was not found.
-            BackupFailed: The backup ended in a failed status.
-            BackupVanished: Pinecone no longer knows the backup.
-            WaitTimeout: The backup was not Ready in time; it goes on in Pinecone, and a retry waits on for it.
-            PineconeTransientError: Pinecone surely made no backup; asking again may help.
-            PineconeUnreachable: Too many polls in a row got no good answer.
+            AirflowFailException: Pinecone rejected a request, or a name or the connection is invalid; not retried.
+            CreateOutcomeUnknown: A backup may have been created, and was not found.
+            BackupFailed: The backup has a failed status.
+            BackupNotFound: The backup no longer exists.
+            WaitTimeout: The backup was not Ready in time. It is still running in Pinecone; a retry waits for it.
+            PineconeTransientError: Pinecone did not create a backup; a retry can succeed.
+            PineconeUnreachable: Too many consecutive polls failed.
         """
-        from airflow_pinecone.hooks import PineconeHook
+        started_at = self.clock.time()
+        with fail_without_retry():
+            backup = self._create_or_resume(context)
+            backup_id = backup["backup_id"]
+            self._push_id(context, backup_id)
+            self.log.info("Backup %s of index %s: its status is %s", backup_id, self.index_name, backup["status"])
+            if not self.wait_for_completion:
+                return self._complete(context, backup)
+            return cast("BackupModel", self._wait_for(context, backup_id, started_at=started_at, first=backup))
 
-        started = time.time()
-        hook = PineconeHook(self.conn_id)
-        try:
-            backup = self._create_or_take_up(hook, context)
-        except (PineconeInputError, PineconePermanentError) as error:
-            raise AirflowFailException(str(error)) from error
-        backup_id = backup["backup_id"]
-        self._began(context, backup_id)
-        self.log.info("Backup %s of index %s is %s", backup_id, self.index_name, backup["status"])
-        if not self.wait_for_completion:
-            return self._done(context, backup)
-        return cast("BackupModel", self._wait_for(context, hook, backup_id, started=started, first=backup))
-
-    def _create_or_take_up(self, hook: PineconeHook, context: Context) -> BackupModel:
-        made_by = identity.origin(context, self.retries)
-        if context["ti"].try_number > made_by.first_try:
-            self.log.info("This is a retry: looking for the backup of an earlier try, %s", made_by.mark)
-            found = polling.look_for(partial(self._find, hook, made_by), self.log.warning)
+    def _create_or_resume(self, context: Context) -> BackupModel:
+        origin = identity.origin_of(context, self.retries)
+        find = partial(self._find, origin)
+        if context["ti"].try_number > origin.first_try:
+            self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
+            found = poll_until_found(find, self.log.warning, self.clock)
             if found is not None:
                 return found
         if self.reuse_within is not None:
-            reused = self._reusable(hook, self.reuse_within)
-            if reused is not None:
-                return reused
-        name = identity.default_name(self.index_name, datetime.now(UTC)) if self.name is None else self.name
-        description = identity.describe(self.description, made_by)
+            reusable = self._reusable(self.reuse_within)
+            if reusable is not None:
+                return reusable
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        name = identity.default_name(self.index_name, now) if self.name is None else self.name
+        description = identity.describe(self.description, origin)
         try:
-            return hook.create_backup(self.index_name, name=name, description=description)
-        except CreateAnswerLost as error:
-            self.log.warning("%s Looking for the backup, %s", error, made_by.mark)
-            lost = error
-        try:
-            found = polling.look_for(partial(self._find, hook, made_by), self.log.warning)
-        except PineconeError as error:
-            found, lost = None, CreateAnswerLost(f"{lost} Nor could it be looked for: {error}")
-        if found is None:
-            raise CreateAnswerLost(
-                f"{lost} No such backup was found. It may still appear: its description ends with {made_by.mark}. "
-                "A retry by Airflow takes it up; clearing the task makes another"
+            return self.hook.create_backup(self.index_name, name=name, description=description)
+        except CreateOutcomeUnknown as unknown:
+            return self._find_created(
+                find,
+                unknown,
+                advice=f"If it appears later, its description ends with {origin.mark}. Retry the task to search for it "
+                "again; clearing the task creates another backup.",
             )
-        return found
 
-    def _find(self, hook: PineconeHook, made_by: identity.Origin) -> BackupModel | None:
-        # An index name that is templated to None must not list the whole project.
-        found, failed = identity.find(hook.list_backups(self.index_name or "", retry=False), made_by)
-        if found is not None:
-            self.log.info("Taking up backup %s, which this task made: %s", found["backup_id"], found["status"])
-        elif failed != self._failed:
-            # Once, and not at each look.
-            self.log.info("Not taking up failed backups of this task: %s", [b["backup_id"] for b in failed])
-            self._failed = failed
-        return found
+    def _find(self, origin: identity.Origin) -> BackupModel | None:
+        # If a template renders the index name to None, do not list the whole project.
+        found = identity.find(self.hook.list_backups(self.index_name or "", retry=False), origin)
+        if found.usable is not None:
+            backup = found.usable
+            self.log.info(
+                "Resuming with backup %s, which this task created: its status is %s",
+                backup["backup_id"],
+                backup["status"],
+            )
+            return backup
+        failed_ids = [backup["backup_id"] for backup in found.failed]
+        # Log them once, not at each poll.
+        if failed_ids != self._failed_ids:
+            self.log.info("Ignoring failed backups of this task: %s", ", ".join(failed_ids))
+            self._failed_ids = failed_ids
+        return None
 
-    def _reusable(self, hook: PineconeHook, max_age: float) -> BackupModel | None:
-        backup = newest_ready(hook.list_backups(self.index_name or ""))
-        made = backup and created_at(backup)
-        if backup is None or made is None:
+    def _reusable(self, max_age: float) -> BackupModel | None:
+        backup = newest_ready(self.hook.list_backups(self.index_name or ""))
+        created = backup and created_at(backup)
+        if backup is None or created is None:
             self.log.info("Index %s has no Ready backup to reuse", self.index_name)
             return None
-        age = timedelta(seconds=round(time.time() - made.timestamp()))
-        if time.time() - made.timestamp() >= max_age:
-            self.log.info("Not reusing backup %s of index %s: its age is %s", backup["backup_id"], self.index_name, age)
+        age = self.clock.time() - created.timestamp()
+        facts = f"backup {backup['backup_id']} of index {self.index_name}"
+        shown = timedelta(seconds=round(age))
+        if age >= max_age:
+            self.log.info("Not reusing %s: its age is %s, reuse_within is %s", facts, shown, timedelta(seconds=max_age))
             return None
-        self.log.info(
-            "Reusing backup %s of index %s, and making none: its age is %s, and reuse_within allows %s",
-            backup["backup_id"],
-            self.index_name,
-            age,
-            timedelta(seconds=max_age),
-        )
+        self.log.info("Reusing %s: its age is %s, reuse_within is %s", facts, shown, timedelta(seconds=max_age))
         return backup
 
-    def _done(self, context: Context, model: BackupModel) -> BackupModel:
-        """Tell the backup by the assets among the outlets; what does not wait tells what is known by then."""
-        assets.fill_events(context, self.outlets, model)
+    def _complete(self, context: Context, model: BackupModel) -> BackupModel:
+        add_facts_to_events(context, self.outlets, model)
         return model

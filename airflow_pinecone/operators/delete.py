@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
-
-from airflow_pinecone import polling
-from airflow_pinecone.errors import PineconeInputError, PineconePermanentError
+from airflow_pinecone.errors import PineconePermanentError
+from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.waiting.drivers import delete_when_unused
+from airflow_pinecone.waiting.pace import deadline_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 DEFAULT_TIMEOUT = 60 * 60.0
 
-# The hook is imported where it is used: the DAG processor pays for an import at every parse.
 
+class DeleteBackupOperator(PineconeOperator):
+    """Delete a backup.
 
-class DeleteBackupOperator(BaseOperator):
-    """Delete a backup. One that is gone already is a success; a restore from it is waited out.
+    The task succeeds if the backup does not exist. While a restore from the backup is running, the task waits.
 
     Args:
-        backup_id: The backup to delete (templated).
+        backup_id: The id of the backup (templated).
         conn_id: The Airflow connection with the API key (templated).
-        timeout: Seconds to wait for the end of restores from the backup, or a timedelta; 1 hour by default. An
-            ``execution_timeout`` that is shorter counts.
-        poke_interval: Seconds between two tries, or a timedelta; None lets the pause grow with the wait, from 5 to
-            60 seconds.
+        timeout: Seconds to wait for restores from the backup, or a timedelta; 1 hour by default. A shorter
+            ``execution_timeout`` applies as well.
+        poke_interval: Seconds between two attempts, or a timedelta; None increases the interval with the time waited,
+            from 5 to 60 seconds.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
@@ -48,42 +48,39 @@ class DeleteBackupOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         """Store the arguments."""
-        super().__init__(**kwargs)
+        super().__init__(conn_id=conn_id, **kwargs)
         self.backup_id = backup_id
-        self.conn_id = conn_id
-        self.timeout = polling.seconds(timeout, "timeout")
-        self.poke_interval = None if poke_interval is None else polling.seconds(poke_interval, "poke_interval")
+        self.timeout = validate_duration(timeout, "timeout")
+        self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the backup.
 
         Args:
-            context: The task's context.
+            context: The context of the task.
 
         Returns:
-            ``backup_id``; ``deleted``, True; and ``found``, whether it was still there.
+            ``backup_id``; ``deleted``, which is True; and ``found``, whether the backup existed.
 
         Raises:
-            AirflowFailException: Pinecone refused, or the id or the connection is impossible; not retried.
-            WaitTimeout: The backup was being restored all the time; a retry waits on.
-            PineconeTransientError: No good answer came.
+            AirflowFailException: Pinecone rejected the request, or the id or the connection is invalid; not retried.
+            WaitTimeout: A restore from the backup was still running at the deadline.
+            PineconeTransientError: The request failed; a retry can succeed.
         """
-        from airflow_pinecone.hooks import PineconeHook
-
-        deadline = polling.deadline(time.time(), self.timeout, self.execution_timeout)
-        delete = partial(PineconeHook(self.conn_id).delete_backup, self.backup_id)
         found = True
-        try:
-            polling.until_free(
-                delete,
-                self.log.info,
-                backup_id=self.backup_id,
-                deadline=deadline,
-                poke_interval=self.poke_interval,
-            )
-        except (PineconeInputError, PineconePermanentError) as error:
-            if getattr(error, "status_code", None) != 404:
-                raise AirflowFailException(str(error)) from error
-            found = False
-        self.log.info("Backup %s is deleted%s", self.backup_id, "" if found else "; it was gone already")
+        with fail_without_retry():
+            try:
+                delete_when_unused(
+                    partial(self.hook.delete_backup, self.backup_id),
+                    self.log.info,
+                    self.clock,
+                    backup_id=self.backup_id,
+                    deadline_at=deadline_of(self.clock.time(), self.timeout, self.execution_timeout),
+                    poke_interval=self.poke_interval,
+                )
+            except PineconePermanentError as error:
+                if error.status_code != 404:
+                    raise
+                found = False
+        self.log.info("Deleted backup %s" if found else "Backup %s did not exist", self.backup_id)
         return {"backup_id": self.backup_id, "deleted": True, "found": found}

@@ -1,62 +1,61 @@
-"""The operator that deletes the backups of an index that no rule keeps."""
+"""The operator that deletes the backups of an index that no retention rule keeps."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone import retention
-from airflow_pinecone.errors import (
-    PineconeError,
-    PineconeInputError,
-    PineconePermanentError,
-    PineconeTransientError,
-    PruneIncomplete,
-)
+from airflow_pinecone.errors import PineconeError, PineconePermanentError, PineconeTransientError, PruneIncomplete
+from airflow_pinecone.history import current_index_id
+from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.hooks import PineconeHook
-
-# A refusal of the key or the account, which every further delete would meet, too.
-_HOPELESS = {401, 402, 403}
-# The hook asks again for up to a minute: with so many unanswered deletes in a row, Pinecone is down.
-MAX_UNANSWERED = 5
-# So many failures are told by the error; the log has all.
-_TOLD = 10
-
-# The hook is imported where it is used: the DAG processor pays for an import at every parse.
+# Pinecone rejects the key or the account: all other deletes would fail, too.
+_REJECTS_ALL = {401, 402, 403}
+# The client repeats a request for up to a minute. After this many consecutive failures Pinecone is unreachable.
+MAX_CONSECUTIVE_FAILURES = 5
+# The error lists this many failures. The log has all of them.
+_LISTED_FAILURES = 10
 
 
-class PruneBackupsOperator(BaseOperator):
-    """Delete the backups of a Pinecone index that no rule keeps.
+class _Deletions(NamedTuple):
+    """The outcome of the deletes: what was deleted and skipped, as XCom shows it, and the messages of failures."""
 
-    The rules are those of ``restic forget``, in UTC; a backup that any of them keeps is kept. At least one must be
-    given; None and 0 are no rule. Whatever they say, these stay: the newest Ready backup; what is not Ready; what is
-    younger than the decision; what is of an earlier index of this name (also of the one that a restore replaced);
-    what this package did not make, unless ``owned_only`` is False. The whole plan is logged before the first delete.
+    deleted: list[dict[str, Any]]
+    skipped: list[dict[str, Any]]
+    failures: list[str]
+
+
+class PruneBackupsOperator(PineconeOperator):
+    """Delete the backups of a Pinecone index that no retention rule keeps.
+
+    The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is
+    required; None and 0 mean no rule. Some backups are always kept: the newest Ready one; those that are not Ready;
+    those that are younger than the decision; those of an earlier index with the same name, including one that a restore
+    replaced; and, unless ``owned_only`` is False, those that this package did not create. The plan is logged before the
+    first delete.
 
     Args:
-        index_name: The index whose backups are looked at (templated).
-        keep_last: How many of the newest backups to keep.
-        keep_daily: For how many days that have one to keep the newest backup.
+        index_name: The index (templated).
+        keep_last: Keep this many of the newest backups.
+        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one.
         keep_weekly: The same for ISO weeks.
         keep_monthly: The same for months.
         keep_yearly: The same for years.
-        keep_within: Keep every backup that is at most so much older than the newest, as a timedelta.
-        dry_run: Whether to decide and tell, and delete nothing.
-        owned_only: Whether only backups that this package made may go.
-        remove_failed: Whether failed backups go; no rule keeps one.
+        keep_within: Keep every backup that is at most this much older than the newest one, as a timedelta.
+        dry_run: Whether to log the plan and delete nothing.
+        owned_only: Whether to delete only backups that this package created.
+        remove_failed: Whether to delete failed backups. No rule keeps them.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:
-        PineconeInputError: There is no rule, or one makes no sense. It is a ValueError: the DAG does not load, which is
-            seen today and not on the night of the first prune.
+        PineconeInputError: There is no rule, or a rule is invalid. This is a ValueError: the DAG cannot be imported.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
@@ -80,8 +79,8 @@ class PruneBackupsOperator(BaseOperator):
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
-        """Store the arguments, and refuse rules that make no sense."""
-        super().__init__(**kwargs)
+        """Store the arguments, and check the rules."""
+        super().__init__(conn_id=conn_id, **kwargs)
         self.index_name = index_name
         self.keep_last = keep_last
         self.keep_daily = keep_daily
@@ -89,61 +88,54 @@ class PruneBackupsOperator(BaseOperator):
         self.keep_monthly = keep_monthly
         self.keep_yearly = keep_yearly
         self.keep_within = keep_within
-        # BaseOperator has a method dry_run, which `airflow tasks test --dry-run` calls.
+        # BaseOperator has a method named dry_run, which `airflow tasks test --dry-run` calls.
         self._dry_run = dry_run
         self.owned_only = owned_only
         self.remove_failed = remove_failed
-        self.conn_id = conn_id
         self._rules.check()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Decide, log the plan, and delete.
 
         Args:
-            context: The task's context.
+            context: The context of the task.
 
         Returns:
-            ``index_name``, ``dry_run``, and lists ``kept``, ``deleted`` and ``skipped`` of ``{backup_id, name,
-            created_at, reasons}``. Skipped are backups that no rule keeps and that are still there: those that are
-            being restored, and in a dry run all of them. One that was gone already counts as deleted.
+            ``index_name``, ``dry_run``, and the lists ``kept``, ``deleted`` and ``skipped`` of ``{backup_id, name,
+            created_at, reasons}``. Skipped backups are kept by no rule and still exist: a restore from them is running,
+            or this is a dry run. A backup that did not exist any more counts as deleted.
 
         Raises:
-            AirflowFailException: Pinecone refused the listing, or the key or account at a delete; or the index name or
-                the connection is impossible; not retried.
-            PruneIncomplete: Some backups could not be deleted; the others are. A retry deletes the rest.
-            PineconeTransientError: The backups could not be listed; nothing was deleted.
+            AirflowFailException: Pinecone rejected the listing, the key or the account, or the index name or the
+                connection is invalid; not retried.
+            PruneIncomplete: Some backups could not be deleted. A retry deletes the rest.
+            PineconeTransientError: The backups could not be listed. Nothing was deleted.
         """
-        from airflow_pinecone.hooks import PineconeHook
-
-        now = datetime.fromtimestamp(time.time(), UTC)
-        hook = PineconeHook(self.conn_id)
-        try:
-            # An index name that is templated to None must not list the whole project.
-            backups = list(hook.list_backups(self.index_name or ""))
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        with fail_without_retry():
+            # If a template renders the index name to None, do not list the whole project.
+            backups = list(self.hook.list_backups(self.index_name or ""))
             plan = retention.plan(
                 backups,
                 self._rules,
-                source_index_id=retention.current_index(backups),
+                source_index_id=current_index_id(backups),
                 now=now,
                 owned_only=self.owned_only,
                 remove_failed=self.remove_failed,
             )
-        except (PineconeInputError, PineconePermanentError) as error:
-            raise AirflowFailException(str(error)) from error
-        doing = "Would delete" if self._dry_run else "Deleting"
+        action = "Would delete" if self._dry_run else "Deleting"
         count = f"{len(plan.deleted)} of {len(backups)} backups of index {self.index_name}"
-        self.log.info("%s %s\n%s", doing, count, plan.table())
-        deleted: list[dict[str, Any]] = []
+        self.log.info("%s %s\n%s", action, count, plan.table())
         if self._dry_run:
-            skipped = [_as_json(decision, "dry run") for decision in plan.deleted]
+            outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.deleted], [])
         else:
-            deleted, skipped = self._delete(hook, plan.deleted)
+            outcome = self._delete(plan.deleted)
         return {
             "index_name": self.index_name,
             "dry_run": self._dry_run,
             "kept": [_as_json(decision) for decision in plan.kept],
-            "deleted": deleted,
-            "skipped": skipped,
+            "deleted": outcome.deleted,
+            "skipped": outcome.skipped,
         }
 
     @property
@@ -157,49 +149,48 @@ class PruneBackupsOperator(BaseOperator):
             keep_within=self.keep_within,
         )
 
-    def _delete(
-        self, hook: PineconeHook, decisions: list[retention.Decision]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        deleted: list[dict[str, Any]] = []
-        skipped: list[dict[str, Any]] = []
-        failed: list[str] = []
-        unanswered = 0
+    def _delete(self, decisions: list[retention.Decision]) -> _Deletions:
+        outcome = _Deletions([], [], [])
+        consecutive = 0
         for decision in decisions:
             backup_id = decision.backup["backup_id"]
             try:
-                hook.delete_backup(backup_id)
+                self.hook.delete_backup(backup_id)
             except PineconeError as error:
-                status = error.status_code if isinstance(error, PineconePermanentError) else None
-                unanswered = unanswered + 1 if isinstance(error, PineconeTransientError) else 0
-                if status == 404:
-                    deleted.append(_as_json(decision, "was gone already"))
-                elif status == 412:
-                    self.log.warning("Skipping backup %s, which is being restored: %s", backup_id, error)
-                    skipped.append(_as_json(decision, "it is being restored"))
-                elif status in _HOPELESS:
-                    raise AirflowFailException(f"{error} {_so_far(deleted, decisions)}") from error
-                else:
-                    self.log.warning("%s", error)
-                    failed.append(f"{backup_id}: {error}")
-                if unanswered >= MAX_UNANSWERED:
-                    failed.append(f"no delete was answered {unanswered} times in a row; the rest was not tried")
+                self._record_error(error, decision, outcome, f"{len(outcome.deleted)} of {len(decisions)} backups were")
+                consecutive = consecutive + 1 if isinstance(error, PineconeTransientError) else 0
+                if consecutive >= MAX_CONSECUTIVE_FAILURES:
+                    outcome.failures.append(f"Stopped after {consecutive} consecutive failures.")
                     break
             else:
-                unanswered = 0
+                consecutive = 0
                 self.log.info("Deleted backup %s", backup_id)
-                deleted.append(_as_json(decision))
-        if failed:
-            if len(failed) > _TOLD:
-                failed[:-_TOLD] = [f"The log has {len(failed) - _TOLD} more"]
+                outcome.deleted.append(_as_json(decision))
+        if outcome.failures:
+            failures = outcome.failures[-_LISTED_FAILURES:]
+            omitted = len(outcome.failures) - len(failures)
+            lines = [f"The log has {omitted} more failures.", *failures] if omitted else failures
             raise PruneIncomplete(
-                f"Not all of the backups of index {self.index_name} that were to go could be deleted. "
-                f"{_so_far(deleted, decisions)} A retry decides anew and deletes the rest.\n" + "\n".join(failed)
+                f"Deleted {len(outcome.deleted)} of {len(decisions)} backups of index {self.index_name} that no rule "
+                "keeps. Retry the task to delete the rest.\n" + "\n".join(lines)
             )
-        return deleted, skipped
+        return outcome
 
-
-def _so_far(deleted: list[dict[str, Any]], decisions: list[retention.Decision]) -> str:
-    return f"{len(deleted)} of {len(decisions)} are deleted."
+    def _record_error(
+        self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, deleted_so_far: str
+    ) -> None:
+        backup_id = decision.backup["backup_id"]
+        status = error.status_code if isinstance(error, PineconePermanentError) else None
+        if status == 404:
+            outcome.deleted.append(_as_json(decision, "did not exist any more"))
+        elif status == 412:
+            self.log.warning("Skipping backup %s: a restore from it is running. %s", backup_id, error)
+            outcome.skipped.append(_as_json(decision, "a restore from it is running"))
+        elif status in _REJECTS_ALL:
+            raise AirflowFailException(f"{error} {deleted_so_far} deleted.") from error
+        else:
+            self.log.warning("%s", error)
+            outcome.failures.append(f"{backup_id}: {error}")
 
 
 def _as_json(decision: retention.Decision, *more: str) -> dict[str, Any]:

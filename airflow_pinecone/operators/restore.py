@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone import identity, polling
-from airflow_pinecone.errors import CreateAnswerLost, PineconeError, PineconeInputError, PineconePermanentError
-from airflow_pinecone.models import RestoreStarted, created_at, job_phase
-from airflow_pinecone.operators.waiting import WaitingOperator
+from airflow_pinecone import identity
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconePermanentError
+from airflow_pinecone.models import RestoreStarted, created_at, restore_job_phase
+from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
+from airflow_pinecone.waiting.drivers import poll_once, poll_until_found
+from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
+from airflow_pinecone.waiting.resources import RESTORE
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.hooks import PineconeHook
-
-# The hook is imported where it is used: the DAG processor pays for an import at every parse.
-
-# The clocks of Airflow and of Pinecone may differ by so much.
-_SKEW = timedelta(minutes=2)
+# The clocks of Airflow and of Pinecone may differ by this much.
+_CLOCK_SKEW = timedelta(minutes=2)
 
 
 class CreateIndexFromBackupOperator(WaitingOperator):
-    """Restore a backup into a new index; wait until the index can be used.
+    """Restore a backup into a new index, and wait until the index is ready.
 
-    One task makes one restore. A retry takes up the restore that an earlier try began, even if that try died or lost
-    Pinecone's answer. Pushes the id of the restore job to XCom under ``restore_job_id`` as soon as it is known.
+    One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
+    killed or Pinecone's response was lost. The task pushes the id of the restore job to XCom under ``restore_job_id``
+    as soon as it is known.
 
     Args:
-        backup_id: The backup (templated).
-        index_name: The name of the new index (templated), which no index may have yet.
-        tags: The new index's tags (templated); None takes over those of the backup.
+        backup_id: The id of the backup (templated).
+        index_name: The name of the new index (templated). No index may have it yet.
+        tags: The tags of the new index (templated); None copies those of the backup.
         deletion_protection: ``enabled`` or ``disabled``; None is disabled.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the restore job is Completed and the index is ready.
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
             ``[operators] default_deferrable``.
-        poke_interval: Seconds between two polls, or a timedelta; None lets the pause grow with the wait, from 5 to
-            60 seconds.
-        timeout: Seconds that the wait may last, or a timedelta; 6 hours by default. An ``execution_timeout`` that
-            is shorter counts, also while the task is deferred.
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
+            5 to 60 seconds.
+        timeout: Seconds until the wait times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
+            applies as well, also while the task is deferred.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
     """
 
     template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "conn_id")
     ui_color = "#d6ffe8"
-    kind = "restore"
-    xcom_key = "restore_job_id"
+    resource = RESTORE
 
     def __init__(
         self,
@@ -65,7 +63,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta | None = None,
-        timeout: float | timedelta = polling.DEFAULT_TIMEOUT,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         """Store the arguments."""
@@ -83,92 +81,85 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.deletion_protection = deletion_protection
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Begin the restore, or take up the one that an earlier try began, and wait if asked to.
+        """Start the restore, or resume with that of an earlier try, and wait if asked to.
 
         Args:
-            context: The task's context.
+            context: The context of the task.
 
         Returns:
-            ``restore_job_id``, ``index_id``, ``index_name``, ``status``, and what else Pinecone says of the job.
-            ``status`` is None where the task does not wait and the job is not visible yet.
+            ``restore_job_id``, ``index_id``, ``index_name``, ``status`` and the other fields of the restore job.
+            Without a wait, ``status`` is None if the job is not visible yet.
 
         Raises:
-            AirflowFailException: Pinecone refused, there is another index of that name, or a name, an id or the
-                connection is impossible; not retried.
-            CreateAnswerLost: A restore may have begun, and was not found.
-            RestoreFailed: The job failed or was cancelled.
-            RestoreVanished: Pinecone no longer knows the job or its index.
-            WaitTimeout: The index was not ready in time; a retry waits on for it.
-            PineconeTransientError: Pinecone surely began no restore; asking again may help.
-            PineconeUnreachable: Too many polls in a row got no good answer.
+            AirflowFailException: Pinecone rejected a request, the name is taken, or a name, an id or the connection is
+                invalid; not retried.
+            CreateOutcomeUnknown: A restore may have been started, and was not found.
+            RestoreFailed: The restore job failed or was cancelled.
+            RestoreNotFound: The restore job or its index no longer exists.
+            WaitTimeout: The index was not ready in time. The restore is still running; a retry waits for it.
+            PineconeTransientError: Pinecone did not start a restore; a retry can succeed.
+            PineconeUnreachable: Too many consecutive polls failed.
         """
-        from airflow_pinecone.hooks import PineconeHook
+        started_at = self.clock.time()
+        with fail_without_retry():
+            restore = self._restore_or_resume(context)
+            job_id = restore["restore_job_id"]
+            self._push_id(context, job_id)
+            self.log.info("Restoring backup %s into index %s (restore job %s)", self.backup_id, self.index_name, job_id)
+            if self.wait_for_completion:
+                return dict(self._wait_for(context, job_id, started_at=started_at))
+        outcome = poll_once(partial(RESTORE.poll, self.hook.client, job_id))
+        job = {"status": None} if isinstance(outcome, PineconeError) else outcome
+        return {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
 
-        started = time.time()
-        hook = PineconeHook(self.conn_id)
+    def _restore_or_resume(self, context: Context) -> RestoreStarted:
+        origin = identity.origin_of(context, self.retries)
+        run_started = context["dag_run"].start_date or datetime.fromtimestamp(self.clock.time(), UTC)
+        find = partial(self._find, run_started)
         try:
-            begun = self._restore_or_take_up(hook, context)
-        except (PineconeInputError, PineconePermanentError) as error:
-            raise AirflowFailException(str(error)) from error
-        job_id = begun["restore_job_id"]
-        self._began(context, job_id)
-        self.log.info("Restore job %s makes index %s of backup %s", job_id, self.index_name, self.backup_id)
-        if self.wait_for_completion:
-            return dict(self._wait_for(context, hook, job_id, started=started, first=None))
-        now = polling.attempt(hook.poll("restore", job_id))
-        known = {"status": None} if isinstance(now, PineconeError) else now
-        return {**known, **begun, "index_name": self.index_name, "backup_id": self.backup_id}
-
-    def _restore_or_take_up(self, hook: PineconeHook, context: Context) -> RestoreStarted:
-        made_by = identity.origin(context, self.retries)
-        find = partial(self._find, hook, context["dag_run"].start_date or datetime.now(UTC))
-        try:
-            return hook.create_index_from_backup(
+            return self.hook.create_index_from_backup(
                 self.backup_id, name=self.index_name, tags=self.tags, deletion_protection=self.deletion_protection
             )
         except PineconePermanentError as error:
             if error.status_code != 409:
                 raise
-            # The name is unique, so that a create that is sent again cannot begin a second restore.
-            retry = context["ti"].try_number > made_by.first_try
-            found = polling.look_for(find, self.log.warning) if retry else None
+            # Index names are unique, so a repeated create request cannot start a second restore.
+            is_retry = context["ti"].try_number > origin.first_try
+            found = poll_until_found(find, self.log.warning, self.clock) if is_retry else None
             if found is not None:
                 return found
             raise PineconePermanentError(
-                f"There is an index {self.index_name} already, and it is not of a restore of backup {self.backup_id} "
-                f"that this task began and that goes well. Choose another name, or delete that index. {error}",
+                f"Index {self.index_name} already exists, and was not created by a restore of backup {self.backup_id} "
+                f"that this task started. Choose another name, or delete the index. {error}",
                 status_code=409,
+                code=error.code,
+                message=error.message,
                 request_id=error.request_id,
             ) from error
-        except CreateAnswerLost as error:
-            self.log.warning("%s Looking for the restore job", error)
-            lost = error
-        try:
-            found = polling.look_for(find, self.log.warning)
-        except PineconeError as error:
-            found, lost = None, CreateAnswerLost(f"{lost} Nor could it be looked for: {error}")
-        if found is None:
-            raise CreateAnswerLost(
-                f"{lost} No such restore job was found. It may still appear, and index {self.index_name} with it; a "
-                "retry by Airflow takes it up"
+        except CreateOutcomeUnknown as unknown:
+            return self._find_created(
+                find,
+                unknown,
+                advice=f"It may appear later, together with index {self.index_name}. Retry the task to search for it "
+                "again.",
             )
-        return found
 
-    def _find(self, hook: PineconeHook, run_started: datetime) -> RestoreStarted | None:
-        """Find the restore of our backup into our index that was begun since the run started."""
+    def _find(self, run_started: datetime) -> RestoreStarted | None:
+        """Find the newest restore of the backup into the index since the start of the run."""
         jobs = [
-            (made, job)
-            for job in hook.list_restore_jobs(retry=False)
+            (created, job)
+            for job in self.hook.list_restore_jobs(retry=False)
             if job["backup_id"] == self.backup_id
             and job["target_index_name"] == self.index_name
-            and (made := created_at(job)) is not None
-            and made >= run_started - _SKEW
+            and (created := created_at(job)) is not None
+            and created >= run_started - _CLOCK_SKEW
         ]
         if not jobs:
             return None
-        _, job = max(jobs, key=lambda dated: dated[0])
-        if job_phase(job["status"]) == "failed":
-            self.log.info("Not taking up restore job %s: %s", job["restore_job_id"], job["status"])
+        _, job = max(jobs, key=lambda row: row[0])
+        job_id, status = job["restore_job_id"], job["status"]
+        if restore_job_phase(status) == "failed":
+            self.log.info("Ignoring failed restore job %s: its status is %s", job_id, status)
             return None
-        self.log.info("Taking up restore job %s, which this task began: %s", job["restore_job_id"], job["status"])
-        return {"restore_job_id": job["restore_job_id"], "index_id": job.get("target_index_id") or ""}
+        self.log.info("Resuming with restore job %s, which this task started: its status is %s", job_id, status)
+        return {"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""}

@@ -1,56 +1,52 @@
-"""The operator that checks a backup before something relies on it."""
+"""The operator that checks a backup before other tasks rely on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
-
 from airflow_pinecone import verification
-from airflow_pinecone.errors import BackupCheckFailed, PineconeError
+from airflow_pinecone.errors import BackupCheckFailed, PineconeInputError
+from airflow_pinecone.history import previous_ready
+from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.hooks import PineconeHook
     from airflow_pinecone.models import BackupModel
 
-# The hook is imported where it is used: the DAG processor pays for an import at every parse.
 
-
-class Verified(TypedDict):
-    """What VerifyBackupOperator returns, as JSON types."""
+class VerifiedBackup(TypedDict):
+    """The result of VerifyBackupOperator, as JSON types."""
 
     backup_id: str
     status: str
     record_count: int | None
-    compared_to: verification.Counterpart | None
+    compared_to: verification.Baseline | None
     findings: list[str]
 
 
-class VerifyBackupOperator(BaseOperator):
-    """Fail when a backup is not Ready, is empty, or is much smaller than it should be; delete nothing.
+class VerifyBackupOperator(PineconeOperator):
+    """Fail if a backup is not Ready, is empty, or is much smaller than expected. Nothing is deleted.
 
-    Put between a backup and a prune, it keeps the last good backup from being replaced by one of an emptied index. A
-    count that is missing is not taken for 0: the check says which one is missing, and fails if a rule needs it.
+    Between a backup and a prune, this task prevents that the last good backup is replaced by one of an emptied index. A
+    missing count is not treated as 0: the message names it, and the check fails if a rule needs it.
 
-    A backup that fails the check stays in Pinecone, and is what the next one is compared with: delete it, or give
-    ``min_records`` too.
+    A backup that fails the check is kept in Pinecone, and the next one is compared with it. Delete it, or set
+    ``min_records`` as well.
 
     Args:
-        backup_id: The backup's id (templated), such as ``backup.output["backup_id"]``.
-        min_records: The fewest records it may have. None: one, as a backup without any is empty; 0 lets an empty one
-            pass.
-        max_shrink: The share, from 0 to 1, by which it may have fewer records than what it is compared with: 0.2 lets
-            80 of 100 pass. None compares with nothing.
-        compare_to: ``previous``, the newest earlier Ready backup of the same source index (where there is none, the
-            check passes and says so); or ``index``, the records that the index of this name has now, of which the
-            newest may not be in the backup.
+        backup_id: The id of the backup (templated), such as ``backup.output["backup_id"]``.
+        min_records: The least number of records. None requires one record; 0 accepts an empty backup.
+        max_shrink: The share of records, from 0 to 1, that may be missing compared with the baseline: 0.2 accepts 80 of
+            100. None compares with nothing.
+        compare_to: The baseline. ``previous`` is the newest earlier Ready backup of the same source index; if there is
+            none, the check passes. ``index`` is the number of records that the index has now; the backup may lack the
+            most recent ones.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:
-        ValueError: A rule makes no sense.
+        PineconeInputError: A rule is invalid. This is a ValueError: the DAG cannot be imported.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
     and https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
@@ -69,79 +65,75 @@ class VerifyBackupOperator(BaseOperator):
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
-        super().__init__(**kwargs)
+        """Store the arguments, and check the rules."""
+        super().__init__(conn_id=conn_id, **kwargs)
         if min_records is not None and (not _is(min_records, int) or min_records < 0):
-            raise ValueError(f"min_records must be a whole number, 0 or above, not {min_records!r}")
+            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {min_records!r}")
         if max_shrink is not None and (not _is(max_shrink, int | float) or not 0 <= max_shrink <= 1):
-            raise ValueError(f"max_shrink must be a share from 0 to 1, such as 0.2, not {max_shrink!r}")
+            raise PineconeInputError(f"max_shrink must be a number from 0 to 1, such as 0.2, not {max_shrink!r}")
         if compare_to not in ("previous", "index"):
-            raise ValueError(f"compare_to must be 'previous' or 'index', not {compare_to!r}")
+            raise PineconeInputError(f"compare_to must be 'previous' or 'index', not {compare_to!r}")
         self.backup_id = backup_id
         self.min_records = min_records
         self.max_shrink = max_shrink
         self.compare_to = compare_to
-        self.conn_id = conn_id
 
-    def execute(self, context: Context) -> Verified:
+    def execute(self, context: Context) -> VerifiedBackup:
         """Check the backup.
 
         Args:
-            context: The task's context.
+            context: The context of the task.
 
         Returns:
-            The figures that passed: ``backup_id``, ``status``, ``record_count``, ``compared_to`` (``kind``, ``id``,
-            ``record_count``, ``created_at``; None where nothing was compared) and ``findings``, which is empty.
+            ``backup_id``, ``status``, ``record_count``, ``compared_to`` (``kind``, ``id``, ``record_count``,
+            ``created_at``; None if nothing was compared) and ``findings``, which is empty.
 
         Raises:
-            AirflowFailException: The backup did not pass, or Pinecone refused; not retried.
-            PineconeTransientError: No good answer came; a retry may help.
+            AirflowFailException: The backup did not pass, or Pinecone rejected a request; not retried.
+            PineconeTransientError: A request failed; a retry can succeed.
         """
-        from airflow_pinecone.hooks import PineconeHook
+        with fail_without_retry():
+            return self._check()
 
-        try:
-            return self._check(PineconeHook(self.conn_id))
-        except PineconeError as error:
-            if error.can_retry:
-                raise
-            raise AirflowFailException(str(error)) from error
-
-    def _check(self, hook: PineconeHook) -> Verified:
+    def _check(self) -> VerifiedBackup:
         rules = verification.Rules(self.min_records, self.max_shrink)
-        backup = hook.describe_backup(self.backup_id)
-        # Without the rule, or before the backup is Ready, no answer could change the end.
-        counterpart = None
+        backup = self.hook.describe_backup(self.backup_id)
+        # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
+        baseline = None
         if self.max_shrink is not None and not verification.check(backup, None, verification.Rules(min_records=0)):
-            counterpart = self._counterpart(hook, backup)
-        of = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
-        findings = verification.check(backup, counterpart, rules)
+            baseline = self._baseline(backup)
+        name = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
+        findings = verification.check(backup, baseline, rules)
         if findings:
-            raise BackupCheckFailed(f"The check of {of} failed: {'; '.join(findings)}. Nothing was deleted")
+            raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
-        known = "its record_count is missing, and no rule needs it" if count is None else f"record_count {count}"
-        self.log.info("The check of %s passed: %s, %s", of, known, self._compared(counterpart))
-        return Verified(
+        known = "its record_count is missing, and no rule needs it" if count is None else f"its record_count is {count}"
+        self.log.info("The check of %s passed: %s, %s", name, known, self._compared(baseline))
+        return VerifiedBackup(
             backup_id=backup["backup_id"],
             status=backup["status"],
             record_count=count,
-            compared_to=counterpart,
+            compared_to=baseline,
             findings=findings,
         )
 
-    def _counterpart(self, hook: PineconeHook, backup: BackupModel) -> verification.Counterpart | None:
+    def _baseline(self, backup: BackupModel) -> verification.Baseline | None:
         index_name = backup.get("source_index_name")
         if not index_name:
-            raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing")
+            raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing.")
         if self.compare_to == "index":
-            return verification.index_now(index_name, hook.describe_index_stats(index_name))
-        return verification.previous(backup, hook.list_backups(index_name))
+            return verification.index_baseline(index_name, self.hook.describe_index_stats(index_name))
+        previous = previous_ready(backup, self.hook.list_backups(index_name))
+        return None if previous is None else verification.backup_baseline(previous)
 
-    def _compared(self, counterpart: verification.Counterpart | None) -> str:
-        if counterpart is not None:
-            return f"compared with {counterpart['kind']} {counterpart['id']}: {counterpart['record_count']}"
+    def _compared(self, baseline: verification.Baseline | None) -> str:
+        if baseline is not None:
+            return (
+                f"compared with {baseline['kind']} {baseline['id']}, whose record count is {baseline['record_count']}"
+            )
         if self.max_shrink is None:
-            return "compared with nothing, as max_shrink is not given"
-        return "compared with nothing, as there is no earlier Ready backup of the same index"
+            return "not compared, because max_shrink is not set"
+        return "not compared, because there is no earlier Ready backup of the same index"
 
 
 def _is(value: Any, kind: Any) -> bool:

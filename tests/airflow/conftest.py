@@ -1,4 +1,4 @@
-"""A real Airflow for all the tests here: scheduler, triggerer, DAG processor, API server, and tasks as processes."""
+"""One real Airflow for all tests here: scheduler, triggerer, DAG processor, API server, and a process for each task."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from local_airflow import LocalAirflow
-from published import check_exchanges, published
-from real import API_KEY, HOME, Run, files_with, real_airflow
+from support.api_spec import check_exchanges, load_descriptions
+from support.real_airflow import API_KEY, HOME, Run, create_airflow, files_with
 
 from airflow_pinecone.emulator import Emulator
 
 
 @pytest.fixture(scope="session")
-def pinecone() -> Iterator[Emulator]:
-    """One emulator for all; each test has an index of its own on it."""
+def emulator() -> Iterator[Emulator]:
+    """Run one emulator for all tests here, instead of one for each test. Each test has its own index."""
     with Emulator(api_key=API_KEY, indexes=["docs-example"]) as emulator:
         yield emulator
-    descriptions = published()
+    descriptions = load_descriptions()
     if descriptions:
         check_exchanges(emulator.requests, descriptions)
 
 
 @pytest.fixture(scope="session")
-def airflow(pinecone: Emulator) -> Iterator[LocalAirflow]:
-    """One Airflow for all."""
-    with real_airflow(HOME, pinecone) as airflow:
+def real_airflow(emulator: Emulator) -> Iterator[LocalAirflow]:
+    """Run Airflow, and check after the last test that it stored the API key nowhere."""
+    with create_airflow(HOME, emulator) as airflow:
         yield airflow
-    pinecone.release()
-    # After all that the tests did: logs at DEBUG, XComs, rendered templates, asset events, exceptions and their chains.
-    assert files_with(HOME, pinecone.backups[-1]["backup_id"])
+    emulator.release()
+    # Logs at DEBUG, XComs, rendered templates, asset events and exceptions with their causes.
+    assert files_with(HOME, emulator.backups[-1]["backup_id"])
     assert files_with(HOME, API_KEY) == []
     shutil.rmtree(HOME)
 
 
 @pytest.fixture(scope="session")
-def rescheduled(airflow: LocalAirflow, pinecone: Emulator) -> Run:
-    """A run that mostly waits, 60 s between two pokes: begun before the first test."""
-    index = _new_index(pinecone)
-    pinecone.next_backup(index, ready_after=3)
-    run_id = airflow.trigger("sensor_reschedule", {"index": index})
-    return Run(airflow, pinecone, "sensor_reschedule", run_id, index)
+def rescheduled_run(real_airflow: LocalAirflow, emulator: Emulator) -> Run:
+    """Trigger a run that mostly waits, 60 s between two pokes. It starts before the first test that uses `trigger`."""
+    index = _add_index(emulator)
+    emulator.next_backup(index, ready_after=3)
+    run_id = real_airflow.trigger("sensor_reschedule", {"index": index})
+    return Run(real_airflow, emulator, "sensor_reschedule", run_id, index)
 
 
 @pytest.fixture
-def index(pinecone: Emulator) -> str:
-    """An index that no other test has."""
-    return _new_index(pinecone)
+def index(emulator: Emulator) -> str:
+    """Add an index that no other test uses, and return its name."""
+    return _add_index(emulator)
 
 
 @pytest.fixture
-def run(airflow: LocalAirflow, pinecone: Emulator, index: str, rescheduled: Run) -> Callable[[str], Run]:
-    """Trigger a run of a DAG on the test's index."""
+def trigger(real_airflow: LocalAirflow, emulator: Emulator, index: str, rescheduled_run: Run) -> Callable[[str], Run]:
+    """Return a function that triggers a run of a DAG on the test's index."""
 
     def trigger(dag_id: str) -> Run:
-        return Run(airflow, pinecone, dag_id, airflow.trigger(dag_id, {"index": index}), index)
+        return Run(real_airflow, emulator, dag_id, real_airflow.trigger(dag_id, {"index": index}), index)
 
     return trigger
 
 
-def _new_index(pinecone: Emulator) -> str:
+def _add_index(emulator: Emulator) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
-    pinecone.add_index(name)
+    emulator.add_index(name)
     return name

@@ -1,4 +1,4 @@
-"""The short form of the chaos: one chain with each of these faults, all at once."""
+"""A short form of `make chaos`: one chain for each of these faults, all at the same time."""
 
 from __future__ import annotations
 
@@ -7,73 +7,81 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chaos import Chain, Verdict, play, table
-from chaos_faults import FAULTS
+from chaos.chains import Chain, Verdict, run_chain, table
+from chaos.faults import FAULTS
 from local_airflow import LocalAirflow
-from real import Run
+from support.real_airflow import Run
 
 from airflow_pinecone.emulator import Emulator
 
-SHORT = [
+CASES = [
     ("killed before the POST", "worker"),
-    ("killed after the POST, worked on later", "triggerer"),
-    ("killed between POST and answer", "sensor_poke"),
-    ("killed between POST and answer", "triggerer"),
-    ("killed between answer and XCom", "worker"),
+    ("killed after the POST, which is processed later", "triggerer"),
+    ("killed between the POST and the response", "sensor_poke"),
+    ("killed between the POST and the response", "triggerer"),
+    ("killed between the response and XCom", "worker"),
     ("killed during the wait", "worker"),
     ("killed between the wait and XCom", "triggerer"),
     ("killed while resuming", "triggerer"),
     ("evicted: SIGTERM, then SIGKILL", "worker"),
-    ("dropped after the work", "worker"),
-    ("slow-loris answer", "triggerer"),
-    ("lost answer, listed up to 20 s late", "triggerer"),
-    ("several answers lost", "worker"),
+    ("connection dropped after processing", "worker"),
+    ("slow response", "triggerer"),
+    ("lost response, listed up to 20 s late", "triggerer"),
+    ("several responses lost", "worker"),
     ("backup fails once", "worker"),
     ("backup fails once", "triggerer"),
     ("cleared after success", "worker"),
     ("cleared during the wait", "triggerer"),
-    ("marked failed, delete_on_kill", "worker"),
-    ("marked failed, delete_on_kill", "triggerer"),
+    ("marked as failed, delete_on_kill", "worker"),
+    ("marked as failed, delete_on_kill", "triggerer"),
     ("execution_timeout", "execution_timeout"),
 ]
 
 
 @pytest.fixture(scope="module")
-def verdicts(airflow: LocalAirflow, pinecone: Emulator, rescheduled: Run) -> Iterator[list[Verdict]]:
-    """What became of the chains."""
+def verdicts(real_airflow: LocalAirflow, emulator: Emulator, rescheduled_run: Run) -> Iterator[list[Verdict]]:
+    """Run all chains, and return their verdicts in the order of CASES."""
     chains = [
-        Chain(airflow, pinecone, f"chaos_{waiter}", f"short-{n:02}", f"short-{n:02}", waiter, random.Random(n))
-        for n, (_, waiter) in enumerate(SHORT)
+        Chain(real_airflow, emulator, f"chaos_{waiter}", f"short-{n:02}", f"short-{n:02}", waiter, random.Random(n))
+        for n, (_, waiter) in enumerate(CASES)
     ]
-    pace, airflow.pace = airflow.pace, 1.0
+    poll_interval, real_airflow.poll_interval = real_airflow.poll_interval, 1.0
+    names = [name for name, _ in CASES]
     with ThreadPoolExecutor(len(chains)) as pool:
-        yield list(pool.map(play, [name for name, _ in SHORT], [FAULTS[name][0] for name, _ in SHORT], chains))
-    airflow.pace = pace
+        yield list(pool.map(run_chain, names, [FAULTS[name].steps for name in names], chains))
+    real_airflow.poll_interval = poll_interval
 
 
-@pytest.mark.parametrize("n", range(len(SHORT)), ids=[f"{name}, {waiter}" for name, waiter in SHORT])
-def test_a_chain_ends_as_it_should(verdicts: list[Verdict], n: int) -> None:
+@pytest.mark.parametrize("n", range(len(CASES)), ids=[f"{name}, {waiter}" for name, waiter in CASES])
+def test_chain_has_a_good_verdict(verdicts: list[Verdict], n: int) -> None:
     assert verdicts[n].good, verdicts[n]
 
 
-def test_the_verdict_sees_what_is_wrong(verdicts: list[Verdict]) -> None:
-    chain = verdicts[SHORT.index(("dropped after the work", "worker"))].chain
+def test_verdict_detects_each_problem(verdicts: list[Verdict]) -> None:
+    chain = verdicts[CASES.index(("connection dropped after processing", "worker"))].chain
 
-    def judged(end: str = "success") -> Verdict:
-        verdict = Verdict("again", chain, end=end)
+    def judge(state: str = "success") -> Verdict:
+        verdict = Verdict("any fault", chain, state=state)
         verdict.judge()
         return verdict
 
-    assert judged().good
-    assert judged("failed").problems == ["red, and the log does not say why", "ended as failed, not as success"]
+    def counts() -> tuple[int, int, int]:
+        verdict = judge()
+        return verdict.duplicated, verdict.lost, verdict.false_success
+
+    assert judge().good
+    assert judge("failed").problems == [
+        "the run failed, and no log has the reason",
+        "the state is failed, expected success",
+    ]
     (backup,) = chain.backups
-    other = chain.pinecone.add_backup(chain.index)
-    assert (judged().doubled, judged().lost, judged().false_green) == (1, 0, 0)
-    # The log of the red task names the one, and nobody knows of the other.
-    assert judged("failed").lost == 1
-    chain.pinecone.finish(backup["backup_id"], "Failed")
-    assert (judged().doubled, judged().lost, judged().false_green) == (0, 0, 1)
-    chain.pinecone.finish(other["backup_id"], "Failed")
-    assert (judged().doubled, judged().lost, judged().false_green) == (0, 1, 1)
-    assert "1 lost; 1 false_green" in str(judged())
-    assert table([judged()]).splitlines()[-1].startswith("| **all** | 1 | 1 | 2 | 1 | 0 | 1 |")
+    other = chain.emulator.add_backup(chain.index)
+    assert counts() == (1, 0, 0)
+    # The log names the first backup, but not the other one.
+    assert judge("failed").lost == 1
+    chain.emulator.finish_backup(backup["backup_id"], "Failed")
+    assert counts() == (0, 0, 1)
+    chain.emulator.finish_backup(other["backup_id"], "Failed")
+    assert counts() == (0, 1, 1)
+    assert "1 lost; 1 false success" in str(judge())
+    assert table([judge()]).splitlines()[-1].startswith("| **all** | 1 | 1 | 2 | 1 | 0 | 1 |")

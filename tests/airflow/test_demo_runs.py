@@ -1,13 +1,15 @@
-"""The demo as a user runs it: it comes up, does its work, and leaves nothing behind."""
+"""`make demo` as a user runs it: it starts Airflow, runs the DAG, and leaves nothing behind."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,17 +19,20 @@ from local_airflow import free_port, session_of
 from airflow_pinecone.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".demo"
 KEY = "pc-demo-key-0123456789-xyz"
 
 
-def start(url: str, index: str, **more: str) -> subprocess.Popen[str]:
+@contextmanager
+def demo(url: str, index: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the demo, and end it if the test fails before it has exited."""
     environment = os.environ | {
         "PINECONE_API_KEY": KEY,
         "INDEX": index,
         "PINECONE_CONTROLLER_HOST": url,
-        **more,
+        **variables,
     }
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "tools/demo.py"],
         cwd=ROOT,
         env=environment,
@@ -35,50 +40,59 @@ def start(url: str, index: str, **more: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            # The demo stops Airflow when it receives SIGTERM.
+            process.terminate()
+            process.wait(60)
 
 
 def airflow_sessions() -> set[int]:
-    """Return the sessions of processes that call themselves Airflow's."""
-    found = set()
+    """Return the sessions of the processes with "airflow" in their names."""
+    sessions = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if "airflow" in process.name():
-                found.add(session_of(process))
-    return {session for session in found if session}
+                sessions.add(session_of(process))
+    return {session for session in sessions if session}
 
 
-def test_the_demo_backs_up_a_real_index_and_keeps_the_ui_up() -> None:
+def test_demo_backs_up_a_given_index_and_keeps_the_ui_running() -> None:
     port = free_port()
     before = airflow_sessions()
-    with Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as pinecone:
-        process = start(pinecone.url, "my-index", KEEP="1", PORT=str(port))
+    with (
+        Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as emulator,
+        demo(emulator.url, "my-index", KEEP="1", PORT=str(port)) as process,
+    ):
         assert process.stdout is not None
-        said = ""
-        while "Ctrl-C ends it" not in said and (line := process.stdout.readline()):
-            said += line
-        assert "Ctrl-C ends it" in said, said
-        shown = json.loads(said[said.index("{") : said.rindex("}") + 1])
-        assert [shown] == pinecone.backups
+        output = ""
+        while "Ctrl-C ends it" not in output and (line := process.stdout.readline()):
+            output += line
+        assert "Ctrl-C ends it" in output, output
+        shown = json.loads(output[output.index("{") : output.rindex("}") + 1])
+        assert [shown] == emulator.backups
         assert shown["status"] == "Ready"
-        assert KEY not in said
-        assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in said
+        assert KEY not in output
+        assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in output
         assert airflow_sessions() - before
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-        process.stdout.close()
-    assert not (ROOT / ".demo").exists()
+    assert not HOME.exists()
     assert not airflow_sessions() - before
 
 
-def test_a_run_that_fails_ends_the_demo_in_a_clear_line() -> None:
+def test_demo_reports_a_failed_run_in_one_line() -> None:
     before = airflow_sessions()
-    with Emulator(api_key=KEY) as pinecone:
-        process = start(pinecone.url, "no-such-index")
-        said, _ = process.communicate(timeout=240)
+    with Emulator(api_key=KEY) as emulator, demo(emulator.url, "no-such-index") as process:
+        output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "create a backup of index no-such-index: HTTP 404" in said
-    assert "make demo: the run failed" in said
+    assert "create a backup of index no-such-index: HTTP 404" in output
+    assert "make demo: the run failed" in output
     assert not airflow_sessions() - before
-    assert said.rstrip().splitlines()[-1].startswith("make demo:")
+    assert output.rstrip().splitlines()[-1].startswith("make demo:")
+    # A user reads the logs after a failure.
+    assert (HOME / "logs").is_dir()
+    shutil.rmtree(HOME)

@@ -1,4 +1,4 @@
-"""The operator and the sensor in real Airflow processes: scheduler, triggerer, and a process for each task."""
+"""The backup operator and the sensor in real Airflow processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from local_airflow import LocalAirflow
-from real import API_KEY, HOME, Run
+from support.real_airflow import API_KEY, HOME, Run
 
 from airflow_pinecone.emulator import Emulator
 
@@ -19,125 +19,124 @@ MODES = ["poke", "reschedule", "deferred"]
 
 
 @pytest.mark.parametrize("dag_id", ["backup_index", "reindex_with_backup", "backup_deferrable"])
-def test_the_examples_run_as_they_stand(airflow: LocalAirflow, pinecone: Emulator, dag_id: str) -> None:
-    run_id = airflow.trigger(dag_id)
-    assert airflow.wait_for_run(dag_id, run_id, 120) == "success"
-    assert set(airflow.tasks(dag_id, run_id).values()) == {"success"}
-    last = "ready" if dag_id == "backup_index" else "backup"
-    model = airflow.xcom(dag_id, run_id, last)
-    assert model in pinecone.backups
+def test_example_dag_succeeds_unchanged(real_airflow: LocalAirflow, emulator: Emulator, dag_id: str) -> None:
+    run_id = real_airflow.trigger(dag_id)
+    assert real_airflow.wait_for_run(dag_id, run_id, 120) == "success"
+    assert set(real_airflow.tasks(dag_id, run_id).values()) == {"success"}
+    waiting_task = "ready" if dag_id == "backup_index" else "backup"
+    model = real_airflow.xcom(dag_id, run_id, waiting_task)
+    assert model in emulator.backups
     assert model["status"] == "Ready"
     assert f"dag {dag_id}, run {run_id}, task backup" in model["description"]
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
-def test_a_wait_ends_green_with_the_ready_model(pinecone: Emulator, run: Trigger, waiter: str, index: str) -> None:
-    pinecone.next_backup(index, ready_after=4)
-    ran = run(f"wait_in_{waiter}")
-    assert ran.end() == "success"
-    assert ran.xcom() == ran.backups[0]
-    assert ran.xcom(key="backup_id") == ran.backups[0]["backup_id"]
-    assert ran.xcom()["status"] == "Ready"
-    assert ("Resuming after deferral" in ran.log() or "DEFERRED" in ran.log()) == (waiter == "triggerer")
-    assert len(ran.requests("POST")) == 1
+def test_wait_returns_the_ready_backup(emulator: Emulator, trigger: Trigger, waiter: str, index: str) -> None:
+    emulator.next_backup(index, ready_after=4)
+    run = trigger(f"wait_in_{waiter}")
+    assert run.final_state() == "success"
+    assert run.xcom() == run.backups[0]
+    assert run.xcom(key="backup_id") == run.backups[0]["backup_id"]
+    assert run.xcom()["status"] == "Ready"
+    assert ("Resuming after deferral" in run.log() or "DEFERRED" in run.log()) == (waiter == "triggerer")
+    assert len(run.requests("POST")) == 1
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
-def test_a_timed_out_wait_goes_on_with_the_same_backup(
-    pinecone: Emulator, run: Trigger, waiter: str, index: str
+def test_retry_after_a_timeout_waits_for_the_same_backup(
+    emulator: Emulator, trigger: Trigger, waiter: str, index: str
 ) -> None:
-    pinecone.next_backup(index, ends="never")
-    ran = run(f"time_out_in_{waiter}")
-    ran.airflow.wait_until(lambda: ran.task()["try_number"] == 2, 60, "the second try")
-    pinecone.finish(ran.backups[0]["backup_id"])
-    assert ran.end() == "success"
-    assert len(ran.backups) == 1
-    assert "WaitTimeout" in ran.log()
+    emulator.next_backup(index, ends="never")
+    run = trigger(f"time_out_in_{waiter}")
+    run.airflow.wait_until(lambda: run.task()["try_number"] == 2, 60, "the second try")
+    emulator.finish_backup(run.backups[0]["backup_id"])
+    assert run.final_state() == "success"
+    assert len(run.backups) == 1
+    assert "WaitTimeout" in run.log()
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_sensor_in_any_mode_ends_green(
-    pinecone: Emulator, run: Trigger, rescheduled: Run, index: str, mode: str
+def test_sensor_succeeds_in_each_mode(
+    emulator: Emulator, trigger: Trigger, rescheduled_run: Run, index: str, mode: str
 ) -> None:
     if mode == "reschedule":
-        ran = rescheduled
+        run = rescheduled_run
     else:
-        pinecone.next_backup(index, ready_after=3)
-        ran = run(f"sensor_{mode}")
-    assert ran.end(180) == "success"
-    assert ran.xcom("ready") == ran.backups[0]
-    assert ran.xcom("ready")["status"] == "Ready"
+        emulator.next_backup(index, ready_after=3)
+        run = trigger(f"sensor_{mode}")
+    assert run.final_state(180) == "success"
+    assert run.xcom("ready") == run.backups[0]
+    assert run.xcom("ready")["status"] == "Ready"
 
 
 @pytest.mark.parametrize("variant", ["sensor", "sensor_soft"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failed_backup_is_red_and_not_retried(
-    pinecone: Emulator, run: Trigger, mode: str, variant: str, index: str
+def test_failed_backup_fails_the_sensor_without_retry(
+    emulator: Emulator, trigger: Trigger, mode: str, variant: str, index: str
 ) -> None:
-    pinecone.next_backup(index, fails=True)
-    ran = run(f"{variant}_{mode}")
-    assert ran.end() == "failed"
-    assert ran.task("ready")["state"] == "failed"
-    assert ran.task("ready")["try_number"] == 1
-    assert "failed (Failed)" in ran.log("ready")
+    emulator.next_backup(index, fails=True)
+    run = trigger(f"{variant}_{mode}")
+    assert run.final_state() == "failed"
+    assert run.task("ready")["state"] == "failed"
+    assert run.task("ready")["try_number"] == 1
+    assert "failed (Failed)" in run.log("ready")
 
 
 @pytest.mark.parametrize(("variant", "state"), [("sensor_times_out", "failed"), ("sensor_soft", "skipped")])
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
-def test_a_sensor_that_times_out(
-    pinecone: Emulator, run: Trigger, mode: str, variant: str, state: str, index: str
+def test_sensor_timeout_is_not_retried(
+    emulator: Emulator, trigger: Trigger, mode: str, variant: str, state: str, index: str
 ) -> None:
-    pinecone.next_backup(index, ends="never")
-    ran = run(f"{variant}_{mode}")
-    ran.end()
-    assert ran.task("ready")["state"] == state
-    assert ran.task("ready")["try_number"] == 1
-    assert "is not done after" in ran.log("ready")
+    emulator.next_backup(index, ends="never")
+    run = trigger(f"{variant}_{mode}")
+    run.final_state()
+    assert run.task("ready")["state"] == state
+    assert run.task("ready")["try_number"] == 1
+    assert "did not become Ready within" in run.log("ready")
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
-def test_a_refusal_is_red_and_not_retried(pinecone: Emulator, run: Trigger, waiter: str, index: str) -> None:
-    pinecone.fault("POST", f"/indexes/{index}/backups", status=403)
-    ran = run(f"wait_in_{waiter}")
-    assert ran.end() == "failed"
-    assert ran.task()["try_number"] == 1
-    assert f"create a backup of index {index}: HTTP 403" in ran.log()
+def test_rejected_create_request_is_not_retried(emulator: Emulator, trigger: Trigger, waiter: str, index: str) -> None:
+    emulator.fault("POST", f"/indexes/{index}/backups", status=403)
+    run = trigger(f"wait_in_{waiter}")
+    assert run.final_state() == "failed"
+    assert run.task()["try_number"] == 1
+    assert f"create a backup of index {index}: HTTP 403" in run.log()
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
-def test_a_task_marked_failed_leaves_its_backup(pinecone: Emulator, run: Trigger, waiter: str, index: str) -> None:
-    pinecone.next_backup(index, ends="never")
-    ran = run(f"wait_in_{waiter}")
-    ran.wait_for_state("running" if waiter == "worker" else "deferred")
-    polled = "Waiting until"
-    ran.airflow.wait_until(lambda: polled in ran.log(), 30, "the wait to begin")
-    ran.set_state("failed")
-    assert ran.end() == "failed"
-    (backup,) = ran.backups
+def test_task_marked_as_failed_keeps_its_backup(emulator: Emulator, trigger: Trigger, waiter: str, index: str) -> None:
+    emulator.next_backup(index, ends="never")
+    run = trigger(f"wait_in_{waiter}")
+    run.wait_for_state("running" if waiter == "worker" else "deferred")
+    run.airflow.wait_until(lambda: "Waiting until" in run.log(), 30, "the wait to start")
+    run.set_state("failed")
+    assert run.final_state() == "failed"
+    (backup,) = run.backups
     assert backup["status"] == "Initializing"
-    assert backup["backup_id"] in ran.log()
-    ran.airflow.wait_until(lambda: "stays in Pinecone" in ran.log(), 30, "the log to say that it stays")
+    assert backup["backup_id"] in run.log()
+    run.airflow.wait_until(lambda: "is kept in Pinecone" in run.log(), 30, "the log that the backup is kept")
 
 
-def test_mapped_tasks_have_a_backup_each(pinecone: Emulator, run: Trigger, index: str) -> None:
+def test_each_mapped_task_creates_its_own_backup(emulator: Emulator, trigger: Trigger, index: str) -> None:
     for n in range(3):
-        pinecone.add_index(f"{index}-{n}")
-    ran = run("mapped")
-    assert ran.end() == "success"
-    made = [b for b in pinecone.backups if b["source_index_name"].startswith(index)]
-    assert sorted(b["source_index_name"] for b in made) == [f"{index}-{n}" for n in range(3)]
-    assert len({b["description"].rsplit("[")[-1] for b in made}) == 3
+        emulator.add_index(f"{index}-{n}")
+    run = trigger("mapped")
+    assert run.final_state() == "success"
+    created = [b for b in emulator.backups if b["source_index_name"].startswith(index)]
+    assert sorted(b["source_index_name"] for b in created) == [f"{index}-{n}" for n in range(3)]
+    assert len({b["description"].rsplit("[")[-1] for b in created}) == 3
 
 
-def test_the_key_is_in_no_log_and_not_in_the_database(run: Trigger) -> None:
-    """Logs are at DEBUG. The key itself comes by environment, which Airflow stores nowhere."""
-    ran = run("wait_in_triggerer")
-    assert ran.end() == "success"
+def test_api_key_is_in_no_log_and_not_in_the_database(trigger: Trigger) -> None:
+    """The log level is DEBUG. The key is in an environment variable, which Airflow does not store."""
+    run = trigger("wait_in_triggerer")
+    assert run.final_state() == "success"
     with closing(sqlite3.connect(HOME / "airflow.db")) as database:
         dump = "\n".join(database.iterdump())
-    assert ran.backups[0]["backup_id"] in dump
+    assert run.backups[0]["backup_id"] in dump
     assert API_KEY not in dump
     files = [path for path in HOME.rglob("*") if path.is_file() and path.suffix != ".db"]
     assert len(files) > 10
     assert [str(path) for path in files if API_KEY.encode() in path.read_bytes()] == []
-    assert API_KEY not in json.dumps(ran.task())
+    assert API_KEY not in json.dumps(run.task())

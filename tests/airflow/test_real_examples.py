@@ -1,4 +1,4 @@
-"""The examples of a backup's whole life, as they stand, in real Airflow."""
+"""The example DAGs for fleets, restores, rollbacks and assets, unchanged, in a real Airflow."""
 
 from __future__ import annotations
 
@@ -7,127 +7,132 @@ from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
-from real import Run
+from support.real_airflow import Run
 
 from airflow_pinecone.emulator import Emulator
 
 FLEET = 50
 
 
-def trigger(airflow: LocalAirflow, pinecone: Emulator, dag_id: str, index: str, **params: Any) -> Run:
-    return Run(airflow, pinecone, dag_id, airflow.trigger(dag_id, {"index": index, **params}), index)
+def trigger_run(airflow: LocalAirflow, emulator: Emulator, dag_id: str, index: str, **params: Any) -> Run:
+    return Run(airflow, emulator, dag_id, airflow.trigger(dag_id, {"index": index, **params}), index)
 
 
-def test_the_fleet_goes_on_when_one_index_fails(airflow: LocalAirflow, pinecone: Emulator) -> None:
+def test_fleet_continues_when_one_index_fails(real_airflow: LocalAirflow, emulator: Emulator) -> None:
     prefix = f"fleet-{uuid.uuid4().hex[:6]}-"
     names = [f"{prefix}{n:02}" for n in range(FLEET)]
     for name in names:
-        pinecone.add_index(name)
-    pinecone.add_index(f"{prefix}pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
-    broken = names[17]
-    pinecone.fault("POST", f"/indexes/{broken}/backups", status=403, times=None)
-    ran = trigger(airflow, pinecone, "backup_fleet", prefix, prefix=prefix)
-    assert ran.end(400) == "failed"
-    states = ran.mapped_states("protect.backup")
-    assert states == {name: "failed" if name == broken else "success" for name in names}
-    assert set(ran.mapped_states("protect.prune").values()) == {"success", "upstream_failed"}
-    assert ran.xcom("summary") == {"ready": [n for n in names if n != broken], "failed": [broken]}
-    assert ran.task("summary")["state"] == "success"
-    made = [b for b in pinecone.backups if b["source_index_name"] in names]
-    assert len(made) == FLEET - 1
-    assert {b["status"] for b in made} == {"Ready"}
-    assert "is pod-based" in ran.log("list_indexes")
+        emulator.add_index(name)
+    emulator.add_index(f"{prefix}pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    failing = names[17]
+    emulator.fault("POST", f"/indexes/{failing}/backups", status=403, times=None)
+    run = trigger_run(real_airflow, emulator, "backup_fleet", prefix, prefix=prefix)
+    assert run.final_state(400) == "failed"
+    states = run.mapped_states("protect.backup")
+    assert states == {name: "failed" if name == failing else "success" for name in names}
+    assert set(run.mapped_states("protect.prune").values()) == {"success", "upstream_failed"}
+    assert run.xcom("summary") == {"ready": [n for n in names if n != failing], "failed": [failing]}
+    assert run.task("summary")["state"] == "success"
+    created = [b for b in emulator.backups if b["source_index_name"] in names]
+    assert len(created) == FLEET - 1
+    assert {b["status"] for b in created} == {"Ready"}
+    log = run.log("list_indexes")
+    assert f"{prefix}pod" in log
+    assert "pod-based" in log
 
 
-def test_a_drill_restores_compares_and_cleans_up(airflow: LocalAirflow, pinecone: Emulator, index: str) -> None:
-    backup = pinecone.add_backup(index, age=60)
-    pinecone.next_restore(restore_after=2)
-    ran = trigger(airflow, pinecone, "restore_drill", index)
-    assert ran.end() == "success"
-    assert ran.xcom("compare") == {"backup_id": backup["backup_id"], "records": backup["record_count"]}
-    scratch = ran.xcom("choose", "scratch")
-    assert [job["target_index_name"] for job in pinecone.restore_jobs if job["backup_id"] == backup["backup_id"]] == [
-        scratch
-    ]
-    assert scratch not in [i["name"] for i in pinecone.indexes]
-
-
-@pytest.mark.parametrize("trouble", ["the restore fails", "the counts differ"])
-def test_a_drill_that_fails_is_red_and_cleans_up_too(
-    airflow: LocalAirflow, pinecone: Emulator, index: str, trouble: str
+def test_restore_drill_compares_and_deletes_the_scratch_index(
+    real_airflow: LocalAirflow, emulator: Emulator, index: str
 ) -> None:
-    if trouble == "the restore fails":
-        pinecone.add_backup(index, age=60)
-        pinecone.fault("POST", "/backups/*/create-index", drop="after")
-        pinecone.next_restore(ends="Failed", restore_after=1)
+    backup = emulator.add_backup(index, age=60)
+    emulator.next_restore(restore_after=2)
+    run = trigger_run(real_airflow, emulator, "restore_drill", index)
+    assert run.final_state() == "success"
+    assert run.xcom("compare") == {"backup_id": backup["backup_id"], "records": backup["record_count"]}
+    scratch = run.xcom("choose", "scratch")
+    jobs = [job for job in emulator.restore_jobs if job["backup_id"] == backup["backup_id"]]
+    assert [job["target_index_name"] for job in jobs] == [scratch]
+    assert scratch not in [i["name"] for i in emulator.indexes]
+
+
+@pytest.mark.parametrize("reason", ["restore fails", "record counts differ"])
+def test_failed_restore_drill_deletes_the_scratch_index(
+    real_airflow: LocalAirflow, emulator: Emulator, index: str, reason: str
+) -> None:
+    if reason == "restore fails":
+        emulator.add_backup(index, age=60)
+        emulator.fault("POST", "/backups/*/create-index", drop="after")
+        emulator.next_restore(ends="Failed", restore_after=1)
     else:
-        pinecone.add_backup(index, age=60, record_count=12345)
-    ran = trigger(airflow, pinecone, "restore_drill", index)
-    if trouble == "the restore fails":
-        ran.wait_for_state("up_for_retry", "restore", 90)
-        ran.set_state("failed", "restore")
-    assert ran.end(180) == "failed"
-    assert ran.task("delete_scratch")["state"] == "success"
-    assert ran.xcom("choose", "scratch") not in [i["name"] for i in pinecone.indexes]
+        emulator.add_backup(index, age=60, record_count=12345)
+    run = trigger_run(real_airflow, emulator, "restore_drill", index)
+    if reason == "restore fails":
+        run.wait_for_state("up_for_retry", "restore", 90)
+        run.set_state("failed", "restore")
+    assert run.final_state(180) == "failed"
+    assert run.task("delete_scratch")["state"] == "success"
+    assert run.xcom("choose", "scratch") not in [i["name"] for i in emulator.indexes]
 
 
-def test_a_reindex_that_goes_well_asks_nobody(airflow: LocalAirflow, pinecone: Emulator, index: str) -> None:
-    ran = trigger(airflow, pinecone, "reindex_with_rollback", index)
-    assert ran.end() == "success"
-    assert ran.states()["approve"] == ran.states()["restore"] == "skipped"
-    assert ran.xcom("check") == 96
+def test_successful_reindex_needs_no_approval(real_airflow: LocalAirflow, emulator: Emulator, index: str) -> None:
+    run = trigger_run(real_airflow, emulator, "reindex_with_rollback", index)
+    assert run.final_state() == "success"
+    assert run.states()["approve"] == run.states()["restore"] == "skipped"
+    assert run.xcom("check") == 96
 
 
-def test_a_reindex_that_goes_wrong_is_rolled_back_when_a_person_approves(
-    airflow: LocalAirflow, pinecone: Emulator, index: str
+def test_failed_reindex_is_rolled_back_after_approval(
+    real_airflow: LocalAirflow, emulator: Emulator, index: str
 ) -> None:
-    pinecone.next_backup(index, ready_after=6)
-    ran = trigger(airflow, pinecone, "reindex_with_rollback", index)
-    airflow.wait_until(lambda: ran.backups, 60, "the backup")
-    pinecone.set_records(index, 3)  # while the backup is made: the reindex goes wrong
-    airflow.wait_until(lambda: ran.states().get("approve") in ("deferred", "awaiting_input"), 90, "the question")
-    airflow.wait_until(lambda: airflow.has_heard(ran.dag_id, ran.run_id, "approve"), 60, "the scheduler to hear of it")
-    path = f"dags/{ran.dag_id}/dagRuns/{ran.run_id}/taskInstances/approve/-1/hitlDetails"
-    airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
-    assert ran.end() == "failed"  # the reindex did fail
-    assert ran.task("restore")["state"] == "success"
-    restored = ran.xcom("restore")
-    assert restored["backup_id"] == ran.backups[0]["backup_id"]
-    assert {index, restored["index_name"]} <= {i["name"] for i in pinecone.indexes}
+    emulator.next_backup(index, ready_after=6)
+    run = trigger_run(real_airflow, emulator, "reindex_with_rollback", index)
+    real_airflow.wait_until(lambda: run.backups, 60, "the backup")
+    emulator.set_records(index, 3)  # The check after the reindex finds too few records.
+    real_airflow.wait_until(lambda: run.states().get("approve") in ("deferred", "awaiting_input"), 90, "the approval")
+    real_airflow.wait_until(
+        lambda: real_airflow.scheduler_saw_exit(run.dag_id, run.run_id, "approve"), 60, "the scheduler"
+    )
+    path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/approve/-1/hitlDetails"
+    real_airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+    assert run.final_state() == "failed"  # The check failed, although the rollback succeeds.
+    assert run.task("restore")["state"] == "success"
+    restored = run.xcom("restore")
+    assert restored["backup_id"] == run.backups[0]["backup_id"]
+    assert {index, restored["index_name"]} <= {i["name"] for i in emulator.indexes}
 
 
-def test_a_new_backup_starts_the_reindex(airflow: LocalAirflow, pinecone: Emulator) -> None:
-    airflow.trigger("backup_deferrable")
+def test_new_backup_starts_the_reindex(real_airflow: LocalAirflow, emulator: Emulator) -> None:
+    real_airflow.trigger("backup_deferrable")
 
     def reindexed() -> str | None:
-        for run in airflow.api("GET", "dags/reindex_on_backup/dagRuns")["dag_runs"]:
+        for run in real_airflow.api("GET", "dags/reindex_on_backup/dagRuns")["dag_runs"]:
             if run["state"] == "success":
-                return str(airflow.xcom("reindex_on_backup", run["dag_run_id"], "reindex"))
+                return str(real_airflow.xcom("reindex_on_backup", run["dag_run_id"], "reindex"))
         return None
 
-    backup_id = airflow.wait_until(reindexed, 120, "a run of reindex_on_backup")
-    (backup,) = (b for b in pinecone.backups if b["backup_id"] == backup_id)
+    backup_id = real_airflow.wait_until(reindexed, 120, "a run of reindex_on_backup")
+    (backup,) = (b for b in emulator.backups if b["backup_id"] == backup_id)
     assert backup["status"] == "Ready"
     assert "dag backup_deferrable" in backup["description"]
 
 
-@pytest.mark.parametrize("trouble", ["a lost answer", "SIGKILL", "SIGKILL of task and supervisor"])
-def test_a_restore_in_trouble_is_one_restore(
-    airflow: LocalAirflow, pinecone: Emulator, index: str, trouble: str
+@pytest.mark.parametrize("failure", ["lost response", "task killed", "task and supervisor killed"])
+def test_interrupted_restore_is_not_repeated(
+    real_airflow: LocalAirflow, emulator: Emulator, index: str, failure: str
 ) -> None:
-    backup_id = pinecone.add_backup(index)["backup_id"]
-    how = {"drop": "after"} if trouble == "a lost answer" else {"hang": "after"}
-    fault = pinecone.fault("POST", f"/backups/{backup_id}/create-index", **how)
-    ran = trigger(airflow, pinecone, "restore", index, backup_id=backup_id)
-    if trouble != "a lost answer":
+    backup_id = emulator.add_backup(index)["backup_id"]
+    settings = {"drop": "after"} if failure == "lost response" else {"hang": "after"}
+    fault = emulator.fault("POST", f"/backups/{backup_id}/create-index", **settings)
+    run = trigger_run(real_airflow, emulator, "restore", index, backup_id=backup_id)
+    if failure != "lost response":
         fault.wait(60)
-        task, supervisor = ran.processes("restore")
-        if "supervisor" in trouble:
+        task, supervisor = run.processes("restore")
+        if failure == "task and supervisor killed":
             supervisor.kill()
         task.kill()
         fault.release()
-    assert ran.end() == "success"
-    assert ran.task("restore")["try_number"] == (1 if trouble == "a lost answer" else 2)
-    jobs = [job for job in pinecone.restore_jobs if job["backup_id"] == backup_id]
+    assert run.final_state() == "success"
+    assert run.task("restore")["try_number"] == (1 if failure == "lost response" else 2)
+    jobs = [job for job in emulator.restore_jobs if job["backup_id"] == backup_id]
     assert [job["status"] for job in jobs] == ["Completed"]
-    assert [i["name"] for i in pinecone.indexes].count(f"{index}-2") == 1
+    assert [i["name"] for i in emulator.indexes].count(f"{index}-2") == 1

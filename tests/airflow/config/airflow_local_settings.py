@@ -1,8 +1,8 @@
-"""Airflow imports this in each of its processes."""
+"""Airflow imports this module in each of its processes."""
 
 import sys
 
 if "triggerer" in sys.argv:
-    from gates import follow_clock
+    from stop_points import apply_clock_offset
 
-    follow_clock()
+    apply_clock_offset()

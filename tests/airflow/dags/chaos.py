@@ -1,26 +1,28 @@
-"""A backup that is waited for in each way, for the chaos: it may be stopped anywhere, and is tried often."""
+"""A backup with each way of waiting, for the fault injection: its process can be stopped anywhere."""
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import DAG
-from gates import begin
+from stop_points import before_execute
 
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
 
-OFTEN = {"retries": 5, "retry_delay": timedelta(seconds=1), "pre_execute": begin}
+DEFAULT_ARGS = {"retries": 5, "retry_delay": timedelta(seconds=1), "pre_execute": before_execute}
+# With delete_on_kill, a test also shows that nothing but marking the task as failed deletes a backup.
+BACKUP: dict[str, Any] = {"task_id": "backup", "index_name": "{{ params.index }}", "delete_on_kill": True}
+WAIT: dict[str, Any] = {**BACKUP, "wait_for_completion": True, "timeout": 600}
+SENSOR_MODES: dict[str, dict[str, Any]] = {"poke": {"poke_interval": 1}, "deferred": {"deferrable": True}}
 
 
 def dag(waiter: str) -> DAG:
-    """Make a DAG that only runs when it is triggered."""
+    """Create a DAG that only runs when it is triggered."""
     start = pendulum.datetime(2025, 1, 1)
-    return DAG(f"chaos_{waiter}", schedule=None, start_date=start, params={"index": "docs-example"}, default_args=OFTEN)
+    params = {"index": "docs-example"}
+    return DAG(f"chaos_{waiter}", schedule=None, start_date=start, params=params, default_args=DEFAULT_ARGS)
 
-
-# Only a person may delete: with delete_on_kill, no backup may go by anything else that ends a try.
-BACKUP = {"task_id": "backup", "index_name": "{{ params.index }}", "delete_on_kill": True}
-WAIT = {**BACKUP, "wait_for_completion": True, "timeout": 600}
 
 with dag("worker"):
     CreateBackupOperator(**WAIT)
@@ -31,7 +33,7 @@ with dag("triggerer"):
 with dag("execution_timeout"):
     CreateBackupOperator(**WAIT, execution_timeout=timedelta(seconds=6))
 
-for mode, how in {"poke": {"poke_interval": 1}, "deferred": {"deferrable": True}}.items():
+for mode, arguments in SENSOR_MODES.items():
     with dag(f"sensor_{mode}"):
-        backup = CreateBackupOperator(**BACKUP)
-        BackupSensor(task_id="ready", backup_id=backup.output["backup_id"], timeout=600, **how)
+        output: Any = CreateBackupOperator(**BACKUP).output
+        BackupSensor(task_id="ready", backup_id=output["backup_id"], timeout=600, **arguments)

@@ -1,0 +1,100 @@
+"""The only module that knows Airflow's versions, or names of Airflow that are not public."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+Result = TypeVar("Result")
+
+
+async def call_airflow(function: Callable[[], Result]) -> Result:
+    """Call a function that talks to Airflow, such as one that reads a connection, from the event loop of a trigger.
+
+    The function runs in a thread that forwards its calls to the event loop. With ``asyncio.to_thread`` the thread would
+    read the same socket as the event loop, which stops the triggerer of Airflow 3.0 to 3.2.1
+    (https://github.com/apache/airflow/issues/67380). The shield keeps the message of a cancellation, by which Airflow
+    recognizes that a user ended the task.
+
+    Args:
+        function: The function.
+
+    Returns:
+        What the function returns.
+    """
+    from asgiref.sync import sync_to_async
+
+    return await asyncio.shield(sync_to_async(function, thread_sensitive=False)())
+
+
+def task_state(ti: Any) -> str | None:
+    """Return the state of a task instance as Airflow stores it now.
+
+    Args:
+        ti: The task instance of a context or a trigger.
+
+    Returns:
+        The state, such as ``failed``; None if it has none.
+
+    Raises:
+        Exception: Airflow did not answer.
+    """
+    if hasattr(ti, "current_state"):  # Airflow 2
+        return cast("str | None", ti.current_state())
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    map_index = -1 if ti.map_index is None else ti.map_index
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
+    )
+    # Airflow appends the index to the id of a mapped task.
+    return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
+
+
+def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
+    """Return when a rescheduled sensor poked for the first time since it was last cleared.
+
+    Args:
+        context: The context of the task.
+        first_try: The number of its first try since then.
+
+    Returns:
+        The time, or None before the first poke has ended.
+    """
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_first_reschedule_date"):
+        return cast("datetime | None", ti.get_first_reschedule_date(context))
+    from airflow.sensors.base import _orig_start_date  # Airflow 2
+
+    return cast(
+        "datetime | None",
+        _orig_start_date(
+            dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index, try_number=first_try
+        ),
+    )
+
+
+def is_trigger_timeout(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Return whether Airflow resumes a task because its trigger did not return an event in time."""
+    return next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
+
+
+class SelfPacedPokes:
+    """A mixin for sensors that decide after each poke when to poke again.
+
+    Attributes:
+        next_poke_in: Seconds until the next poke.
+    """
+
+    next_poke_in: float
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        """Return the seconds until the next poke; the loop of BaseSensorOperator calls this."""
+        return self.next_poke_in

@@ -1,0 +1,368 @@
+"""PineconeClient: one method for each call of Pinecone's control plane. It does not know Airflow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from airflow_pinecone import responses
+from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
+from airflow_pinecone.transport import Log, Operation, Settings, Transport, is_loopback, was_not_processed
+from airflow_pinecone.validation import one_line, validate_id, validate_index_name
+
+_PAGE_SIZE = 100
+_HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,99})?")
+
+Row = TypeVar("Row", BackupModel, RestoreJobModel)
+Created = TypeVar("Created", BackupModel, RestoreStarted)
+
+
+class PineconeClient:
+    """Call Pinecone's control plane. Any thread may use a client, several at the same time.
+
+    GET and DELETE requests are repeated after 408, 429, 5xx and connection errors: at most 5 attempts, and none after
+    60 seconds. A POST is repeated only if Pinecone did not process it. Proxies and CA bundles come from the environment
+    variables that requests reads. Redirects are not followed.
+
+    Args:
+        settings: The control plane, the API key and the timeout.
+        log: Called with a message when a request is repeated.
+        clock: The clock for pauses between attempts.
+
+    Raises:
+        PineconeInputError: By each method, if a name or an id is invalid; nothing is sent.
+    """
+
+    def __init__(self, settings: Settings, log: Log, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Open a session; no request is sent yet."""
+        self._transport = Transport(settings, log, clock)
+
+    @property
+    def session(self) -> requests.Session:
+        """The session of all calls, with the API key in its headers."""
+        return self._transport.session
+
+    def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
+        """Create a backup of an index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            index_name: The index.
+            name: The name of the backup; it need not be unique.
+            description: The description of the backup.
+
+        Returns:
+            The backup; its status is usually ``Initializing``.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request.
+            PineconeTransientError: Pinecone did not create a backup; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have created the backup.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
+        """
+        operation = Operation(
+            "POST",
+            ("indexes", validate_index_name(index_name), "backups"),
+            f"create a backup of index {index_name}",
+            {
+                400: "Pinecone cannot back up pod-based indexes, nor indexes in a project with a customer-managed "
+                "encryption key."
+            },
+        )
+        body = {"name": name, "description": description}
+        return self._create(operation, body, responses.backup)
+
+    def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
+        """Describe a backup.
+
+        Args:
+            backup_id: The id of the backup.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The backup.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such backup.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
+        """
+        operation = Operation("GET", ("backups", validate_id(backup_id, "backup")), f"describe backup {backup_id}")
+        backup = responses.backup(self._transport.request(operation, retry=retry), operation)
+        if backup["backup_id"] != backup_id:
+            raise operation.invalid_response("is another backup")
+        return backup
+
+    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
+        """List backups, each once.
+
+        Args:
+            index_name: The index whose backups to list; None lists the backups of the whole project.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            An iterator over the backups, in no documented order. It requests each page when it reaches it.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
+        and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        if index_name is None:
+            operation = Operation("GET", ("backups",), "list the backups of the project")
+        else:
+            path = ("indexes", validate_index_name(index_name), "backups")
+            operation = Operation("GET", path, f"list the backups of index {index_name}")
+        return self._pages(operation, responses.backup, "backup_id", retry=retry)
+
+    def delete_backup(self, backup_id: str) -> None:
+        """Delete a backup. If the request had to be repeated, a 404 counts as success.
+
+        Args:
+            backup_id: The id of the backup.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such backup,
+                412 while a restore from it is running.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
+        """
+        operation = Operation("DELETE", ("backups", validate_id(backup_id, "backup")), f"delete backup {backup_id}")
+        self._transport.request(operation)
+
+    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
+        """List the indexes of the project.
+
+        Args:
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The indexes; Pinecone returns them in one response.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_indexes
+        """
+        operation = Operation("GET", ("indexes",), "list the indexes")
+        return responses.indexes(self._transport.request(operation, retry=retry), operation)
+
+    def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
+        """Describe an index.
+
+        Args:
+            index_name: The index.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The index; ``status["ready"]`` tells whether it can be used.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such index.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_index
+        """
+        operation = Operation("GET", ("indexes", validate_index_name(index_name)), f"describe index {index_name}")
+        return responses.index(self._transport.request(operation, retry=retry), operation, index_name)
+
+    def delete_index(self, index_name: str) -> None:
+        """Delete an index and all its records. If the request had to be repeated, a 404 counts as success.
+
+        Args:
+            index_name: The index.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such index, 403
+                if it is protected from deletion.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
+        """
+        path = ("indexes", validate_index_name(index_name))
+        self._transport.request(Operation("DELETE", path, f"delete index {index_name}"))
+
+    def describe_index_stats(self, index_name: str) -> dict[str, Any]:
+        """Describe the contents of an index, as its data plane reports them.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The stats: ``totalVectorCount``, ``namespaces`` and more. They lag behind writes.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such index. Or
+                the API key must not be sent to the host of the index.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
+        """
+        operation = Operation("POST", ("describe_index_stats",), f"describe the stats of index {index_name}")
+        url = self._data_plane_url(self.describe_index(index_name).get("host"), operation)
+        stats = self._transport.request(operation, body={}, url=url)
+        if not isinstance(stats, dict):
+            raise operation.invalid_response("is not an object")
+        return stats
+
+    def create_index_from_backup(
+        self,
+        backup_id: str,
+        *,
+        name: str,
+        tags: dict[str, str] | None = None,
+        deletion_protection: str | None = None,
+    ) -> RestoreStarted:
+        """Start to restore a backup into a new index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            backup_id: The id of the backup.
+            name: The name of the new index. No index may have it yet.
+            tags: The tags of the new index; None copies those of the backup.
+            deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+
+        Returns:
+            The ids of the restore job and of the new index.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 409 if the name is taken.
+            PineconeTransientError: Pinecone did not start a restore; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have started the restore.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
+        """
+        operation = Operation(
+            "POST",
+            ("backups", validate_id(backup_id, "backup"), "create-index"),
+            f"restore backup {backup_id} into index {validate_index_name(name)}",
+        )
+        body = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
+        return self._create(operation, body, responses.restore_started)
+
+    def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
+        """Describe a restore job.
+
+        Args:
+            restore_job_id: The id of the restore job.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The restore job.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such job. A new
+                job can answer 404 for a moment.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+        """
+        path = ("restore-jobs", validate_id(restore_job_id, "restore job"))
+        operation = Operation("GET", path, f"describe restore job {restore_job_id}")
+        job = responses.restore_job(self._transport.request(operation, retry=retry), operation)
+        if job["restore_job_id"] != restore_job_id:
+            raise operation.invalid_response("is another restore job")
+        return job
+
+    def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
+        """List the restore jobs of the project, each once.
+
+        Args:
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            An iterator over the jobs, in no documented order. It requests each page when it reaches it.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
+        """
+        operation = Operation("GET", ("restore-jobs",), "list the restore jobs")
+        return self._pages(operation, responses.restore_job, "restore_job_id", retry=retry)
+
+    def describe_restore(self, restore_job_id: str, *, retry: bool = True) -> RestoreModel:
+        """Describe a restore job and, once it is Completed, whether its index is ready.
+
+        Args:
+            restore_job_id: The id of the restore job.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The restore job with ``index_id``, ``index_name`` and ``index_ready``.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such job, or
+                its index no longer exists.
+            PineconeTransientError: The request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+        """
+        job = self.describe_restore_job(restore_job_id, retry=retry)
+        name = job["target_index_name"]
+        completed = job["status"] == "Completed"
+        ready = completed and self.describe_index(name, retry=retry)["status"].get("ready") is True
+        return {**job, "index_id": job.get("target_index_id") or "", "index_name": name, "index_ready": ready}
+
+    def _create(
+        self, operation: Operation, fields: dict[str, Any], read: Callable[[Any, Operation], Created]
+    ) -> Created:
+        body = {name: value for name, value in fields.items() if value is not None}
+        try:
+            return read(self._transport.request(operation, body=body), operation)
+        except PineconeTransientError as error:
+            if was_not_processed(error):
+                raise
+            raise CreateOutcomeUnknown(f"The outcome of a create request is unknown. {error}") from error
+
+    def _pages(
+        self, operation: Operation, read: Callable[[Any, Operation], Row], id_field: str, *, retry: bool
+    ) -> Iterator[Row]:
+        params: dict[str, str | int] = {"limit": _PAGE_SIZE}
+        seen: set[str] = set()
+        tokens: set[str] = set()
+        while True:
+            rows, token = responses.page(self._transport.request(operation, params=params, retry=retry), operation)
+            for row in rows:
+                model = read(row, operation)
+                # Rows can move between pages while others are created and deleted.
+                if row[id_field] not in seen:
+                    seen.add(row[id_field])
+                    yield model
+            if token is None:
+                return
+            if token in tokens:
+                raise operation.invalid_response("has a page token a second time")
+            tokens.add(token)
+            # A token carries its page size. Pinecone rejects a limit beside it.
+            params = {"paginationToken": token}
+
+    def _data_plane_url(self, host: Any, operation: Operation) -> str:
+        """Make the URL of an index's host, if the API key may be sent there."""
+        text = host if isinstance(host, str) else ""
+        match = _HOST.fullmatch(text)
+        if not match:
+            raise PineconePermanentError(
+                f"Could not {operation.description}: its host {one_line(host)!r} is not a valid host."
+            )
+        scheme, name = match[1] or "https", match[2].strip("[]")
+        # Only an emulator uses plain http: on this machine, or on the host that the connection already names.
+        control_plane = self._transport.settings.url
+        trusted = control_plane.startswith("http://") and urlsplit(control_plane).hostname == name
+        if scheme == "http" and not (is_loopback(name) or trusted):
+            raise PineconePermanentError(
+                f"Could not {operation.description}: plain http to its host {one_line(host)!r} would send the API key "
+                "unencrypted."
+            )
+        return f"{scheme}://{text.removeprefix(f'{scheme}://').rstrip('/')}"

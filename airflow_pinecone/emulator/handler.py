@@ -1,0 +1,224 @@
+"""The handling of one HTTP request: it is recorded, a fault may affect it, and the control plane responds."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from airflow_pinecone.emulator.control_plane import ControlPlane
+from airflow_pinecone.emulator.faults import Fault, Faults
+from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, encode
+from airflow_pinecone.emulator.slow_responses import send_slowly
+
+_REQUEST_ID = "x-pinecone-request-id"
+_REDACTED = "***"
+
+_log = logging.getLogger("airflow_pinecone.emulator")
+
+
+@dataclass
+class Exchange:
+    """A request and its response.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, percent-encoded as it was sent.
+        query: The query parameters.
+        headers: The headers; lookups ignore case. The API key is replaced by "***".
+        body: The request body parsed as JSON, or None if it is missing or not JSON.
+        peer: The host and port of the client's socket.
+        time: When the request arrived, by the emulator's clock.
+        status: The status of the response; None while there is none and if the connection was dropped first.
+        answer: The response body: a JSON value, text, or None for no body.
+        request_id: The request id of the response.
+        fault: The fault that affected the request.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    peer: tuple[str, int]
+    time: float
+    status: int | None = None
+    answer: Any = None
+    request_id: str = field(default_factory=lambda: str(uuid4()))
+    fault: Fault | None = None
+
+
+class Handler:
+    """Handles the requests to an emulator from its start to its stop.
+
+    Its methods run in the event loop of the server.
+    """
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        faults: Faults,
+        exchanges: list[Exchange],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Create a handler that appends to `exchanges`."""
+        self._control_plane = control_plane
+        self._faults = faults
+        self._exchanges = exchanges
+        self._loop = loop
+        self._closed = False
+        # Requests that wait for the release of their fault, and connections with a slow response.
+        self._waiting: set[asyncio.Future[bool]] = set()
+        self._sending: set[asyncio.Transport] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request hangs and no slow response is being sent."""
+        return not self._waiting and not self._sending
+
+    def close(self) -> None:
+        """Drop the requests that hang and the slow responses, now and in the future."""
+        self._closed = True
+        for released in list(self._waiting):
+            _set_result(released, False)
+        for transport in self._sending:
+            transport.abort()
+
+    async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
+        """Handle an HTTP request."""
+        request = ApiRequest(
+            method=http_request.method,
+            target=http_request.raw_path,
+            headers=http_request.headers,
+            content=await http_request.read(),
+            base_url=f"{http_request.scheme}://{http_request.host}",
+        )
+        exchange = self._record(request, http_request)
+        fault = exchange.fault
+        if fault is None:
+            return _http_response(exchange, self._control_plane.respond(request))
+        if not await self._continues(fault, "before"):
+            return _drop(http_request, exchange)
+        original = self._control_plane.respond(request) if fault.work else None
+        if not await self._continues(fault, "after"):
+            return _drop(http_request, exchange)
+        fault.reach("response")
+        response = _http_response(exchange, fault.response(original), fault.headers)
+        if fault.drop == "during":
+            return await _send_half(http_request, response)
+        if fault.drip or fault.endless:
+            return await self._send_slowly(http_request, response, fault)
+        return response
+
+    def _record(self, request: ApiRequest, http_request: web.BaseRequest) -> Exchange:
+        """Record a request, with the fault that affects it."""
+        api_key = self._control_plane.api_key
+        headers = CIMultiDict((name, value.replace(api_key, _REDACTED)) for name, value in request.headers.items())
+        if "Api-Key" in headers:  # also a key that is not valid
+            headers["Api-Key"] = _REDACTED
+        try:
+            body = json.loads(request.content)
+        except ValueError:
+            body = None
+        peer = http_request.transport.get_extra_info("peername") if http_request.transport else ("", 0)
+        exchange = Exchange(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=headers,
+            body=body,
+            peer=peer[:2],
+            time=self._control_plane.scenario.clock(),
+            fault=self._faults.claim(request.method, request.path),
+        )
+        self._exchanges.append(exchange)
+        return exchange
+
+    async def _continues(self, fault: Fault, point: Literal["before", "after"]) -> bool:
+        """Let a request hang if its fault says so, and return whether it continues or is dropped."""
+        fault.reach(point)
+        if fault.hang == point:
+            with self._release_of(fault) as released:
+                if not await released:
+                    return False
+        return fault.drop != point
+
+    @contextlib.contextmanager
+    def _release_of(self, fault: Fault) -> Iterator[asyncio.Future[bool]]:
+        """Provide a future: True when the fault is released, False when the emulator stops."""
+        released = self._loop.create_future()
+
+        def on_release() -> None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: the emulator has stopped.
+                self._loop.call_soon_threadsafe(_set_result, released, True)
+
+        if self._closed:
+            released.set_result(False)
+        self._waiting.add(released)
+        fault.call_on_release(on_release)
+        try:
+            yield released
+        finally:
+            self._waiting.discard(released)
+
+    async def _send_slowly(
+        self, http_request: web.BaseRequest, response: web.Response, fault: Fault
+    ) -> web.StreamResponse:
+        """Send a response that drips or is endless, and close the connection."""
+        transport = http_request.transport
+        if transport is None:
+            return response
+        self._sending.add(transport)
+        with self._release_of(fault) as released:
+            await send_slowly(http_request.writer.write, response, fault, released)
+        self._sending.discard(transport)
+        transport.close()
+        return web.Response()  # aiohttp requires a response, but the connection is closed.
+
+
+def _http_response(
+    exchange: Exchange, response: ApiResponse, extra_headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Record a response and convert it for aiohttp."""
+    content, content_type = encode(response.body)
+    exchange.status = response.status
+    exchange.answer = response.body.decode(errors="replace") if isinstance(response.body, bytes) else response.body
+    _log.info("%s %s %s", exchange.method, exchange.path, response.status)
+    headers = CIMultiDict({_REQUEST_ID: exchange.request_id})
+    if content_type:
+        headers["Content-Type"] = content_type
+    headers.update(extra_headers or {})
+    exchange.request_id = headers[_REQUEST_ID]
+    return web.Response(status=response.status, body=content, headers=headers)
+
+
+def _drop(http_request: web.BaseRequest, exchange: Exchange) -> web.Response:
+    """Drop the connection."""
+    _log.info("%s %s: connection dropped", exchange.method, exchange.path)
+    if http_request.transport is not None:
+        http_request.transport.abort()
+    return web.Response()  # aiohttp requires a response, but the connection is closed.
+
+
+async def _send_half(http_request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+    """Send the headers and half of the body, and close the connection."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    half_response = web.StreamResponse(status=response.status, headers=response.headers)
+    half_response.content_length = len(body)
+    with contextlib.suppress(ConnectionError):  # The client may have disconnected.
+        await half_response.prepare(http_request)
+        await half_response.write(body[: len(body) // 2])
+    if http_request.transport is not None:
+        http_request.transport.close()
+    return half_response
+
+
+def _set_result(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,0 +1,61 @@
+"""Requests and responses, independent of the HTTP server."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from airflow_pinecone.emulator.request_bodies import read_object
+
+Body = bytes | str | dict[str, Any] | list[Any] | None
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """A request as the client sent it.
+
+    Attributes:
+        method: The HTTP method.
+        target: The path and the query, still percent-encoded.
+        headers: The headers; lookups must ignore case.
+        content: The bytes of the body.
+        base_url: The base URL that the client used. The `host` of an index starts with it.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    content: bytes
+    base_url: str
+
+    @property
+    def path(self) -> str:
+        """The path, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters."""
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object in the body. Raises ApiError 400 or 422 if there is none."""
+        return read_object(self.content, self.headers.get("Content-Type", ""))
+
+
+class ApiResponse(NamedTuple):
+    """The HTTP status and the body: a JSON value, text or bytes as they are, or None for no body."""
+
+    status: int
+    body: Body
+
+
+def encode(body: Body) -> tuple[bytes, str]:
+    """Return the bytes of a response body and their Content-Type, which is "" for no body."""
+    if body is None:
+        return b"", ""
+    if isinstance(body, (bytes, str)):
+        content = body.encode() if isinstance(body, str) else body
+        return content, "text/html; charset=utf-8" if content.lstrip().startswith(b"<") else "text/plain; charset=utf-8"
+    return json.dumps(body).encode(), "application/json"

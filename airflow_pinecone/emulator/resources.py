@@ -1,0 +1,202 @@
+"""Indexes, backups and restore jobs. Nothing here reads a clock: the time is always an argument."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+Model = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """How a backup or a restore job develops. All times are seconds after its creation.
+
+    Attributes:
+        ends_after: When it reaches its final status.
+        final_status: The final status; with "never" it stays unfinished until a test finishes it.
+        statuses: The statuses that successive describe requests return; the last one repeats. They replace
+            `ends_after` and `final_status`.
+        listed_after: When it starts to appear in lists.
+        described_after: When describe requests start to find it.
+        disappears_after: When it no longer exists; None for never.
+        fields: Fields to replace in every response; a value of `...` removes the field.
+    """
+
+    ends_after: float = 0.0
+    final_status: str = "Ready"
+    statuses: tuple[str, ...] = ()
+    listed_after: float = 0.0
+    described_after: float = 0.0
+    disappears_after: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _End(NamedTuple):
+    at: float
+    status: str
+
+
+@dataclass
+class Resource:
+    """A backup or a restore job. It takes time to reach its final status.
+
+    Attributes:
+        model: Its fields as in the API, without the status.
+        created_at: The time of its creation.
+        lifecycle: How it develops.
+        describe_count: How many describe requests have returned it.
+        initial_status: The status until it ends.
+    """
+
+    model: Model
+    created_at: float
+    lifecycle: Lifecycle
+    describe_count: int = field(default=0, kw_only=True)
+    _finished: _End | None = field(default=None, init=False)
+
+    initial_status: ClassVar[str]
+
+    def finish(self, status: str, now: float) -> None:
+        """End it now with this status, whatever its lifecycle says."""
+        self._finished = _End(now, status)
+
+    def status(self, now: float) -> str:
+        """Return the status at the time `now`."""
+        if self._finished:
+            return self._finished.status
+        statuses = self.lifecycle.statuses
+        if statuses:
+            return statuses[min(self.describe_count, len(statuses) - 1)]
+        return self.initial_status if self.ended_at(now) is None else self.lifecycle.final_status
+
+    def ended_at(self, now: float) -> float | None:
+        """Return when it reached its final status, or None if it has not."""
+        if self._finished:
+            return self._finished.at
+        if self.lifecycle.statuses:
+            return self.created_at if self.describe_count >= len(self.lifecycle.statuses) - 1 else None
+        if self.lifecycle.final_status == "never" or self.age(now) < self.lifecycle.ends_after:
+            return None
+        return self.created_at + self.lifecycle.ends_after
+
+    def age(self, now: float) -> float:
+        """Return the seconds since its creation, or 0 if a test has set the clock back."""
+        return max(0.0, now - self.created_at)
+
+    def has_disappeared(self, now: float) -> bool:
+        """Return whether it no longer exists."""
+        after = self.lifecycle.disappears_after
+        return after is not None and self.age(now) >= after
+
+    def is_listed(self, now: float) -> bool:
+        """Return whether lists contain it."""
+        return not self.has_disappeared(now) and self.age(now) >= self.lifecycle.listed_after
+
+    def is_found(self, now: float) -> bool:
+        """Return whether describe requests find it."""
+        return not self.has_disappeared(now) and self.age(now) >= self.lifecycle.described_after
+
+    def to_api(self, now: float, **changes: Any) -> Model:
+        """Return its model as in a response at the time `now`, with these changes."""
+        model = {**copy.deepcopy(self.model), "status": self.status(now), **changes, **self.lifecycle.fields}
+        return {name: value for name, value in model.items() if value is not ...}
+
+
+@dataclass
+class Backup(Resource):
+    """A backup. `source` and `namespaces` are copies of its index's model and record counts."""
+
+    source: Model
+    namespaces: dict[str, int]
+
+    initial_status = "Initializing"
+
+
+@dataclass
+class RestoreJob(Resource):
+    """A restore job."""
+
+    initial_status = "Pending"
+
+    def to_api(self, now: float, **changes: Any) -> Model:
+        """Return its model as in a response; `completed_at` and `percent_complete` only appear at the end."""
+        ended_at = self.ended_at(now)
+        if ended_at is not None:
+            changes["completed_at"] = timestamp(ended_at)
+        if self.status(now) == "Completed":
+            changes["percent_complete"] = 100.0
+        return super().to_api(now, **changes)
+
+
+@dataclass
+class Index:
+    """An index. `restore_job` is the job that fills it, if it was created from a backup."""
+
+    id: str
+    model: Model
+    namespaces: dict[str, int]
+    restore_job: RestoreJob | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the index."""
+        return str(self.model["name"])
+
+    @property
+    def data_plane_path(self) -> str:
+        """The path of its data plane. All indexes share one host and port, so the path identifies the index."""
+        return f"/data-plane/{self.name}-{self.id[:7]}"
+
+    def status(self, now: float) -> Model:
+        """Return the status object of the index at the time `now`."""
+        if self.restore_job is None or self.restore_job.status(now) == "Completed":
+            return {"ready": True, "state": "Ready"}
+        failed = self.restore_job.status(now) in {"Failed", "Cancelled"}
+        return {"ready": False, "state": "InitializationFailed" if failed else "Initializing"}
+
+    def to_api(self, now: float, base_url: str) -> Model:
+        """Return its model as in a response; its `host` starts with `base_url`, the emulator's URL."""
+        model = copy.deepcopy(self.model)
+        if not model["tags"]:
+            del model["tags"]
+        return {**model, "host": base_url + self.data_plane_path, "status": self.status(now)}
+
+    def stats(self, now: float) -> Model:
+        """Return the response to describe_index_stats."""
+        namespaces = self.namespaces if self.status(now)["ready"] else {}
+        stats = {
+            "namespaces": {name: {"vectorCount": count} for name, count in namespaces.items()},
+            "indexFullness": 0.0,
+            "totalVectorCount": sum(namespaces.values()),
+            "metric": self.model["metric"],
+            "vectorType": self.model["vector_type"],
+        }
+        if "dimension" in self.model:
+            stats["dimension"] = self.model["dimension"]
+        return stats
+
+
+AnyResource = TypeVar("AnyResource", bound=Resource)
+
+
+def newest_first(resources: Iterable[AnyResource]) -> list[AnyResource]:
+    """Sort by creation time; of two with the same time, the one that was added later comes first."""
+    return sorted(resources, key=lambda resource: resource.created_at)[::-1]
+
+
+def timestamp(time: float, digits: int = 6) -> str:
+    """Format a time as the API does.
+
+    Args:
+        time: Seconds since the epoch.
+        digits: The number of fraction digits, 6 or 9: the service sends both.
+
+    Returns:
+        For example `2025-05-14T16:37:25.625540Z`.
+    """
+    seconds, fraction = divmod(time, 1)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    nanoseconds = int(fraction * 1e9)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}"[: 20 + digits] + "Z"

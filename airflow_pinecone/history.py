@@ -1,0 +1,115 @@
+"""Questions about the backups of one index name: the newest, the newest Ready one, the current index, the previous one.
+
+An index name can be reused after its index was deleted, so a name can have backups of several indexes. The API shows no
+id of an index before version 2026-07; a backup's ``source_index_id`` is the identity of its index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from airflow_pinecone.errors import BackupCheckFailed
+from airflow_pinecone.models import BackupModel, backup_phase, created_at
+
+
+class Dated(NamedTuple):
+    """A backup and when it was created, in UTC; None if its ``created_at`` is missing or not a time."""
+
+    created_at: datetime | None
+    backup: BackupModel
+
+
+def newest_first(backups: Iterable[BackupModel]) -> list[Dated]:
+    """Sort backups by their time of creation.
+
+    Args:
+        backups: The backups, in any order.
+
+    Returns:
+        The newest first. Of two with the same time, the one with the greater id comes first. Backups without a
+        readable ``created_at`` come last.
+    """
+    oldest = datetime.min.replace(tzinfo=UTC)
+    dated = [Dated(created_at(backup), backup) for backup in backups]
+    return sorted(dated, key=lambda row: (bool(row[0]), row[0] or oldest, row[1]["backup_id"]), reverse=True)
+
+
+def current_index_id(backups: Iterable[BackupModel]) -> str | None:
+    """Return the id of the index that has the name now, judged by its backups.
+
+    Args:
+        backups: All backups of one index name.
+
+    Returns:
+        The ``source_index_id`` of the newest backup, whatever its status; None if no backup has a readable
+        ``created_at``, or the newest one has no ``source_index_id``.
+    """
+    for moment, backup in newest_first(backups):
+        if moment is not None:
+            return backup.get("source_index_id") or None
+    return None
+
+
+def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
+    """Return the newest backup that the current index of a name can be restored from.
+
+    Args:
+        backups: All backups of one index name. Those without a readable ``created_at`` are ignored.
+
+    Returns:
+        The newest Ready backup of the current index, or None.
+    """
+    rows = newest_first(backups)
+    index_id = current_index_id(backup for _, backup in rows)
+    for moment, backup in rows:
+        if moment and _is_ready(backup) and index_id is not None and backup.get("source_index_id") == index_id:
+            return backup
+    return None
+
+
+def previous_ready(backup: BackupModel, backups: Iterable[BackupModel]) -> BackupModel | None:
+    """Return the newest Ready backup of the same index that is older than a backup.
+
+    Args:
+        backup: The backup.
+        backups: The backups of its index name; the backup itself may be among them.
+
+    Returns:
+        The previous backup, or None if there is no other Ready backup.
+
+    Raises:
+        BackupCheckFailed: The order cannot be determined: ``source_index_id`` or ``created_at`` of the backup is
+            missing, or ``created_at`` of the only candidates is.
+    """
+    backup_id = backup["backup_id"]
+    if not backup.get("source_index_id"):
+        raise BackupCheckFailed(
+            f"Backup {backup_id} cannot be compared with an earlier one: its source_index_id is missing."
+        )
+    others = [
+        row
+        for row in newest_first(backups)
+        if row.backup["backup_id"] != backup_id
+        and row.backup.get("source_index_id") == backup["source_index_id"]
+        and _is_ready(row.backup)
+    ]
+    own = created_at(backup)
+    for moment, other in others:
+        if own and moment and moment < own:
+            return other
+    if others and own is None:
+        raise BackupCheckFailed(
+            f"Backup {backup_id} cannot be compared with an earlier one: its created_at is missing."
+        )
+    undated = ", ".join(row.backup["backup_id"] for row in others if row.created_at is None)
+    if undated:
+        raise BackupCheckFailed(
+            f"Backup {backup_id} cannot be compared with an earlier one: created_at of {undated} is missing."
+        )
+    return None
+
+
+def _is_ready(backup: BackupModel) -> bool:
+    return backup_phase(backup["status"]) == "succeeded"

@@ -1,0 +1,188 @@
+"""What the operators share: the failure policy, and the wait for what an operator has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+from airflow_pinecone.task import PineconeTask
+from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
+from airflow_pinecone.waiting.drivers import SEARCH_SECONDS, poll_once, poll_until_found, wait_sync
+from airflow_pinecone.waiting.pace import deadline_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.waiting.resources import Model, Resource
+
+Found = TypeVar("Found")
+
+
+@contextmanager
+def fail_without_retry() -> Iterator[None]:
+    """Turn an error that a retry of the task cannot fix into an AirflowFailException.
+
+    Raises:
+        AirflowFailException: Neither the same call nor a new backup or restore can succeed.
+        PineconeError: Any other error; Airflow retries the task.
+    """
+    try:
+        yield
+    except PineconeError as error:
+        if error.can_retry or error.can_recreate:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
+class PineconeOperator(PineconeTask, BaseOperator):
+    """The base class of the operators.
+
+    Args:
+        conn_id: The id of the Airflow connection.
+        kwargs: The arguments of BaseOperator.
+    """
+
+    def __init__(self, *, conn_id: str, **kwargs: Any) -> None:
+        """Store the arguments."""
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+
+
+class WaitingOperator(PineconeOperator):
+    """The base class of operators that start something in Pinecone and can wait for it.
+
+    Args:
+        conn_id: The id of the Airflow connection.
+        wait_for_completion: Whether to wait.
+        deferrable: Whether to wait in the triggerer.
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited.
+        timeout: Seconds until the wait times out, or a timedelta.
+        kwargs: The arguments of BaseOperator.
+    """
+
+    resource: ClassVar[Resource]
+    # CreateBackupOperator has a parameter for it. A restore is always kept.
+    delete_on_kill = False
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        wait_for_completion: bool,
+        deferrable: bool,
+        poke_interval: float | timedelta | None,
+        timeout: float | timedelta,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(conn_id=conn_id, **kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
+        self.timeout = validate_duration(timeout, "timeout")
+        self._started: tuple[str, Any] | None = None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Resume after the triggerer has waited.
+
+        Args:
+            context: The context of the task.
+            event: The event of the trigger.
+
+        Returns:
+            The result of the task; see ``execute``.
+
+        Raises:
+            AirflowFailException: Pinecone rejected a poll; the task is not retried.
+            PineconeError: As ``execute`` documents.
+        """
+        with fail_without_retry():
+            return self._finish(context, WaitResult.from_event(event, self.resource))
+
+    def on_kill(self) -> None:
+        """Delete or keep what the task has started; Airflow calls this when it ends the task's process."""
+        if self._started is None:
+            return
+        resource_id, ti = self._started
+        if not self.delete_on_kill:
+            self.log.info("The task was ended. %s %s is kept in Pinecone.", self.resource.label, resource_id)
+            return
+        from airflow_pinecone.on_kill import delete_unfinished, run_before_sigkill
+
+        run_before_sigkill(partial(delete_unfinished, self.hook, resource_id, ti, self.log.info))
+
+    def _push_id(self, context: Context, resource_id: str) -> None:
+        """Push the id of what the task has started to XCom. Call this before any wait."""
+        self._started = resource_id, context["ti"]
+        context["ti"].xcom_push(key=self.resource.xcom_key, value=resource_id)
+
+    def _find_created(self, find: Callable[[], Found | None], unknown: CreateOutcomeUnknown, *, advice: str) -> Found:
+        """Search for what a create request may have created.
+
+        Args:
+            find: Searches once; returns None if there is nothing.
+            unknown: The error of the create request.
+            advice: What a user can do if it is not found.
+
+        Returns:
+            What was found.
+
+        Raises:
+            CreateOutcomeUnknown: It was not found, or the search failed.
+        """
+        resource = self.resource.label.lower()
+        self.log.warning("%s Searching for the %s.", unknown, resource)
+        try:
+            found = poll_until_found(find, self.log.warning, self.clock)
+        except PineconeError as error:
+            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} failed, too. {error}") from error
+        if found is None:
+            raise CreateOutcomeUnknown(
+                f"{unknown} The {resource} was not found within {SEARCH_SECONDS:g} s. {advice}"
+            ) from unknown
+        return found
+
+    def _wait_for(self, context: Context, resource_id: str, *, started_at: float, first: Model | None = None) -> Any:
+        """Wait, and finish the task.
+
+        Args:
+            context: The context of the task.
+            resource_id: The id of what to wait for.
+            started_at: When the task started, in seconds since the epoch.
+            first: The model, if it is known already.
+
+        Returns:
+            The result of the task.
+        """
+        now = self.clock.time()
+        spec = WaitSpec(
+            resource_type=self.resource.name,
+            resource_id=resource_id,
+            started_at=now,
+            deadline_at=deadline_of(started_at, self.timeout, self.execution_timeout),
+            poke_interval=self.poke_interval,
+        )
+        wait = Wait(spec)
+        poll = partial(self.resource.poll, self.hook.client, resource_id)
+        if not self.deferrable:
+            return self._finish(context, wait_sync(wait, poll, self.log.info, self.clock, first=first))
+        step = wait.step(first or poll_once(poll), now)
+        if isinstance(step, Pause):
+            from airflow_pinecone.triggers import defer
+
+            defer(self, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self.delete_on_kill)
+        return self._finish(context, step)
+
+    def _finish(self, context: Context, result: WaitResult) -> Any:
+        return self._complete(context, result.result_or_raise())
+
+    def _complete(self, context: Context, model: Any) -> Any:
+        """Do what is left to do after a successful wait, and return the result of the task."""
+        return model

@@ -1,0 +1,81 @@
+"""Checks of Pinecone's responses: the fields that this package builds on are there. All other fields pass through.
+
+A response that does not pass is a PineconeTransientError: something between the client and Pinecone may have sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.transport import Operation
+from airflow_pinecone.validation import is_id
+
+
+def backup(response: Any, operation: Operation) -> BackupModel:
+    """Return a response as a backup."""
+    _require(response, ("backup_id", "status"), "a backup", operation)
+    _check_optional(response, ("source_index_name", "source_index_id"), "a backup", operation)
+    return cast("BackupModel", response)
+
+
+def restore_job(response: Any, operation: Operation) -> RestoreJobModel:
+    """Return a response as a restore job."""
+    required = ("restore_job_id", "backup_id", "target_index_name", "status")
+    _require(response, required, "a restore job", operation)
+    _check_optional(response, ("target_index_id",), "a restore job", operation)
+    return cast("RestoreJobModel", response)
+
+
+def restore_started(response: Any, operation: Operation) -> RestoreStarted:
+    """Return a response as a restore that has started."""
+    _require(response, ("restore_job_id", "index_id"), "a started restore", operation)
+    return cast("RestoreStarted", response)
+
+
+def index(response: Any, operation: Operation, index_name: str) -> IndexModel:
+    """Return a response as the index of a name."""
+    if not (
+        isinstance(response, dict) and response.get("name") == index_name and isinstance(response.get("status"), dict)
+    ):
+        raise operation.invalid_response("is not this index")
+    return cast("IndexModel", response)
+
+
+def indexes(response: Any, operation: Operation) -> list[IndexModel]:
+    """Return a response as a list of indexes."""
+    rows = response.get("indexes") if isinstance(response, dict) else None
+    if not isinstance(rows, list):
+        raise operation.invalid_response("is not a list of indexes")
+    for row in rows:
+        _require(row, ("name",), "an index", operation)
+    return cast("list[IndexModel]", rows)
+
+
+def page(response: Any, operation: Operation) -> tuple[list[Any], str | None]:
+    """Return the rows of a page, and the token of the next page."""
+    rows = response.get("data") if isinstance(response, dict) else None
+    if not isinstance(rows, list):
+        raise operation.invalid_response("is not a list")
+    pagination = response.get("pagination")
+    token = pagination.get("next") if isinstance(pagination, dict) else None
+    return rows, str(token) if token else None
+
+
+def _require(response: Any, fields: tuple[str, ...], what: str, operation: Operation) -> None:
+    """Require an id, the first of the fields, and short texts."""
+    complete = isinstance(response, dict) and all(_is_short_text(response.get(field)) for field in fields)
+    if not (complete and is_id(response[fields[0]])):
+        raise operation.invalid_response(f"is not {what} with {' and '.join(fields)}")
+
+
+def _check_optional(response: dict[str, Any], fields: tuple[str, ...], what: str, operation: Operation) -> None:
+    """Require short texts where fields are neither missing nor null."""
+    for field in fields:
+        if response.get(field) is not None and not _is_short_text(response[field]):
+            raise operation.invalid_response(f"is {what} with an invalid {field}")
+
+
+def _is_short_text(value: Any) -> bool:
+    """Return whether a value can be put into messages: the API allows any text as a status."""
+    return isinstance(value, str) and len(value) <= 128 and value.isprintable()

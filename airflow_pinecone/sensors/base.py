@@ -1,0 +1,258 @@
+"""What the sensors share: the failure policy, and the wait for one backup or restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_pinecone._airflow_compat import SelfPacedPokes, first_reschedule_at, is_trigger_timeout
+from airflow_pinecone.clock import monotonic_epoch_clock
+from airflow_pinecone.errors import PineconeError, WaitTimeout
+from airflow_pinecone.identity import origin_of
+from airflow_pinecone.task import PineconeTask
+from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
+from airflow_pinecone.waiting.drivers import poll_once
+from airflow_pinecone.waiting.pace import MAX_INTERVAL, deadline_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.waiting.resources import Model, Resource
+
+
+class PineconeSensor(PineconeTask, BaseSensorOperator):
+    """The base class of the sensors.
+
+    Args:
+        conn_id: The id of the Airflow connection.
+        poke_interval: Seconds between two pokes, or a timedelta.
+        timeout: Seconds until the sensor times out, or a timedelta.
+        kwargs: The arguments of BaseSensorOperator.
+    """
+
+    ui_color = "#e3f0ff"
+
+    def __init__(
+        self, *, conn_id: str, poke_interval: float | timedelta, timeout: float | timedelta, **kwargs: Any
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(
+            poke_interval=validate_duration(poke_interval, "poke_interval"),
+            timeout=validate_duration(timeout, "timeout"),
+            **kwargs,
+        )
+        self.conn_id = conn_id
+
+    def _timeout_message(self, error: BaseException) -> str:
+        """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
+        raise AssertionError("each sensor defines its message")
+
+    @contextmanager
+    def _failure_policy(self) -> Iterator[None]:
+        """Turn errors into Airflow's outcomes, the same ones in every mode.
+
+        Raises:
+            AirflowSensorTimeout: The sensor timed out.
+            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set; or any error, and ``never_fail`` is
+                set.
+            AirflowFailException: A retry cannot succeed.
+            PineconeError: Any other error; Airflow retries the task.
+        """
+        try:
+            yield
+        except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
+            message = self._timeout_message(error)
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(message) from error
+            raise AirflowSensorTimeout(message) from error
+        except PineconeError as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            if error.can_retry:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+
+class _Poll(NamedTuple):
+    """What the pokes of one process share."""
+
+    wait: Wait
+    poll: Callable[[], Model]
+    now: Callable[[], float]
+
+
+class WaitSensor(SelfPacedPokes, PineconeSensor):
+    """The base class of the sensors that wait for one backup or restore.
+
+    Args:
+        conn_id: The id of the Airflow connection.
+        deferrable: Whether to wait in the triggerer.
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited.
+        timeout: Seconds until the sensor times out, or a timedelta.
+        kwargs: The arguments of BaseSensorOperator, except ``exponential_backoff``.
+
+    Raises:
+        PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
+    """
+
+    resource: ClassVar[Resource]
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        deferrable: bool,
+        poke_interval: float | timedelta | None,
+        timeout: float | timedelta,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        if kwargs.get("exponential_backoff"):
+            raise ValueError("exponential_backoff is not supported. Without a poke_interval the interval increases.")
+        # BaseSensorOperator does not accept None.
+        interval = MAX_INTERVAL if poke_interval is None else poke_interval
+        super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
+        self.deferrable = deferrable
+        self._fixed_interval = None if poke_interval is None else self.poke_interval
+        self._poll: _Poll | None = None
+
+    @property
+    def _resource_id(self) -> str:
+        raise AssertionError("each sensor defines what it waits for")
+
+    def execute(self, context: Context) -> Any:
+        """Wait.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            The backup when it is Ready, or the restore when its index is ready.
+
+        Raises:
+            AirflowFailException: It failed or no longer exists, or Pinecone rejected a poll; not retried.
+            AirflowSensorTimeout: The sensor timed out; not retried.
+            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
+            PineconeUnreachable: Too many consecutive polls failed.
+        """
+        with self._failure_policy():
+            if not self.deferrable:
+                return super().execute(context)
+            poll = self._first_poll(context)
+            step = self._step(poll)
+            if isinstance(step, Pause):
+                from airflow_pinecone.triggers import defer
+
+                defer(self, self.conn_id, poll.wait.spec, now=self.clock.time())
+            return step.result_or_raise()
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Poll once.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            The backup or the restore if it is done, else False.
+
+        Raises:
+            PineconeError: The wait has ended without success.
+        """
+        step = self._step(self._poll or self._first_poll(context))
+        if isinstance(step, WaitResult):
+            return PokeReturnValue(is_done=True, xcom_value=step.result_or_raise())
+        if step.message:
+            self.log.info(step.message)
+        self.next_poke_in = step.seconds
+        return False
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Resume after the triggerer has waited.
+
+        Args:
+            context: The context of the task.
+            event: The event of the trigger.
+
+        Returns:
+            The backup when it is Ready, or the restore when its index is ready.
+
+        Raises:
+            PineconeError: The wait has ended without success.
+        """
+        return WaitResult.from_event(event, self.resource).result_or_raise()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; Airflow calls this.
+
+        Args:
+            next_method: The method to call, or Airflow's marker for a trigger that failed.
+            next_kwargs: The arguments of the method.
+            context: The context of the task.
+
+        Returns:
+            What the method returns.
+
+        Raises:
+            AirflowException: As ``execute`` documents.
+        """
+        with self._failure_policy():
+            if is_trigger_timeout(next_method, next_kwargs):
+                raise AirflowSensorTimeout(
+                    f"The triggerer returned no result for {self._resource_name} in time. Check that a triggerer is "
+                    "running."
+                )
+            # BaseSensorOperator's own method would skip the task on any AirflowException if soft_fail is set.
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+
+    @property
+    def _resource_name(self) -> str:
+        return f"{self.resource.label.lower()} {self._resource_id}"
+
+    def _timeout_message(self, error: BaseException) -> str:
+        if isinstance(error, AirflowTaskTimeout):
+            return (
+                f"The execution_timeout has passed, and {self._resource_name} did not {self.resource.goal}. It is "
+                "still running in Pinecone."
+            )
+        return str(error)
+
+    def _step(self, poll: _Poll) -> WaitResult | Pause:
+        return poll.wait.step(poll_once(poll.poll), poll.now())
+
+    def _first_poll(self, context: Context) -> _Poll:
+        is_rescheduled = self.reschedule and not self.deferrable
+        started_at = self.clock.time()
+        if is_rescheduled:
+            # Each poke is a new process. Airflow knows when the first one was.
+            first = first_reschedule_at(context, origin_of(context, self.retries).first_try)
+            started_at = first.timestamp() if first else started_at
+        spec = WaitSpec(
+            resource_type=self.resource.name,
+            resource_id=self._resource_id,
+            started_at=started_at,
+            deadline_at=deadline_of(started_at, self.timeout, self.execution_timeout),
+            poke_interval=self._fixed_interval,
+        )
+        self._poll = _Poll(
+            Wait(spec, rescheduled=is_rescheduled),
+            partial(self._poll_resource, self._resource_id),
+            monotonic_epoch_clock(self.clock),
+        )
+        return self._poll
+
+    def _poll_resource(self, resource_id: str) -> Model:
+        # Reads the connection at the first poll, so that an invalid one is an outcome of the poll.
+        return self.resource.poll(self.hook.client, resource_id)

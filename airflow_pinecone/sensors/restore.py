@@ -1,0 +1,60 @@
+"""The sensor that waits for a restore job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_pinecone.sensors.base import WaitSensor
+from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
+from airflow_pinecone.waiting.resources import RESTORE
+
+
+class RestoreJobSensor(WaitSensor):
+    """Wait until a restore job is Completed and its index is ready, and push the restore to XCom.
+
+    The task fails at once, also if ``soft_fail`` is set, when the job failed, was cancelled or no longer exists, or
+    Pinecone rejects a request. A timeout raises AirflowSensorTimeout, and skips the task if ``soft_fail`` is set. The
+    outcomes are the same in poke, reschedule and deferrable mode.
+
+    Args:
+        restore_job_id: The id of the job (templated), such as ``restore.output["restore_job_id"]``.
+        conn_id: The Airflow connection with the API key (templated).
+        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
+            ``[operators] default_deferrable``.
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
+            5 to 60 seconds. At least 60 seconds in reschedule mode.
+        timeout: Seconds until the sensor times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
+            applies instead.
+        kwargs: The arguments of BaseSensorOperator (``mode``, ``soft_fail`` and others), except
+            ``exponential_backoff``.
+
+    Raises:
+        ValueError: ``exponential_backoff`` is set, or a duration is not above 0.
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+    """
+
+    template_fields: Sequence[str] = ("restore_job_id", "conn_id")
+    resource = RESTORE
+
+    def __init__(
+        self,
+        *,
+        restore_job_id: str,
+        conn_id: str = "pinecone_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments."""
+        super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.restore_job_id = restore_job_id
+
+    @property
+    def _resource_id(self) -> str:
+        return self.restore_job_id

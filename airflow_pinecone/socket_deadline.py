@@ -1,0 +1,66 @@
+"""A requests adapter whose read timeout bounds the whole response.
+
+The read timeout of requests starts again with each byte that arrives. A response that arrives slowly enough never times
+out. With this adapter the timeout counts from the end of the request to the last byte of the response.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """An HTTPAdapter whose connections bound each response, with or without a proxy."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a connection pool; see HTTPAdapter for the arguments."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        connection_class = pool.ConnectionCls
+        if connection_class.response_class is not _Response:
+            # A subclass of the pool's own class: plain, TLS and SOCKS connections use different ones.
+            pool.ConnectionCls = type(connection_class.__name__, (connection_class,), {"response_class": _Response})
+        return pool
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that must arrive within the timeout of its socket, including a proxy's response to CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, timeout))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a deadline."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, timeout: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            # The next use of the socket, such as the TLS handshake in a tunnel, has the full timeout again.
+            self._sock.settimeout(self._timeout)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

@@ -1,0 +1,277 @@
+"""What a poll means: the wait is over, or it pauses. These decisions do no I/O and read no clock.
+
+The worker, the triggerer and the sensors use the same decisions; see ``drivers``. Airflow stores two of the types in
+its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as the event of a trigger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from airflow_pinecone.errors import (
+    InvalidWaitResult,
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+    PineconeRequestError,
+    PineconeTransientError,
+    PineconeUnreachable,
+    WaitTimeout,
+)
+from airflow_pinecone.validation import one_line
+from airflow_pinecone.waiting.pace import MIN_RESCHEDULE_INTERVAL, FailedPolls, poll_interval
+from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
+
+# Seconds from the start of a wait during which a 404 means that a new resource is not visible yet.
+VISIBILITY_LAG = 60.0
+
+
+@dataclass(frozen=True)
+class WaitSpec:
+    """What a wait is for, and its times.
+
+    Attributes:
+        resource_type: ``backup`` or ``restore``.
+        resource_id: The id of the backup or of the restore job.
+        started_at: When the wait started, in seconds since the epoch.
+        deadline_at: When it times out, in seconds since the epoch.
+        poke_interval: Seconds between two polls; None increases the interval with the time waited.
+
+    Raises:
+        PineconeInputError: A value is invalid.
+    """
+
+    resource_type: str
+    resource_id: str
+    started_at: float
+    deadline_at: float
+    poke_interval: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values: they may come back from Airflow's database."""
+        times_are_valid = _is_number(self.started_at) and _is_number(self.deadline_at)
+        interval = self.poke_interval
+        interval_is_valid = interval is None or (_is_number(interval) and interval > 0)
+        if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
+            raise PineconeInputError(f"These are not valid arguments of a wait: {one_line(asdict(self))}")
+
+    @property
+    def resource(self) -> Resource:
+        """The kind of resource."""
+        return RESOURCES[self.resource_type]
+
+
+class Pause(NamedTuple):
+    """The wait is not over.
+
+    Attributes:
+        seconds: When to poll again.
+        message: What to log, or None if nothing has changed.
+    """
+
+    seconds: float
+    message: str | None
+
+
+@dataclass(frozen=True)
+class WaitResult:
+    """How a wait ended: with a model or with an error.
+
+    Attributes:
+        model: The backup when it is Ready, or the restore when its index is ready.
+        error: Why the wait did not succeed.
+    """
+
+    model: Model | None = None
+    error: PineconeError | None = None
+
+    def result_or_raise(self) -> Any:
+        """Return the model, or raise the error.
+
+        Returns:
+            The model.
+
+        Raises:
+            BackupFailed, RestoreFailed: It has a failed status.
+            BackupNotFound, RestoreNotFound: It no longer exists.
+            WaitTimeout: The deadline has passed.
+            PineconePermanentError: Pinecone rejected a poll.
+            PineconeInputError: The id or the connection is invalid.
+            PineconeUnreachable: Too many consecutive polls failed.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.model
+
+    def to_event(self) -> dict[str, Any]:
+        """Return the result as JSON types, for the event of a trigger."""
+        if self.error is None:
+            return {"model": self.model, "error": None}
+        error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
+        return {"model": None, "error": {"type": type(self.error).__name__, "text": str(self.error), **error}}
+
+    @classmethod
+    def from_event(cls, event: Any, resource: Resource) -> WaitResult:
+        """Read the event of a trigger.
+
+        Args:
+            event: The event.
+            resource: The kind of resource that was waited for.
+
+        Returns:
+            The result.
+
+        Raises:
+            InvalidWaitResult: The event is not the result of a wait for such a resource.
+        """
+        match event:
+            case {"error": None, "model": {"status": str()} as model} if _succeeded(model, resource):
+                return cls(model=model)
+            case {"error": {"type": str() as name, "text": str() as text} as error}:
+                known = (
+                    *(resource.failed, resource.not_found, WaitTimeout, PineconeUnreachable),
+                    *(PineconePermanentError, PineconeInputError),
+                )
+                for error_class in known:
+                    if error_class.__name__ == name and _facts_are_valid(error):
+                        return cls(error=_error(error_class, text, error))
+        raise InvalidWaitResult(
+            f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _succeeded(model: Any, resource: Resource) -> bool:
+    try:
+        return resource.phase(model) == "succeeded"
+    except KeyError:
+        return False
+
+
+def _facts_are_valid(error: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(error.get(name), str | None) for name in ("code", "message", "request_id"))
+    return texts and "status_code" in error and isinstance(error["status_code"], int | None)
+
+
+def _error(error_class: type[PineconeError], text: str, facts: Mapping[str, Any]) -> PineconeError:
+    if not issubclass(error_class, PineconeRequestError):
+        return error_class(text)
+    return error_class(
+        text,
+        status_code=facts.get("status_code"),
+        code=facts.get("code"),
+        message=facts.get("message") or "",
+        request_id=facts.get("request_id"),
+    )
+
+
+class Wait:
+    """The decisions of one wait.
+
+    Args:
+        spec: What the wait is for.
+        rescheduled: Whether each poll runs in a process of its own. Such a wait does not count failed polls, and pauses
+            for at least a minute.
+    """
+
+    def __init__(self, spec: WaitSpec, *, rescheduled: bool = False) -> None:
+        """Store the arguments; nothing is requested."""
+        self.spec = spec
+        self._resource = spec.resource
+        self._rescheduled = rescheduled
+        self._failed_polls = FailedPolls()
+        self._logged: str | None = None
+
+    def __str__(self) -> str:
+        """Name what the wait is for."""
+        return f"{self._resource.label} {self.spec.resource_id}"
+
+    @property
+    def opening(self) -> str:
+        """The message for the start of the wait."""
+        deadline = datetime.fromtimestamp(self.spec.deadline_at, UTC)
+        return f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for {self.name} to {self._resource.goal}."
+
+    @property
+    def name(self) -> str:
+        """What the wait is for, within a sentence."""
+        return f"{self._resource.label.lower()} {self.spec.resource_id}"
+
+    def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | Pause:
+        """Decide what the outcome of a poll means.
+
+        Args:
+            outcome: The model, or the error of the poll.
+            now: Seconds since the epoch.
+
+        Returns:
+            The result that ends the wait, or the pause before the next poll.
+        """
+        if isinstance(outcome, PineconeError):
+            return self._step_after_error(outcome, now)
+        self._failed_polls.reset()
+        phase = self._resource.phase(outcome)
+        if phase == "succeeded":
+            return WaitResult(model=outcome)
+        if phase == "failed":
+            index = outcome.get(self._resource.index_field)
+            text = f"{self} of index {index} failed ({outcome['status']}). {self._resource.remedy}"
+            return WaitResult(error=self._resource.failed(text))
+        return self._pause_or_time_out(now, self._resource.state(outcome))
+
+    def pause(self, now: float, at_least: float = 0.0) -> float:
+        """Return the seconds until the next poll.
+
+        Args:
+            now: Seconds since the epoch.
+            at_least: A lower bound in seconds, unless the deadline is earlier.
+
+        Returns:
+            Seconds, 0 if the deadline has passed.
+        """
+        interval = max(poll_interval(now - self.spec.started_at, self.spec.poke_interval), at_least)
+        if self._rescheduled:
+            return max(interval, MIN_RESCHEDULE_INTERVAL)
+        return max(0.0, min(interval, self.spec.deadline_at - now))
+
+    def _step_after_error(self, error: PineconeError, now: float) -> WaitResult | Pause:
+        if isinstance(error, PineconeTransientError):
+            at_least = self._failed_polls.add(error)
+            count = self._failed_polls.count
+            if self._failed_polls.too_many:
+                text = (
+                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. It is still in Pinecone. "
+                    f"Retry the task when Pinecone can be reached. Last error: {error}"
+                )
+                return _failure(PineconeUnreachable(text), cause=error)
+            return self._pause_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
+        if isinstance(error, PineconePermanentError) and error.status_code == 404:
+            if now - self.spec.started_at < VISIBILITY_LAG:
+                return self._pause_or_time_out(now, "it is not visible yet")
+            text = f"{self} no longer exists. {self._resource.remedy} {error}"
+            return _failure(self._resource.not_found(text), cause=error)
+        return WaitResult(error=error)
+
+    def _pause_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | Pause:
+        if now >= self.spec.deadline_at:
+            waited = timedelta(seconds=round(max(0.0, now - self.spec.started_at)))
+            text = (
+                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. It is still running in "
+                "Pinecone. Increase timeout to wait longer."
+            )
+            return WaitResult(error=WaitTimeout(text))
+        message = None if state == self._logged else f"{self}: {state}"
+        self._logged = state
+        return Pause(self.pause(now, at_least), message)
+
+
+def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:
+    error.__cause__ = cause
+    return WaitResult(error=error)

@@ -1,0 +1,178 @@
+"""Who polls and sleeps: a worker or the triggerer. What a poll means is decided in ``decisions``.
+
+In poke and reschedule mode Airflow sleeps; those sensors use the decisions directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from airflow_pinecone.clock import Clock, monotonic_epoch_clock
+from airflow_pinecone.errors import PineconeError, PineconePermanentError, PineconeTransientError, WaitTimeout
+from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
+from airflow_pinecone.waiting.pace import MIN_INTERVAL, poll_interval
+from airflow_pinecone.waiting.resources import Model
+
+# Seconds for which a backup or restore that may have been created is searched for.
+SEARCH_SECONDS = 30.0
+
+Found = TypeVar("Found")
+Log = Callable[[str], object]
+
+
+def wait_sync(
+    wait: Wait, poll: Callable[[], Model], log: Log, clock: Clock, *, first: Model | None = None
+) -> WaitResult:
+    """Wait in a worker.
+
+    Args:
+        wait: The decisions.
+        poll: Requests the model once, or raises a PineconeError.
+        log: Logs a message.
+        clock: The clock.
+        first: The model as the previous request returned it; saves the first poll.
+
+    Returns:
+        How the wait ended.
+    """
+    log(wait.opening)
+    now = monotonic_epoch_clock(clock)
+    outcome = first or poll_once(poll)
+    while isinstance(step := wait.step(outcome, now()), Pause):
+        if step.message:
+            log(step.message)
+        clock.sleep(step.seconds)
+        outcome = poll_once(poll)
+    return step
+
+
+async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log, clock: Clock) -> WaitResult:
+    """Wait in the triggerer. The wait starts with a pause.
+
+    The worker has just polled. And Airflow's scheduler would treat a trigger that ends before the scheduler knows that
+    the task has deferred as a failed try ("finished with state success, but the task instance's state attribute is
+    queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
+
+    Args:
+        wait: The decisions.
+        poll: Requests the model once, or raises a PineconeError.
+        log: Logs a message.
+        clock: The clock.
+
+    Returns:
+        How the wait ended.
+    """
+    log(wait.opening)
+    now = monotonic_epoch_clock(clock)
+    await clock.sleep_async(wait.pause(now()))
+    while True:
+        outcome: Model | PineconeError
+        try:
+            outcome = await poll()
+        except PineconeError as error:
+            outcome = error
+        step = wait.step(outcome, now())
+        if not isinstance(step, Pause):
+            return step
+        if step.message:
+            log(step.message)
+        await clock.sleep_async(step.seconds)
+
+
+def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
+    """Poll once.
+
+    Args:
+        poll: Requests the model once, or raises a PineconeError.
+
+    Returns:
+        The outcome, for ``Wait.step``.
+    """
+    try:
+        return poll()
+    except PineconeError as error:
+        return error
+
+
+def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock) -> Found | None:
+    """Search for something that may become visible late, for SEARCH_SECONDS.
+
+    Args:
+        find: Searches once; returns None if there is nothing.
+        log: Logs a failed search.
+        clock: The clock.
+
+    Returns:
+        What was found, or None if a search that started after SEARCH_SECONDS found nothing.
+
+    Raises:
+        PineconeTransientError: The last search failed, so the answer is unknown.
+        PineconePermanentError: Pinecone rejected a search.
+    """
+    end = clock.monotonic() + SEARCH_SECONDS
+    interval = 1.0
+    while True:
+        left = end - clock.monotonic()
+        try:
+            found = find()
+        except PineconeTransientError as error:
+            if left <= 0:
+                raise
+            log(str(error))
+        else:
+            if found is not None or left <= 0:
+                return found
+        clock.sleep(min(interval, max(left, 0.0)))
+        interval = min(2 * interval, MIN_INTERVAL)
+
+
+def delete_when_unused(
+    delete: Callable[[], object],
+    log: Log,
+    clock: Clock,
+    *,
+    backup_id: str,
+    deadline_at: float,
+    poke_interval: float | None = None,
+) -> None:
+    """Delete a backup in a worker; wait while a restore from it is running.
+
+    Args:
+        delete: Deletes the backup, or raises a PineconeError.
+        log: Logs a message.
+        clock: The clock.
+        backup_id: The id of the backup, for messages.
+        deadline_at: When to stop, in seconds since the epoch.
+        poke_interval: Seconds between two attempts; None increases the interval with the time waited.
+
+    Raises:
+        WaitTimeout: A restore was still running at the deadline.
+        PineconePermanentError: Pinecone rejected the request for another reason.
+        PineconeTransientError: The request failed.
+    """
+    now = monotonic_epoch_clock(clock)
+    started_at = now()
+    logged = False
+    while True:
+        try:
+            delete()
+        except PineconePermanentError as error:
+            if error.status_code != 412:
+                raise
+            in_use = error
+        else:
+            return
+        waited = now() - started_at
+        left = deadline_at - now()
+        if left <= 0:
+            raise WaitTimeout(
+                f"Backup {backup_id} was not deleted: a restore from it is still running after "
+                f"{timedelta(seconds=round(waited))}. Retry the task, or increase timeout. {in_use}"
+            ) from in_use
+        if not logged:
+            deadline = datetime.fromtimestamp(deadline_at, UTC)
+            log(f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for the restore to end. {in_use}")
+            logged = True
+        clock.sleep(min(poll_interval(waited, poke_interval), left))

@@ -1,0 +1,80 @@
+"""What can be waited for: a backup or a restore. All differences between the two are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError, RestoreFailed, RestoreNotFound
+from airflow_pinecone.models import BackupModel, Phase, RestoreModel, backup_phase, restore_phase
+
+if TYPE_CHECKING:
+    from airflow_pinecone.client import PineconeClient
+
+Model = BackupModel | RestoreModel
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of resource that can be waited for.
+
+    Attributes:
+        name: Its name in stored arguments.
+        label: Its name at the start of messages.
+        goal: What a wait expects it to do, as an infinitive.
+        remedy: What a user can do when it failed or no longer exists.
+        index_field: The field that names its index.
+        xcom_key: The XCom key of its id.
+        phase: Returns the phase of a model.
+        state: Describes the state of a model, as a clause for messages.
+        failed: The error for a failed one.
+        not_found: The error for one that no longer exists.
+        poll: Requests the model of an id once.
+    """
+
+    name: str
+    label: str
+    goal: str
+    remedy: str
+    index_field: str
+    xcom_key: str
+    phase: Callable[[Any], Phase]
+    state: Callable[[Any], str]
+    failed: type[PineconeError]
+    not_found: type[PineconeError]
+    poll: Callable[[PineconeClient, str], Model]
+
+
+def _restore_state(restore: RestoreModel) -> str:
+    waits_for_index = restore["status"] == "Completed" and not restore["index_ready"]
+    return f"its status is {restore['status']}{', and its index is not ready' if waits_for_index else ''}"
+
+
+BACKUP = Resource(
+    name="backup",
+    label="Backup",
+    goal="become Ready",
+    remedy="Create a new backup.",
+    index_field="source_index_name",
+    xcom_key="backup_id",
+    phase=lambda backup: backup_phase(backup["status"]),
+    state=lambda backup: f"its status is {backup['status']}",
+    failed=BackupFailed,
+    not_found=BackupNotFound,
+    poll=lambda client, backup_id: client.describe_backup(backup_id, retry=False),
+)
+RESTORE = Resource(
+    name="restore",
+    label="Restore job",
+    goal="complete",
+    remedy="Delete its index, if it exists, and restore the backup again.",
+    index_field="target_index_name",
+    xcom_key="restore_job_id",
+    phase=restore_phase,
+    state=_restore_state,
+    failed=RestoreFailed,
+    not_found=RestoreNotFound,
+    poll=lambda client, restore_job_id: client.describe_restore(restore_job_id, retry=False),
+)
+RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE)}

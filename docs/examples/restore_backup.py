@@ -1,0 +1,23 @@
+"""Restore one backup into a new index. Enter the backup's id and the new name in the trigger form."""
+
+import pendulum
+from airflow.sdk import DAG, Param
+
+from airflow_pinecone.operators import CreateIndexFromBackupOperator
+
+with DAG(
+    "restore_backup",
+    schedule=None,
+    start_date=pendulum.datetime(2025, 1, 1),
+    params={
+        "backup_id": Param("", type="string", minLength=1, title="Backup id"),
+        "index": Param("", type="string", minLength=1, title="Name of the new index"),
+    },
+):
+    CreateIndexFromBackupOperator(
+        task_id="restore",
+        backup_id="{{ params.backup_id }}",
+        index_name="{{ params.index }}",
+        deferrable=True,
+        retries=2,
+    )

@@ -1,0 +1,57 @@
+"""Run a DAG against the emulator."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+# Airflow reads these when it is imported.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+from airflow.dag_processing.dagbag import DagBag
+from airflow.utils.db import initdb
+
+from airflow_pinecone.emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def dag() -> Any:
+    initdb()
+    dag: Any = DagBag(DAGS).dags["reindex_with_backup"]
+    # Otherwise dag.test() waits for the retry delay, 5 minutes by default.
+    for task in dag.tasks:
+        task.retries = 0
+    # The emulator's backups are Ready at once. By default the operator polls again after 5 seconds.
+    dag.get_task("backup").poke_interval = 0.1
+    return dag
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator(api_key="test-key", indexes=["docs-example"]) as emulator:
+        connection = {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key}
+        monkeypatch.setenv("AIRFLOW_CONN_PINECONE_DEFAULT", json.dumps(connection))
+        yield emulator
+
+
+def states(run: Any) -> dict[str, str]:
+    return {task.task_id: task.state for task in run.get_task_instances()}
+
+
+def test_the_reindex_runs_after_the_backup(dag: Any, emulator: Emulator) -> None:
+    run = dag.test()
+    assert states(run) == {"extract": "success", "backup": "success", "reindex": "success"}
+    assert [backup["status"] for backup in emulator.backups] == ["Ready"]
+
+
+def test_a_failed_backup_stops_the_reindex(dag: Any, emulator: Emulator) -> None:
+    emulator.next_backup(fails=True)
+    run = dag.test()
+    assert states(run) == {"extract": "success", "backup": "failed", "reindex": "upstream_failed"}

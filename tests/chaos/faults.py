@@ -1,0 +1,357 @@
+"""The faults, each as the steps of a chain: prepare it before the run, and act during the run.
+
+A fault takes its details from ``chain.rng``, so the same seed produces the same details. If the chain should not
+succeed with one Ready backup, the fault sets ``chain.expected``.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, NamedTuple
+
+from chaos.chains import Chain, Expected, Steps
+
+
+class Fault(NamedTuple):
+    """A fault, and the ways of waiting for which it makes sense.
+
+    Attributes:
+        steps: The steps of a chain with this fault.
+        waiters: What waits for the backup. Each is the suffix of a DAG id in dags/chaos.py.
+    """
+
+    steps: Steps
+    waiters: Sequence[str]
+
+
+OPERATORS = ["worker", "triggerer"]
+ALL = [*OPERATORS, "sensor_poke", "sensor_deferred"]
+HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
+
+
+# Kills. The process stops or hangs at the chosen point first, so that the kill happens there and nowhere else.
+
+
+def killed_before_post(chain: Chain) -> Iterator[None]:
+    """Kill the task before it has sent a request."""
+    chain.stop_next_at("execute")
+    yield
+    chain.wait_for_stop_at("execute")
+    chain.kill()
+    assert not chain.created
+
+
+def killed_and_post_lost(chain: Chain) -> Iterator[None]:
+    """Kill the task after the create request, which is never processed."""
+    yield from _killed_during_post(chain, hang="before", drop="before")
+
+
+def killed_and_post_processed_later(chain: Chain) -> Iterator[None]:
+    """Kill the task after the create request, which is processed when the retry may already search."""
+    yield from _killed_during_post(chain, hang="before", seconds=chain.rng.uniform(0, 15))
+
+
+def killed_before_response(chain: Chain) -> Iterator[None]:
+    """Kill the task when its backup exists, before it has received the response."""
+    yield from _killed_during_post(chain, hang="after")
+
+
+def killed_before_xcom(chain: Chain) -> Iterator[None]:
+    """Kill the task when it knows the id of its backup, before Airflow does."""
+    chain.stop_next_at("backup_id")
+    yield
+    chain.wait_for_stop_at("backup_id")
+    assert len(chain.created) == 1
+    chain.kill()
+
+
+def killed_during_wait(chain: Chain) -> Iterator[None]:
+    """Kill the task during a poll."""
+    chain.next_backup(ends="never")
+    yield
+    fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
+    fault.wait(120)
+    chain.kill(task_id=chain.last_task)
+    fault.release()
+    chain.finish_backups()
+
+
+def killed_after_wait(chain: Chain) -> Iterator[None]:
+    """Kill the task after the wait, before it has pushed its result; a deferred task has resumed then."""
+    chain.stop_next_at("return_value")
+    chain.next_backup(ends="never")
+    yield
+    chain.finish_backups()
+    chain.wait_for_stop_at("return_value")
+    chain.kill()
+
+
+def killed_while_resuming(chain: Chain) -> Iterator[None]:
+    """Kill the process that resumes a deferred task, before it does anything."""
+    chain.next_backup(ends="never")
+    yield
+    chain.describe_path()
+    chain.wait_until(lambda: chain.task()["state"] == "deferred", "the deferral")
+    chain.stop_next_at("execute")
+    chain.finish_backups()
+    chain.wait_for_stop_at("execute")
+    chain.kill()
+
+
+def killed_twice(chain: Chain) -> Iterator[None]:
+    """Kill two tries of the task at different points."""
+    first, second = chain.rng.sample(["execute", "backup_id", "return_value"], 2)
+    chain.stop_next_at(first)
+    chain.next_backup(ends="never")
+    yield
+    for point, next_point in ((first, second), (second, None)):
+        if point == "return_value":
+            chain.finish_backups()
+        chain.wait_for_stop_at(point)
+        if next_point:
+            chain.stop_next_at(next_point)
+        chain.kill()
+    chain.finish_backups()
+
+
+def evicted(chain: Chain) -> Iterator[None]:
+    """End the task with SIGTERM, and then with SIGKILL. The backup must not be deleted."""
+    chain.next_backup(ends="never")
+    yield
+    fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
+    fault.wait(120)
+    _, supervisor = chain.processes()
+    supervisor.send_signal(signal.SIGTERM)
+    chain.wait_until(lambda: "did not mark it as failed" in chain.log(), "the log that the backup is kept")
+    chain.kill("node")
+    fault.release()
+    chain.finish_backups()
+
+
+# Responses
+
+
+def dropped_before_processing(chain: Chain) -> Iterator[None]:
+    """Drop the connection of the create request, which is not processed."""
+    yield from _fault_in_post(chain, drop="before")
+
+
+def dropped_after_processing(chain: Chain) -> Iterator[None]:
+    """Drop the connection of the create request after it has created the backup."""
+    yield from _fault_in_post(chain, drop="after")
+
+
+def truncated(chain: Chain) -> Iterator[None]:
+    """Send half of a response."""
+    yield from _fault_in_post_or_poll(chain, drop="during")
+
+
+def throttled(chain: Chain) -> Iterator[None]:
+    """Respond with 429 and a valid, an excessive or an invalid Retry-After."""
+    when = datetime.now(UTC) + timedelta(seconds=chain.rng.choice([-3600, 2, 4]))
+    sensible = ["0", "1", "3", format_datetime(when, usegmt=True)]
+    others = ["-5", "1e9", "soon", "", "nan", "99999999999999999999", "Wed, 21 Oct 1015 07:28:00 GMT"]
+    value = chain.rng.choice(sensible + others)
+    # After an excessive value the client waits for as long as it may wait for one call.
+    times = chain.rng.randint(1, 4) if value in sensible else 1
+    yield from _fault_in_post_or_poll(chain, status=429, headers={"Retry-After": value}, times=times)
+
+
+def server_error(chain: Chain) -> Iterator[None]:
+    """Respond with 500, 502 in HTML, 503 or 504; the request may have been processed."""
+    status = chain.rng.choice([500, 502, 503, 504])
+    body = {"body": HTML} if status == 502 else {}
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    yield from _fault_in_post_or_poll(chain, status=status, work=chain.rng.random() < 0.5, headers=headers, **body)
+
+
+def slow_response(chain: Chain) -> Iterator[None]:
+    """Send a response byte by byte, from its start or from its body on."""
+    yield from _fault_in_post_or_poll(chain, drip=chain.rng.choice(["head", "body"]))
+
+
+def endless_body(chain: Chain) -> Iterator[None]:
+    """Send a response whose body does not end."""
+    yield from _fault_in_post_or_poll(chain, endless=True)
+
+
+def invalid_body(chain: Chain) -> Iterator[None]:
+    """Respond with 200 and a body that is not a backup, as a captive portal does."""
+    body = chain.rng.choice(["<html>Please log in</html>", "", "{", "null", "[]", '"Ready"', '{"status": "Ready"}'])
+    yield from _fault_in_post_or_poll(chain, status=200, body=body, work=True)
+
+
+def lost_and_listed_late(chain: Chain) -> Iterator[None]:
+    """Lose the response to the create request, and list the backup late."""
+    backup = {"listed_after": chain.rng.uniform(5, 20)}
+    losses: list[dict[str, Any]] = [{"drop": "after"}, {"status": 503, "work": True}]
+    yield from _fault_in_post(chain, backup, **chain.rng.choice(losses))
+
+
+def visible_late(chain: Chain) -> Iterator[None]:
+    """Neither describe nor list a new backup for a while."""
+    chain.next_backup(ready_after=5, listed_after=20, described_after=chain.rng.uniform(2, 20))
+    yield
+
+
+def several_responses_lost(chain: Chain) -> Iterator[None]:
+    """Lose the response to the create request, then let searches and polls fail."""
+    fault = chain.emulator.fault("POST", chain.backups_path, drop=chain.rng.choice(["after", "during"]))
+    chain.emulator.fault("GET", chain.backups_path, status=chain.rng.choice([429, 500, 503]), times=2)
+    chain.next_backup(ends="never")
+    yield
+    fault.wait(120)
+    chain.emulator.fault("GET", chain.describe_path(), status=503, times=2)
+    chain.emulator.fault("GET", chain.describe_path(), drop="before")
+    chain.finish_backups()
+
+
+# Failed backups and rejected requests
+
+
+def backup_fails_once(chain: Chain) -> Iterator[None]:
+    """Let the first backup fail; a retry creates another."""
+    status = chain.rng.choice(["Failed", "InitializationFailed"])
+    chain.next_backup(ready_after=1, ends=status)
+    yield
+    chain.final_state()
+    assert [b["status"] for b in chain.created] == [status, "Ready"]
+    assert f"{chain.created[0]['backup_id']} of index {chain.index} failed ({status})" in chain.log()
+
+
+def backup_always_fails(chain: Chain) -> Iterator[None]:
+    """Let every backup fail."""
+    for _ in range(10):
+        chain.next_backup(fails=True)
+    chain.expected = Expected("failed", 0)
+    yield
+
+
+def backup_disappears(chain: Chain) -> Iterator[None]:
+    """Delete the backup during the wait; a retry creates another."""
+    chain.next_backup(ends="never", disappears_after=chain.rng.uniform(1, 5))
+    yield
+
+
+def rejected(chain: Chain) -> Iterator[None]:
+    """Reject the create request: one try, and no backup."""
+    status = chain.rng.choice([400, 401, 402, 403, 404, 422])
+    chain.emulator.fault("POST", chain.backups_path, status=status, times=None)
+    chain.expected = Expected("failed", 0)
+    yield
+    chain.final_state()
+    assert chain.task()["try_number"] == 1
+    assert f"HTTP {status}" in chain.log()
+
+
+# Users
+
+
+def cleared_after_success(chain: Chain) -> Iterator[None]:
+    """Clear the task after it has succeeded: it creates a second backup, and the first one is kept."""
+    chain.expected = Expected(usable=2)
+    yield
+    assert chain.final_state() == "success"
+    (first,) = chain.created
+    chain.clear()
+    chain.wait_until(lambda: len(chain.created) == 2, "the second backup")
+    assert first in chain.created
+
+
+def cleared_during_wait(chain: Chain) -> Iterator[None]:
+    """Clear a deferred task: it creates a second backup, and the first one is kept."""
+    chain.expected = Expected(usable=2)
+    chain.next_backup(ends="never")
+    yield
+    chain.describe_path()
+    chain.wait_until(lambda: chain.task()["state"] == "deferred" and chain.scheduler_saw_deferral(), "the deferral")
+    chain.clear()
+    chain.wait_until(lambda: len(chain.created) == 2, "the second backup")
+    chain.finish_backups()
+
+
+def marked_as_failed(chain: Chain) -> Iterator[None]:
+    """Mark the task as failed: delete_on_kill deletes the unfinished backup."""
+    chain.expected = Expected("failed", 0)
+    chain.next_backup(ends="never")
+    yield
+    fault = chain.emulator.fault("GET", chain.describe_path())
+    fault.wait(120)
+    chain.set_state("failed")
+    chain.wait_until(lambda: not chain.backups, "the backup to be deleted")
+
+
+def execution_timeout(chain: Chain) -> Iterator[None]:
+    """Let the first try reach its execution_timeout; the second one waits for the same backup."""
+    chain.next_backup(ends="never")
+    yield
+    chain.wait_until(lambda: (chain.task()["try_number"] or 0) >= 2, "the second try")
+    chain.finish_backups()
+
+
+def _killed_during_post(chain: Chain, seconds: float = 0.0, **settings: Any) -> Iterator[None]:
+    """Kill the task while its create request hangs, and release the request after some seconds."""
+    fault = chain.emulator.fault("POST", chain.backups_path, **settings)
+    yield
+    fault.wait(120)
+    chain.kill()
+    threading.Event().wait(seconds)
+    fault.release()
+
+
+def _fault_in_post(chain: Chain, backup: dict[str, Any] | None = None, **settings: Any) -> Iterator[None]:
+    """Let the create request fail. `backup` has more settings of the backup."""
+    chain.next_backup(ready_after=chain.rng.uniform(1, 8), **(backup or {}))
+    fault = chain.emulator.fault("POST", chain.backups_path, **settings)
+    yield
+    fault.wait(120)
+
+
+def _fault_in_post_or_poll(chain: Chain, **settings: Any) -> Iterator[None]:
+    """Let the create request fail, or one or two polls."""
+    if chain.rng.random() < 0.5:
+        yield from _fault_in_post(chain, **settings)
+        return
+    chain.next_backup(ends="never")
+    yield
+    fault = chain.emulator.fault("GET", chain.describe_path(), **{"times": chain.rng.randint(1, 2), **settings})
+    fault.wait(120)
+    chain.finish_backups()
+
+
+# By the name in the table.
+FAULTS = {
+    "killed before the POST": Fault(killed_before_post, ALL),
+    "killed after the POST, which is lost": Fault(killed_and_post_lost, ALL),
+    "killed after the POST, which is processed later": Fault(killed_and_post_processed_later, ALL),
+    "killed between the POST and the response": Fault(killed_before_response, ALL),
+    "killed between the response and XCom": Fault(killed_before_xcom, ALL),
+    "killed during the wait": Fault(killed_during_wait, ["worker", "sensor_poke"]),
+    "killed between the wait and XCom": Fault(killed_after_wait, OPERATORS),
+    "killed while resuming": Fault(killed_while_resuming, ["triggerer"]),
+    "killed at two points": Fault(killed_twice, OPERATORS),
+    "evicted: SIGTERM, then SIGKILL": Fault(evicted, ["worker"]),
+    "connection dropped before processing": Fault(dropped_before_processing, ALL),
+    "connection dropped after processing": Fault(dropped_after_processing, ALL),
+    "truncated response": Fault(truncated, ALL),
+    "429 with any Retry-After": Fault(throttled, ALL),
+    "500, 502 in HTML, 503, 504": Fault(server_error, ALL),
+    "slow response": Fault(slow_response, ALL),
+    "endless response body": Fault(endless_body, ALL),
+    "200 with an invalid body": Fault(invalid_body, ALL),
+    "lost response, listed up to 20 s late": Fault(lost_and_listed_late, ALL),
+    "visible up to 20 s late": Fault(visible_late, ALL),
+    "several responses lost": Fault(several_responses_lost, ALL),
+    "backup fails once": Fault(backup_fails_once, OPERATORS),
+    "backup always fails": Fault(backup_always_fails, OPERATORS),
+    "backup disappears": Fault(backup_disappears, OPERATORS),
+    "rejected: 400 to 422": Fault(rejected, ALL),
+    "cleared after success": Fault(cleared_after_success, OPERATORS),
+    "cleared during the wait": Fault(cleared_during_wait, ["triggerer"]),
+    "marked as failed, delete_on_kill": Fault(marked_as_failed, OPERATORS),
+    "execution_timeout": Fault(execution_timeout, ["execution_timeout"]),
+}

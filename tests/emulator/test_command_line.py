@@ -1,0 +1,185 @@
+"""The command line interface of the emulator."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+
+from airflow_pinecone.emulator.command_line import main
+
+KEY = "pc-cli-key-9876543210"
+COMMAND = [sys.executable, "-m", "airflow_pinecone.emulator"]
+HEADERS = {"Api-Key": KEY, "X-Pinecone-Api-Version": "2025-10"}
+
+
+class Running(NamedTuple):
+    process: "subprocess.Popen[str]"
+    url: str
+
+    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        return requests.request(method, self.url + path, headers=HEADERS, timeout=20, **kwargs)
+
+
+def environment(changes: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PINECONE_API_KEY"} | changes
+
+
+@contextmanager
+def running(*arguments: str, **changes: str) -> Iterator[Running]:
+    """Run the command with these changes of the environment until the end of the block."""
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(changes),
+    ) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            match = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", line)
+            assert match, (line, process.poll())
+            yield Running(process, match[1])
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def run(*arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env=environment(changes), check=False
+    )
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_runs_until_a_signal(stop_signal: signal.Signals) -> None:
+    with running("--index", "docs-example:7", "--index", "other", PINECONE_API_KEY=KEY) as emulator:
+        created = emulator.request("POST", "/indexes/docs-example/backups", json={})
+        assert (created.status_code, created.json()["record_count"]) == (201, 7)
+        assert emulator.request("GET", "/backups/" + created.json()["backup_id"]).json()["status"] == "Ready"
+        assert emulator.request("PUT", "/indexes").status_code == 501
+        emulator.process.send_signal(stop_signal)
+        output, log = emulator.process.communicate(timeout=20)
+        assert emulator.process.returncode == 0
+    assert output == ""
+    assert "POST /indexes/docs-example/backups 201" in log
+    assert "Not emulated: PUT /indexes" in log
+    assert KEY not in log
+    assert "Traceback" not in log
+
+
+def test_settings_and_faults() -> None:
+    with running(
+        *("--api-key", KEY, "--index", "docs-example"),
+        *("--backup-ends", "InitializationFailed", "--listing-lag", "1000", "--quota", "2"),
+        *("--fault", "POST /indexes/*/backups nth=1 drop=after"),
+        *("--fault", "GET /backups/* status=503 retry_after=2 times=1"),
+        *("--fault", "GET /indexes drip=body body=ab"),
+        *("--fault", "GET /indexes endless=yes"),
+        PINECONE_API_KEY="another",
+    ) as emulator:
+        with pytest.raises(requests.exceptions.ConnectionError):
+            emulator.request("POST", "/indexes/docs-example/backups", json={})
+        created = emulator.request("POST", "/indexes/docs-example/backups", json={})
+        assert emulator.request("POST", "/indexes/docs-example/backups", json={}).status_code == 403
+        assert emulator.request("GET", "/backups").json() == {"data": []}
+        path = "/backups/" + created.json()["backup_id"]
+        failed = emulator.request("GET", path)
+        assert (failed.status_code, failed.headers["Retry-After"]) == (503, "2")
+        assert emulator.request("GET", path).json()["status"] == "InitializationFailed"
+        start = time.monotonic()
+        assert emulator.request("GET", "/indexes").text == "ab"
+        assert time.monotonic() - start >= 0.4  # two bytes at five bytes a second
+        with emulator.request("GET", "/indexes", stream=True) as endless:
+            assert endless.raw.read(100_000).rstrip().endswith(b"}]}")
+
+
+def test_ready_after_and_lag_describe() -> None:
+    with running(
+        *("--api-key", KEY, "--index", "docs-example", "--ready-after", "1000", "--lag-describe", "1000")
+    ) as emulator:
+        created = emulator.request("POST", "/indexes/docs-example/backups", json={}).json()
+        assert emulator.request("GET", "/backups").json()["data"][0]["status"] == "Initializing"
+        assert emulator.request("GET", "/backups/" + created["backup_id"]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "listed"),
+    [
+        (["--restore-ends", "Cancelled"], "Cancelled", 1),
+        (["--restore-after", "1000"], "Pending", 1),
+        (["--restore-lag", "1000"], 404, 0),
+    ],
+)
+def test_restore_settings(arguments: list[str], status: str | int, listed: int) -> None:
+    with running("--api-key", KEY, "--index", "docs-example", *arguments) as emulator:
+        backup = emulator.request("POST", "/indexes/docs-example/backups", json={}).json()
+        restored = emulator.request("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "new"}).json()
+        assert emulator.request("GET", "/restore-jobs/" + restored["restore_job_id"]).json()["status"] == status
+        assert len(emulator.request("GET", "/restore-jobs").json()["data"]) == listed
+
+
+def test_port_in_use() -> None:
+    with running("--api-key", KEY) as emulator:
+        port = emulator.url.rpartition(":")[2]
+        completed = run("--api-key", KEY, "--port", port)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
+    assert "Traceback" not in completed.stderr
+    assert completed.stdout == ""
+
+
+def test_missing_api_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PINECONE_API_KEY", raising=False)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--port", "0"])
+    assert "PINECONE_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "70000"],
+        ["--port", "x"],
+        ["--index", ":5"],
+        ["--index", "a:many"],
+        ["--index", "a", "--index", "a"],
+        ["--ready-after", "-1"],
+        ["--ready-after", "nan"],
+        ["--ready-after", "soon"],
+        ["--quota", "-1"],
+        ["--fault", "GET /backups colour=red"],
+    ],
+)
+def test_error_names_the_invalid_argument(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--api-key", KEY, "--port", "0", *arguments])
+    assert f"argument {arguments[0]}: " in capsys.readouterr().err
+
+
+def test_help_lists_faults_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    output = capsys.readouterr().out
+    for text in ("--fault", "drop=before", "drip=head", "endless=yes", "PINECONE_API_KEY", "5080", "500)", "2025-10"):
+        assert text in output
+
+
+def test_missing_aiohttp(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('no aiohttp', name='aiohttp')\n")
+    completed = run("--help", PYTHONPATH=str(tmp_path))
+    assert completed.returncode == 1
+    assert "pip install 'airflow-pinecone[emulator]'" in completed.stderr
+    assert "Traceback" not in completed.stderr

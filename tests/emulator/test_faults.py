@@ -1,0 +1,309 @@
+"""Faults, over real HTTP."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+import requests
+from requests.exceptions import ChunkedEncodingError, ConnectionError
+from support.constants import API_KEY
+from support.emulator_client import Ask, AskInThread
+
+from airflow_pinecone.emulator import Emulator, Fault
+from airflow_pinecone.emulator.faults import parse_fault
+
+BACKUPS = "/indexes/docs-example/backups"
+HEADERS = {"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"}
+
+
+def test_status_replaces_the_processing(ask: Ask, emulator: Emulator) -> None:
+    fault = emulator.fault("POST", BACKUPS, status=503, headers={"Retry-After": "2"})
+    response = ask("POST", BACKUPS, json={})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert response.json()["error"]["code"] == "UNAVAILABLE"
+    assert emulator.backups == []
+    assert ask("POST", BACKUPS, json={}).status_code == 201
+    assert fault.hits == 1
+    assert [exchange.status for exchange in emulator.requests] == [503, 201]
+    assert [exchange.fault for exchange in emulator.requests] == [fault, None]
+
+
+def test_status_with_work_loses_the_response(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("POST", BACKUPS, status=504, work=True)
+    response = ask("POST", BACKUPS, json={"name": "x"})
+    assert (response.status_code, response.json()["status"]) == (504, 504)
+    assert [backup["name"] for backup in emulator.backups] == ["x"]
+
+
+def test_success_status_keeps_the_original_body(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("POST", BACKUPS, status=200, work=True)
+    response = ask("POST", BACKUPS, json={"name": "x"})
+    assert (response.status_code, response.json()["name"]) == (200, "x")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"<html>Bad gateway</html>", "text/html; charset=utf-8"),
+        ("not allowed", "text/plain; charset=utf-8"),
+        ({"data": [], "pagination": None}, "application/json"),
+    ],
+)
+def test_body_and_content_type(ask: Ask, emulator: Emulator, body: Any, content_type: str) -> None:
+    emulator.fault("GET", "/backups", body=body)
+    response = ask("GET", "/backups")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, content_type)
+    assert (response.json() if isinstance(body, dict) else response.content) in (body, str(body).encode())
+    assert emulator.requests[0].answer == (body.decode() if isinstance(body, bytes) else body)
+
+
+def test_headers_are_added_to_the_original_response(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", headers={"x-pinecone-request-id": "mine", "Content-Type": "x/y"})
+    response = ask("GET", "/backups")
+    assert response.json() == {"data": []}
+    assert (response.headers["x-pinecone-request-id"], response.headers["Content-Type"]) == ("mine", "x/y")
+
+
+def test_redirect(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=307, headers={"Location": "/elsewhere"})
+    response = ask("GET", "/backups", allow_redirects=False)
+    assert (response.status_code, response.headers["Location"], response.content) == (307, "/elsewhere", b"")
+
+
+@pytest.mark.parametrize(("drop", "created"), [("before", 0), ("after", 1)])
+def test_dropped_connection(ask: Ask, emulator: Emulator, drop: str, created: int) -> None:
+    fault = emulator.fault("POST", BACKUPS, drop=drop)
+    with pytest.raises(ConnectionError, match="without response"):
+        ask("POST", BACKUPS, json={})
+    assert len(emulator.backups) == created
+    assert (emulator.requests[0].status, emulator.requests[0].answer) == (None, None)
+    assert fault.hits == 1
+
+
+def test_connection_dropped_during_the_response(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("POST", BACKUPS, drop="during")
+    with pytest.raises(ChunkedEncodingError, match="IncompleteRead"):
+        ask("POST", BACKUPS, json={})
+    assert len(emulator.backups) == 1
+
+
+@pytest.mark.parametrize(("hang", "created"), [("before", 0), ("after", 1)])
+def test_hanging_request_continues_on_release(
+    emulator: Emulator, ask_in_thread: AskInThread, hang: str, created: int
+) -> None:
+    fault = emulator.fault("POST", BACKUPS, hang=hang)
+    future = ask_in_thread("POST", BACKUPS, json={})
+    fault.wait()
+    assert (len(emulator.backups), emulator.requests[0].status) == (created, None)
+    assert not future.done()
+    fault.release()
+    assert future.result(20).status_code == 201
+    assert len(emulator.backups) == 1
+
+
+def test_hanging_request_is_dropped_when_the_emulator_stops(emulator: Emulator, ask_in_thread: AskInThread) -> None:
+    before = emulator.fault("POST", BACKUPS, hang="before")
+    after = emulator.fault("GET", "/backups", hang="after")
+    futures = [ask_in_thread("POST", BACKUPS, json={}), ask_in_thread("GET", "/backups")]
+    before.wait()
+    after.wait()
+    start = time.monotonic()
+    emulator.stop()
+    assert time.monotonic() - start < 5  # It does not wait for the requests.
+    for future in futures:
+        with pytest.raises(ConnectionError):
+            future.result(20)
+    assert emulator.backups == []
+    emulator.release()  # No request is left to release, and that is no error.
+
+
+def test_hanging_request_that_arrives_while_the_emulator_stops_is_dropped(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("POST", BACKUPS, hang="before")
+    emulator._loop.call_soon_threadsafe(emulator._handler.close)  # the part of stop() before the server closes
+    with pytest.raises(ConnectionError):
+        ask("POST", BACKUPS, json={})
+    assert emulator.backups == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "alters"), [({"drip": "head"}, False), ({"hang": "after"}, False), ({"endless": True}, True)]
+)
+def test_alters_response(settings: dict[str, Any], alters: bool) -> None:
+    assert Fault("GET", "/backups", **settings).alters_response is alters
+
+
+def test_request_is_processed_after_the_client_disconnects(ask: Ask, emulator: Emulator) -> None:
+    fault = emulator.fault("POST", BACKUPS, hang="before")
+    other = emulator.fault("GET", "/backups", hang="before")
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        requests.post(emulator.url + BACKUPS, json={}, headers=HEADERS, timeout=(20, 0.05))
+    fault.release()
+    other.release()
+    assert ask("GET", "/backups").status_code == 200  # The first request is processed by now.
+    assert len(emulator.backups) == 1
+
+
+@pytest.mark.parametrize("settings", [{"drop": "after"}, {"drop": "during"}, {"drip": "body"}, {"endless": True}])
+def test_fault_after_the_client_disconnects(
+    ask: Ask, emulator: Emulator, caplog: pytest.LogCaptureFixture, settings: dict[str, Any]
+) -> None:
+    fault = emulator.fault("POST", BACKUPS, hang="before", **settings)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        requests.post(emulator.url + BACKUPS, json={}, headers=HEADERS, timeout=(20, 0.05))
+    fault.wait()
+    ask("GET", "/backups")  # The emulator has noticed the end of the connection by now.
+    fault.release()
+    ask("GET", "/backups")  # The first request is processed by now.
+    assert len(emulator.backups) == 1
+    assert emulator._handler.idle
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_release_also_applies_to_later_requests(ask: Ask, emulator: Emulator, ask_in_thread: AskInThread) -> None:
+    fault = emulator.fault("GET", "/backups", hang="before", times=None)
+    futures = [ask_in_thread("GET", "/backups") for _ in range(2)]
+    fault.wait(hits=2)
+    emulator.release()
+    assert [future.result(20).status_code for future in futures] == [200, 200]
+    assert ask("GET", "/backups").status_code == 200
+    assert fault.hits == 3
+
+
+def test_request_that_hangs_and_is_dropped_is_one_hit(emulator: Emulator, ask_in_thread: AskInThread) -> None:
+    fault = emulator.fault("POST", BACKUPS, hang="before", drop="after")
+    future = ask_in_thread("POST", BACKUPS, json={})
+    fault.wait()
+    fault.release()
+    with pytest.raises(ConnectionError):
+        future.result(20)
+    assert (fault.hits, len(emulator.backups)) == (1, 1)
+
+
+def test_nth_and_times(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", nth=2, times=2, status=500)
+    assert [ask("GET", "/backups").status_code for _ in range(5)] == [200, 500, 500, 200, 200]
+
+
+def test_times_none_affects_all_requests(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", times=None, status=500)
+    assert [ask("GET", "/backups").status_code for _ in range(4)] == [500] * 4
+
+
+def test_faults_for_the_same_request_take_effect_in_turn(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=500)
+    emulator.fault("GET", "/backups", status=429)
+    emulator.fault("GET", "/backups", status=503, nth=4)
+    assert [ask("GET", "/backups").status_code for _ in range(5)] == [500, 429, 200, 503, 200]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "matches"),
+    [
+        ("POST", "/indexes/*/backups", True),
+        ("POST", "/indexes/docs-*/backups", True),
+        ("*", "/indexes/docs-example/backups", True),
+        ("*", "*", True),
+        ("GET", "/indexes/*/backups", False),
+        ("POST", "/indexes/*", False),
+        ("POST", "/*", False),
+        ("POST", "/indexes/*/backups/*", False),
+        ("POST", "/indexes/other-*/backups", False),
+    ],
+)
+def test_matching(ask: Ask, emulator: Emulator, method: str, path: str, matches: bool) -> None:
+    fault = emulator.fault(method, path, status=500)
+    assert ask("POST", BACKUPS, json={}).status_code == (500 if matches else 201)
+    assert fault.hits == (1 if matches else 0)
+
+
+def test_fault_that_is_never_hit(emulator: Emulator) -> None:
+    fault = emulator.fault("GET", "/never", status=500)
+    assert fault.hits == 0
+    assert "hits=0" in repr(fault)
+    with pytest.raises(TimeoutError, match="was not hit"):
+        fault.wait(timeout=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"drop": "later"},
+        {"hang": "during"},
+        {"drip": "tail"},
+        {"drip": "body", "drop": "during"},
+        {"endless": True, "drop": "after"},
+        {"endless": True, "status": 204},
+        {"drip": "body", "status": 304},
+        {"nth": 0},
+        {"times": 0},
+        {"status": 99},
+        {"status": 600},
+    ],
+)
+def test_invalid_settings_are_rejected(emulator: Emulator, settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not"):
+        emulator.fault("GET", "/backups", **settings)
+
+
+def test_fault_precedes_the_check_of_the_api_key(ask: Ask, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=502)
+    assert ask("GET", "/backups", headers={"Api-Key": "wrong"}).status_code == 502
+
+
+def test_hanging_requests_need_no_threads(emulator: Emulator, ask_in_thread: AskInThread) -> None:
+    before = threading.active_count()
+    fault = emulator.fault("GET", "/backups", hang="after", times=None)
+    futures = [ask_in_thread("GET", "/backups") for _ in range(3)]
+    fault.wait(hits=3)
+    assert threading.active_count() <= before + 3  # the threads of the requests
+    fault.release()
+    for future in futures:
+        future.result(20)
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        ("POST /indexes/*/backups nth=2 drop=after", {"nth": 2, "drop": "after"}),
+        ("get /backups/* status=503 retry_after=2 times=3", {"status": 503, "times": 3}),
+        ("* * times=always hang=before", {"times": None, "hang": "before"}),
+        ("GET /backups status=500 work=yes", {"status": 500, "work": True}),
+        ("GET /backups status=500 work=no", {"status": 500, "work": False}),
+        ("GET /backups drip=head", {"drip": "head", "endless": False}),
+        ("GET /backups drip=body endless=yes", {"drip": "body", "endless": True}),
+        ("GET /backups status=502 body='<p>Bad gateway</p>'", {"body": "<p>Bad gateway</p>"}),
+    ],
+)
+def test_parse_fault(spec: str, settings: dict[str, Any]) -> None:
+    fault = parse_fault(spec)
+    assert isinstance(fault, Fault)
+    assert (fault.method, fault.path) == (spec.split()[0].upper(), spec.split()[1])
+    assert {name: getattr(fault, name) for name in settings} == settings
+    assert fault.headers == ({"Retry-After": "2"} if "retry_after" in spec else {})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "GET /backups",
+        "GET status=500",
+        "GET /backups status",
+        "GET /backups status=",
+        "GET /backups status=many",
+        "GET /backups status=700",
+        "GET /backups times=-1",
+        "GET /backups nth=0 status=500",
+        "GET /backups work=perhaps",
+        "GET /backups endless=perhaps",
+        "GET /backups drop=later",
+        "GET /backups drip=tail",
+        "GET /backups colour=red",
+        "GET /backups body='open",
+    ],
+)
+def test_parse_fault_rejects_invalid_syntax(spec: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_fault(spec)

@@ -1,0 +1,181 @@
+"""The emulator's HTTP server: headers, errors, recorded requests, start and stop."""
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+
+import pytest
+import requests
+from support.clock import FakeClock
+from support.constants import API_KEY
+from support.emulator_client import Ask
+
+from airflow_pinecone import emulator as emulator_package
+from airflow_pinecone.emulator import Emulator, Exchange
+
+BACKUPS = "/indexes/docs-example/backups"
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", API_KEY + "x"])
+def test_invalid_api_key_is_rejected(ask: Ask, emulator: Emulator, key: str | None) -> None:
+    response = ask("POST", BACKUPS, json={}, headers={"Api-Key": key})
+    assert response.status_code == 401
+    assert response.json() == {
+        "status": 401,
+        "error": {"code": "UNAUTHENTICATED", "message": "Invalid API key."},
+    }
+    assert emulator.backups == []
+
+
+@pytest.mark.parametrize("version", [None, "2024-07", "2026-07"])
+def test_unsupported_version_is_rejected(ask: Ask, version: str | None) -> None:
+    response = ask("GET", "/backups", headers={"X-Pinecone-Api-Version": version})
+    assert response.status_code == 400
+    assert "2025-10 and 2026-04" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("version", ["2025-10", "2026-04"])
+def test_both_versions_are_supported(ask: Ask, version: str) -> None:
+    headers = {"X-Pinecone-Api-Version": version}
+    assert ask("POST", BACKUPS, json={}, headers=headers).status_code == 201
+    assert ask("GET", "/backups", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/indexes/docs-example/backup-schedules"),
+        ("POST", "/indexes/create-for-model"),
+        ("GET", "/collections"),
+        ("PUT", "/indexes"),
+        ("GET", "/"),
+        ("GET", "/data-plane/x/query"),
+        ("GET", "//backups"),
+    ],
+)
+def test_call_that_is_not_emulated(ask: Ask, caplog: pytest.LogCaptureFixture, method: str, path: str) -> None:
+    with caplog.at_level(logging.INFO, logger="airflow_pinecone.emulator"):
+        response = ask(method, path)
+    assert response.status_code == 501
+    assert response.json()["error"]["code"] == "UNIMPLEMENTED"
+    assert f"does not emulate {method} " in response.json()["error"]["message"]
+    assert any(record.getMessage().startswith("Not emulated: ") for record in caplog.records)
+
+
+def test_every_response_has_its_own_request_id(ask: Ask, emulator: Emulator) -> None:
+    responses = [ask("GET", "/backups"), ask("GET", "/nothing"), ask("GET", "/backups/no"), ask("GET", "/backups")]
+    ids = [response.headers["x-pinecone-request-id"] for response in responses]
+    assert len(set(ids)) == 4
+    assert [exchange.request_id for exchange in emulator.requests] == ids
+
+
+def test_requests_are_recorded(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
+    emulator.scenario.clock = clock
+    ask("POST", BACKUPS, json={"name": "x"}, headers={"X-Extra": "1"})
+    ask("GET", "/backups/a%2Fb%20c")
+    ask("GET", "/backups?limit=5&paginationToken=a%3D")
+    ask("DELETE", "/backups/no", data=b"\xff")
+    created, described, listed, deleted = emulator.requests
+    assert isinstance(created, Exchange)
+    assert (created.method, created.path, created.query) == ("POST", BACKUPS, {})
+    assert (created.body, created.status, created.time) == ({"name": "x"}, 201, clock())
+    assert created.answer["backup_id"] == emulator.backups[0]["backup_id"]
+    assert created.headers["x-extra"] == "1"
+    assert created.headers["api-key"] == "***"
+    assert created.peer[0] == "127.0.0.1"
+    assert created.peer == described.peer  # The connection is reused.
+    assert described.path == "/backups/a%2Fb%20c"
+    assert (listed.path, listed.query) == ("/backups", {"limit": "5", "paginationToken": "a="})
+    assert described.answer["error"]["message"] == "Backup a/b c not found."
+    assert (deleted.body, deleted.status) == (None, 404)
+
+
+def test_api_key_is_neither_recorded_nor_logged(ask: Ask, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        ask("GET", "/backups", headers={"Authorization": f"Bearer {API_KEY}"})
+        ask("GET", "/nothing")
+    assert all(API_KEY not in str(dict(exchange.headers)) for exchange in emulator.requests)
+    own_records = [record for record in caplog.records if record.name.startswith("airflow_pinecone")]
+    assert own_records
+    assert all(API_KEY not in record.getMessage() for record in own_records)
+
+
+def test_invalid_api_key_is_not_recorded(ask: Ask, emulator: Emulator) -> None:
+    ask("GET", "/backups", headers={"Api-Key": "another-secret"})
+    assert "another-secret" not in str(dict(emulator.requests[0].headers))
+
+
+def test_restart_keeps_the_port_and_the_state(ask: Ask, emulator: Emulator) -> None:
+    url = emulator.url
+    ask("POST", BACKUPS, json={"name": "kept"})
+    emulator.stop()
+    with pytest.raises(requests.exceptions.ConnectionError):
+        ask("GET", "/backups")
+    emulator.stop()  # A second call has no effect.
+    emulator.start()
+    assert emulator.url == url
+    assert [row["name"] for row in ask("GET", "/backups").json()["data"]] == ["kept"]
+
+
+def test_start_twice_is_an_error(emulator: Emulator) -> None:
+    with pytest.raises(RuntimeError, match="already running"):
+        emulator.start()
+
+
+def test_port_in_use_is_an_error_and_leaves_no_thread(emulator: Emulator) -> None:
+    before = threading.active_count()
+    second = Emulator("key", port=emulator.port)
+    with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
+        second.start()
+    assert threading.active_count() == before
+    second.stop()
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_stop_closes_all_connections_and_leaves_no_thread(attempt: int) -> None:
+    before = threading.active_count()
+    with Emulator("key") as emulator:
+        idle = socket.create_connection(("127.0.0.1", emulator.port), timeout=20)
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    with idle, suppress(ConnectionResetError):  # It may not have been accepted yet.
+        assert idle.recv(1) == b""
+
+
+def test_exception_in_the_block_stops_the_emulator() -> None:
+    emulator = Emulator("key")
+    with pytest.raises(ZeroDivisionError), emulator:
+        _ = 1 / 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", emulator.port))
+
+
+def test_unknown_setting_is_an_error() -> None:
+    with pytest.raises(TypeError, match="redy_after"):
+        Emulator("key", redy_after=5)
+
+
+def test_empty_api_key_is_an_error() -> None:
+    with pytest.raises(ValueError, match="API key"):
+        Emulator("")
+
+
+def test_concurrent_clients(emulator: Emulator) -> None:
+    def create() -> None:
+        headers = {"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"}
+        for _ in range(10):
+            requests.post(emulator.url + BACKUPS, json={}, headers=headers, timeout=20).raise_for_status()
+
+    threads = [threading.Thread(target=create) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({backup["backup_id"] for backup in emulator.backups}) == 50
+    assert len(emulator.requests) == 50
+
+
+def test_unknown_attribute_of_the_package_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = emulator_package.nothing

@@ -1,0 +1,32 @@
+"""Load DAG files without a database."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The examples import airflow.sdk, which Airflow 2 does not have.
+needs_airflow_3 = pytest.mark.skipif(
+    importlib.util.find_spec("airflow.sdk") is None, reason="the examples need Airflow 3"
+)
+
+
+def dags_of(path: Path) -> dict[str, Any]:
+    """Run a DAG file and return its DAGs by id."""
+    from airflow.sdk import DAG
+
+    found: dict[str, Any] = {}
+    original: Any = DAG.__exit__
+
+    def record(dag: Any, *error: Any) -> Any:
+        found[dag.dag_id] = dag
+        return original(dag, *error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DAG, "__exit__", record)
+        runpy.run_path(str(path))
+    return found

@@ -1,0 +1,202 @@
+"""The Asset of an index's backups, and the facts in its events."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.operators import PATHS, WAITS
+from support.tasks import TaskInstance, make_task, run_try
+
+from airflow_pinecone.assets import SCHEME, add_facts_to_events, backup_asset, sanitize_uri
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.provider_info import get_provider_info
+
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
+except ImportError:  # Airflow 2
+    OutletEventAccessors = importlib.import_module("airflow.utils.context").OutletEventAccessors  # type: ignore[misc]
+    ProvidersManager = importlib.import_module("airflow.providers_manager").ProvidersManager  # type: ignore[misc]
+
+FACTS = {
+    "backup_id",
+    "name",
+    "status",
+    "record_count",
+    "namespace_count",
+    "size_bytes",
+    "created_at",
+    "source_index_name",
+    "source_index_id",
+}
+
+each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+
+Backup = Callable[..., "TaskWithEvents"]
+
+
+class TaskWithEvents(TaskInstance):
+    """A task instance whose context has Airflow's outlet events."""
+
+    def __init__(self, **fields: Any) -> None:
+        """Start without a process."""
+        super().__init__(**fields)
+        self.processes: list[Any] = []
+
+    @property
+    def context(self) -> Any:
+        """The context of a process. Each process has events of its own; Airflow sends those of the last one."""
+        self.processes.append(OutletEventAccessors())
+        return {**super().context, "outlet_events": self.processes[-1]}
+
+    def facts(self, outlet: Any) -> Any:
+        """Return the facts in the event of an outlet."""
+        return self.processes[-1][outlet].extra
+
+
+@pytest.fixture
+def back_up(world: Emulator, clock: FakeClock) -> Backup:
+    """Run CreateBackupOperator with outlets, and return its task instance."""
+
+    def back_up(outlets: list[Any], **arguments: Any) -> TaskWithEvents:
+        ti = TaskWithEvents()
+        task = make_task(CreateBackupOperator, clock, index_name=INDEX, outlets=outlets, **arguments)
+        assert run_try(task, ti).state == "success"
+        return ti
+
+    return back_up
+
+
+# The Asset and its URI
+
+
+def test_uri_of_the_asset_has_the_index() -> None:
+    asset = backup_asset("docs-example")
+    assert isinstance(asset, Asset)
+    assert asset.uri == "pinecone://docs-example/backups"
+    assert asset == backup_asset("docs-example")
+    assert asset.uri != backup_asset("docs-example-2").uri
+
+
+@pytest.mark.parametrize("index_name", ["", None, "Docs", "a/b", "{{ params.index }}", "-a", "x" * 46, "a\n"])
+def test_invalid_index_name_is_an_error(index_name: Any) -> None:
+    with pytest.raises(ValueError, match="valid index name"):
+        backup_asset(index_name)
+
+
+def test_airflow_normalizes_uris_with_the_scheme() -> None:
+    assert Asset(uri="PINECONE://Docs-Example/backups/").uri == "pinecone://docs-example/backups"
+    assert Asset(uri="pinecone://docs/namespaces/News").uri == "pinecone://docs/namespaces/News"
+
+
+@pytest.mark.parametrize(
+    "uri", ["pinecone:///backups", "pinecone://a-key@docs/backups", "pinecone://user:a-key@docs/backups"]
+)
+def test_uri_without_an_index_or_with_a_secret_is_an_error(uri: str) -> None:
+    with pytest.raises(ValueError, match="pinecone://") as caught:
+        sanitize_uri(urlsplit(uri))
+    assert "a-key" not in str(caught.value)
+
+
+def test_provider_info_registers_the_scheme() -> None:
+    manager: Any = ProvidersManager()
+    handlers = getattr(manager, "asset_uri_handlers", None) or manager.dataset_uri_handlers
+    assert handlers["pinecone"] is sanitize_uri
+    info = get_provider_info()
+    assert info["asset-uris"] == info["dataset-uris"]
+    (registered,) = info["asset-uris"]
+    module, name = registered["handler"].rsplit(".", 1)
+    assert getattr(importlib.import_module(module), name) is sanitize_uri
+    assert registered["schemes"] == [SCHEME]
+
+
+def test_provider_info_matches_the_schema_of_airflow() -> None:
+    (folder, *_) = importlib.import_module("airflow").__path__
+    schema = json.loads((Path(folder) / "provider.yaml.schema.json").read_text("utf-8"))["properties"]
+    known = [name for name in ("asset-uris", "dataset-uris") if name in schema]
+    assert known
+    for name in known:
+        jsonschema.validate(get_provider_info()[name], schema[name])
+
+
+# The events
+
+
+@each_path
+def test_event_has_the_facts_of_the_backup(emulator: Emulator, back_up: Backup, path: dict[str, Any]) -> None:
+    """After a wait they are those of the Ready backup: it has its counts only then."""
+    emulator.next_backup(ready_after=600)
+    asset = backup_asset(INDEX)
+    ti = back_up([asset], **path)
+    facts = ti.facts(asset)
+    returned = ti.xcoms["return_value"]
+    assert facts == {fact: returned.get(fact) for fact in FACTS}
+    assert facts["status"] == ("Ready" if path["wait_for_completion"] else "Initializing")
+    assert facts["source_index_name"] == INDEX
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_event_of_each_asset_has_the_facts(emulator: Emulator, back_up: Backup) -> None:
+    outlets = [backup_asset(INDEX), Asset(uri="s3://bucket/key")]
+    ti = back_up(outlets)
+    for outlet in outlets:
+        assert ti.facts(outlet)["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+def test_other_entries_of_the_event_are_kept() -> None:
+    asset = backup_asset(INDEX)
+    events = OutletEventAccessors()
+    events[asset].extra["ticket"] = "OPS-1"
+    context: Any = {"outlet_events": events}
+    add_facts_to_events(context, [asset], {"backup_id": "b-1"})
+    assert events[asset].extra == dict.fromkeys(FACTS) | {"ticket": "OPS-1", "backup_id": "b-1"}
+
+
+def test_outlets_that_are_not_an_asset_are_ignored(back_up: Backup) -> None:
+    ti = back_up([AssetAlias("backups"), "not an asset"], wait_for_completion=True)
+    assert ti.processes
+    assert all(len(events) == 0 for events in ti.processes)
+
+
+@pytest.mark.usefixtures("world")
+def test_without_outlets_no_events_are_needed(clock: FakeClock) -> None:
+    ti = TaskInstance()
+    assert "outlet_events" not in ti.context
+    assert run_try(make_task(CreateBackupOperator, clock, index_name=INDEX), ti).state == "success"
+
+
+def test_event_has_the_facts_of_a_reused_backup(emulator: Emulator, back_up: Backup) -> None:
+    young = emulator.add_backup(INDEX, age=60)
+    asset = backup_asset(INDEX)
+    assert back_up([asset], reuse_within=3600).facts(asset)["backup_id"] == young["backup_id"]
+
+
+@each_wait
+@pytest.mark.usefixtures("world")
+def test_event_has_no_facts_of_a_failed_backup(emulator: Emulator, clock: FakeClock, wait: dict[str, Any]) -> None:
+    emulator.next_backup(fails=True, ready_after=600)
+    ti = TaskWithEvents()
+    task = make_task(CreateBackupOperator, clock, index_name=INDEX, outlets=[backup_asset(INDEX)], **wait)
+    assert run_try(task, ti).state == "up_for_retry"
+    assert ti.processes
+    assert all(len(events) == 0 for events in ti.processes)
+
+
+def test_event_has_neither_the_api_key_nor_the_description(emulator: Emulator, back_up: Backup) -> None:
+    asset = backup_asset(INDEX)
+    facts = json.dumps(back_up([asset], description="A private note").facts(asset))
+    assert emulator.backups[0]["backup_id"] in facts
+    assert emulator.api_key not in facts
+    assert "A private note" not in facts

@@ -1,0 +1,173 @@
+"""Invalid names, ids and connections: each call and each task fails at once, without a request and without a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jinja2
+import pytest
+import requests_mock as mock_requests
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.clients import set_connection
+from support.clock import FakeClock
+from support.constants import API_KEY
+from support.tasks import TaskInstance, make_task, run_try
+
+from airflow_pinecone import operators, sensors
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.hooks import PineconeHook
+
+VALID_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
+INVALID: list[Any] = [
+    "a/b",
+    "../indexes/x",
+    "..",
+    "a?b",
+    "a#b",
+    "a%2fb",
+    "a\rb",
+    "a\n",
+    "a\r\nX: y",
+    "a\0b",
+    "x" * 10_000,
+]
+INVALID += ["", " ", " a", "None", None, "\u00e9", "\ud800", 5, ["a"], {"a": 1}]
+
+# The calls that get the name of an index or an id.
+CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
+    "create_backup": lambda hook, name: hook.create_backup(name),
+    # None lists the backups of the project.
+    "list_backups": lambda hook, name: list(hook.list_backups("" if name is None else name)),
+    "describe_index": lambda hook, name: hook.describe_index(name),
+    "describe_index_stats": lambda hook, name: hook.describe_index_stats(name),
+    "delete_index": lambda hook, name: hook.delete_index(name),
+    "create_index_from_backup, index": lambda hook, name: hook.create_index_from_backup(VALID_ID, name=name),
+    "create_index_from_backup, backup": lambda hook, value: hook.create_index_from_backup(value, name="docs"),
+    "describe_backup": lambda hook, value: hook.describe_backup(value),
+    "delete_backup": lambda hook, value: hook.delete_backup(value),
+    "describe_restore_job": lambda hook, value: hook.describe_restore_job(value),
+    "describe_restore": lambda hook, value: hook.describe_restore(value),
+}
+
+MakeTask = Callable[[FakeClock, Any], Any]
+
+
+def maker(cls: Callable[..., Any], field: str, **arguments: Any) -> MakeTask:
+    """Return a function that makes a task from a clock and the value of a field."""
+    return lambda clock, value: make_task(cls, clock, **{field: value}, **arguments)
+
+
+TASKS: dict[str, MakeTask] = {
+    "create": maker(operators.CreateBackupOperator, "index_name"),
+    "create or reuse": maker(operators.CreateBackupOperator, "index_name", reuse_within=60),
+    "prune": maker(operators.PruneBackupsOperator, "index_name", keep_last=1),
+    "verify": maker(operators.VerifyBackupOperator, "backup_id", max_shrink=0.5),
+    "delete": maker(operators.DeleteBackupOperator, "backup_id"),
+    "freshness sensor": maker(sensors.BackupFreshnessSensor, "index_name", max_age=60, soft_fail=True),
+    "rescheduled freshness sensor": maker(sensors.BackupFreshnessSensor, "index_name", max_age=60, mode="reschedule"),
+    "rescheduled backup sensor": maker(sensors.BackupSensor, "backup_id", mode="reschedule"),
+    "rescheduled restore sensor": maker(sensors.RestoreJobSensor, "restore_job_id", mode="reschedule"),
+}
+for place, deferrable in (("worker", False), ("triggerer", True)):
+    TASKS |= {
+        f"create and wait, {place}": maker(
+            operators.CreateBackupOperator, "index_name", wait_for_completion=True, deferrable=deferrable
+        ),
+        f"restore, backup, {place}": maker(
+            operators.CreateIndexFromBackupOperator, "backup_id", index_name="docs", deferrable=deferrable
+        ),
+        f"restore, index, {place}": maker(
+            operators.CreateIndexFromBackupOperator, "index_name", backup_id=VALID_ID, deferrable=deferrable
+        ),
+        f"backup sensor, {place}": maker(sensors.BackupSensor, "backup_id", deferrable=deferrable, soft_fail=True),
+        f"restore sensor, {place}": maker(
+            sensors.RestoreJobSensor, "restore_job_id", deferrable=deferrable, soft_fail=True
+        ),
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_request(requests_mock: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the connection, and let every request fail."""
+    set_connection(monkeypatch)
+
+
+def check_message(error: BaseException | None, fact: str) -> None:
+    message = str(error)
+    assert fact in message
+    assert len(message) < 800
+    assert message.isprintable()
+    assert API_KEY not in message
+
+
+def check_failure(task: Any, fact: str, try_number: int = 1) -> None:
+    outcome = run_try(task, TaskInstance(try_number=try_number))
+    assert (outcome.state, type(outcome.error)) == ("failed", AirflowFailException)
+    check_message(outcome.error, fact)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_call_raises_an_input_error(
+    call: Callable[[PineconeHook, Any], Any], clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    hook = PineconeHook(clock=clock)
+    for value in INVALID:
+        with pytest.raises(PineconeInputError) as caught:
+            call(hook, value)
+        check_message(caught.value, "is not a valid")
+    assert requests_mock.request_history == []
+
+
+# A retry searches before it creates.
+@pytest.mark.parametrize("try_number", [1, 2])
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_task_fails_without_retry(
+    task: MakeTask, try_number: int, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    for value in INVALID:
+        check_failure(task(clock, value), "is not a valid", try_number)
+    assert requests_mock.request_history == []
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("template", ["{{ missing }}", "{{ none }}"])
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_task_with_a_template_that_renders_to_nothing(
+    task: MakeTask, template: str, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    rendered = task(clock, template)
+    rendered.render_template_fields({}, jinja2.Environment())  # noqa: S701
+    check_failure(rendered, "is not a valid")
+    assert requests_mock.request_history == []
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_task_without_an_api_key(
+    task: MakeTask, clock: FakeClock, requests_mock: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, password="")
+    check_failure(task(clock, "docs"), "it has no API key")
+    assert requests_mock.request_history == []
+    assert clock.slept == []
+
+
+# All invalid connections are in test_connections.py.
+@pytest.mark.parametrize(
+    ("fields", "fact"),
+    [
+        ({"extra": {"api_version": "x" * 10_000}}, "api_version in the extra field"),
+        ({"extra": {"timeout": [API_KEY]}}, "timeout in the extra field"),
+        ({"host": "x" * 10_000}, "the host is invalid"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_button_in_the_ui_names_the_invalid_field(
+    fields: dict[str, Any], fact: str, requests_mock: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, **fields)
+    with pytest.raises(PineconeInputError) as caught:
+        PineconeHook().list_indexes()
+    check_message(caught.value, fact)
+    assert PineconeHook().test_connection() == (False, str(caught.value))
+    assert requests_mock.request_history == []

@@ -1,0 +1,366 @@
+"""CreateBackupOperator: one task creates one backup, over all of its tries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.operators import LOST_RESPONSES, PATHS, WAITS, methods
+from support.tasks import Connect, TaskInstance, make_task, run_try
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import BackupFailed, CreateOutcomeUnknown, WaitTimeout
+from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+
+CREATE = ("POST", "/indexes/*/backups")
+LIST = ("GET", "/indexes/*/backups")
+
+pytestmark = pytest.mark.usefixtures("world")
+each_lost_response = pytest.mark.parametrize("lost", LOST_RESPONSES.values(), ids=LOST_RESPONSES)
+each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+
+Create = Callable[..., Any]
+
+
+@pytest.fixture
+def create(clock: FakeClock) -> Create:
+    """Create the operator for the index docs-example: `create(timeout=60)`."""
+
+    def create(**arguments: Any) -> Any:
+        return make_task(CreateBackupOperator, clock, **{"index_name": INDEX, **arguments})
+
+    return create
+
+
+def marks(emulator: Emulator) -> set[str]:
+    return {backup["description"].rsplit("[", 1)[1] for backup in emulator.backups}
+
+
+# The first try
+
+
+def test_create_sends_one_request_and_returns_the_response(emulator: Emulator, create: Create) -> None:
+    ti = TaskInstance()
+    outcome = run_try(create(), ti)
+    assert methods(emulator) == ["POST"]
+    assert outcome.state == "success"
+    assert ti.xcoms["return_value"] == outcome.value == emulator.requests[0].answer
+    assert ti.xcoms["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+def test_description_names_the_task(emulator: Emulator, create: Create) -> None:
+    run_try(create(description="Before the reindex"), TaskInstance(map_index=3))
+    description = emulator.backups[0]["description"]
+    assert description.startswith("Before the reindex | ")
+    assert "dag etl, run manual__1, task backup, map index 3 [" in description
+
+
+def test_default_name_has_the_index_and_the_time(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    run_try(create(), TaskInstance())
+    assert emulator.backups[0]["name"] == f"docs-example-{clock.utcnow():%Y%m%d-%H%M%S}"
+
+
+@pytest.mark.parametrize("name", ["Nightly Backup No. 7", ""])
+def test_name_is_sent_unchanged(emulator: Emulator, create: Create, name: str) -> None:
+    run_try(create(name=name), TaskInstance())
+    assert emulator.requests[0].body["name"] == name
+
+
+@each_path
+def test_id_is_pushed_before_the_wait(emulator: Emulator, create: Create, path: dict[str, Any]) -> None:
+    emulator.next_backup(ends="never")
+    ti = TaskInstance()
+    outcome = run_try(create(**path, timeout=60), ti)
+    assert outcome.state == ("up_for_retry" if path["wait_for_completion"] else "success")
+    assert ti.xcoms["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (400, "pod-based"),
+        (401, "Check the API key"),
+        (402, "past due"),
+        (403, "quota"),
+        (404, "Check the name"),
+        (422, "could not parse"),
+    ],
+)
+def test_rejected_request_fails_without_a_retry(emulator: Emulator, create: Create, status: int, hint: str) -> None:
+    body = {"status": status, "error": {"code": "FORBIDDEN", "message": "Increase your quota or upgrade."}}
+    emulator.fault(*CREATE, status=status, body=json.dumps(body).encode())
+    outcome = run_try(create(), TaskInstance())
+    assert outcome.state == "failed"
+    assert INDEX in outcome.message
+    assert f"HTTP {status}" in outcome.message
+    assert hint in outcome.message
+    assert methods(emulator) == ["POST"]
+
+
+@pytest.mark.parametrize("index_name", ["", None, "Docs", "a/b", "../x", "x" * 46])
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_invalid_index_name_fails_before_any_request(
+    emulator: Emulator, create: Create, index_name: Any, try_number: int
+) -> None:
+    outcome = run_try(create(index_name=index_name), TaskInstance(try_number=try_number))
+    assert outcome.state == "failed"
+    assert "1 to 45" in outcome.message
+    assert emulator.requests == []
+
+
+# A lost response
+
+
+@each_path
+@each_lost_response
+def test_lost_response_creates_one_backup(
+    emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
+) -> None:
+    connect(timeout=0.5 if "hang" in lost else 30)
+    emulator.next_backup(ready_after=120)
+    fault = emulator.fault(*CREATE, **lost)
+    outcome = run_try(create(**path), TaskInstance())
+    assert outcome.state == "success"
+    assert fault.hits == 1
+    assert methods(emulator).count("POST") == 1
+    assert len(emulator.backups) == 1
+    assert outcome.value["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+@each_lost_response
+def test_lost_response_creates_one_backup_although_the_list_lags(
+    emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any]
+) -> None:
+    connect(timeout=0.5 if "hang" in lost else 30)
+    emulator.scenario.list_lag = 20
+    fault = emulator.fault(*CREATE, **lost)
+    assert run_try(create(), TaskInstance()).state == "success"
+    assert fault.hits == 1
+    assert len(emulator.backups) == 1
+
+
+@each_path
+@each_lost_response
+def test_lost_responses_of_two_tries_create_one_backup(
+    emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
+) -> None:
+    """The first create request never reaches Pinecone, the second one does; both responses are lost."""
+    connect(timeout=0.5 if "hang" in lost else 30)
+    emulator.fault(*CREATE, drop="before")
+    # A fault only counts requests that no earlier fault has claimed.
+    emulator.fault(*CREATE, **lost)
+    ti = TaskInstance()
+    first = run_try(create(**path), ti)
+    assert (first.state, type(first.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert emulator.backups == []
+    ti.retry()
+    assert run_try(create(**path), ti).state == "success"
+    assert methods(emulator).count("POST") == 2
+    assert len(emulator.backups) == 1
+
+
+@each_path
+def test_retry_resumes_with_a_backup_that_appears_late(
+    emulator: Emulator, create: Create, path: dict[str, Any]
+) -> None:
+    emulator.next_backup(listed_after=45)
+    emulator.fault(*CREATE, drop="after")
+    ti = TaskInstance()
+    first = run_try(create(**path), ti)
+    assert (first.state, type(first.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert methods(emulator).count("POST") == 1
+    ti.retry()
+    outcome = run_try(create(**path), ti)
+    assert outcome.state == "success"
+    assert methods(emulator).count("POST") == 1
+    assert len(emulator.backups) == 1
+
+
+def test_error_names_the_mark_if_the_backup_is_not_found(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    emulator.fault(*CREATE, drop="before")
+    started_at = clock.now
+    outcome = run_try(create(retries=0), TaskInstance(retries=0))
+    # Without a try left, Airflow fails the task.
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert clock.now - started_at == pytest.approx(SEARCH_SECONDS)
+    assert INDEX in outcome.message
+    description = emulator.requests[0].body["description"]
+    assert description[description.index("[airflow-pinecone") :] in outcome.message
+
+
+def test_search_that_fails_does_not_create_a_second_backup(emulator: Emulator, create: Create) -> None:
+    """While the list cannot be read, it is unknown whether the first try created a backup: no request to create one."""
+    ti = TaskInstance()
+    emulator.fault(*CREATE, drop="after")
+    emulator.fault(*LIST, status=503, times=None)
+    for _ in range(3):
+        assert run_try(create(), ti).state == "up_for_retry"
+        ti.retry()
+    assert len(emulator.backups) == 1
+    assert methods(emulator).count("POST") == 1
+
+
+# Retries and clears
+
+
+@each_path
+def test_retry_resumes_with_the_backup_of_a_killed_try(
+    emulator: Emulator, create: Create, path: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(key: str, value: Any) -> None:
+        raise Killed
+
+    ti = TaskInstance()
+    with monkeypatch.context() as patch:
+        patch.setattr(ti, "xcom_push", kill)
+        with pytest.raises(Killed):
+            run_try(create(**path), ti)
+    ti.retry()
+    outcome = run_try(create(**path), ti)
+    assert outcome.state == "success"
+    assert len(emulator.backups) == 1
+    assert outcome.value["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+def test_retry_searches_before_it_creates(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    started_at = clock.now
+    assert run_try(create(), TaskInstance(try_number=2)).state == "success"
+    assert clock.now - started_at == pytest.approx(SEARCH_SECONDS)
+    assert methods(emulator)[0] == "GET"
+    assert methods(emulator)[-1] == "POST"
+    assert len(emulator.backups) == 1
+
+
+@each_wait
+def test_retry_resumes_with_the_backup_after_a_timeout(
+    emulator: Emulator, create: Create, wait: dict[str, Any]
+) -> None:
+    emulator.next_backup(ready_after=1000)
+    ti = TaskInstance()
+    first = run_try(create(**wait, timeout=600), ti)
+    assert (first.state, type(first.error)) == ("up_for_retry", WaitTimeout)
+    ti.retry()
+    assert run_try(create(**wait, timeout=600), ti).state == "success"
+    assert len(emulator.backups) == 1
+
+
+@each_wait
+def test_retry_creates_a_backup_after_a_failed_one(
+    emulator: Emulator, create: Create, wait: dict[str, Any], logged: Callable[[], str]
+) -> None:
+    emulator.next_backup(fails=True, ready_after=60)
+    ti = TaskInstance()
+    first = run_try(create(**wait), ti)
+    assert (first.state, type(first.error)) == ("up_for_retry", BackupFailed)
+    (failed,) = emulator.backups
+    ti.retry()
+    outcome = run_try(create(**wait), ti)
+    assert outcome.state == "success"
+    statuses = {backup["backup_id"]: backup["status"] for backup in emulator.backups}
+    assert sorted(statuses.values()) == ["Failed", "Ready"]
+    assert statuses[outcome.value["backup_id"]] == "Ready"
+    # The search finds it in several lists, and logs it once. Airflow 2 can log a message in two places.
+    lines = [line for line in logged().splitlines() if "Ignoring failed" in line and failed["backup_id"] in line]
+    assert 1 <= len(lines) <= 2 < methods(emulator).count("GET")
+
+
+def test_clear_creates_a_backup_and_its_retry_resumes_with_that(emulator: Emulator, create: Create) -> None:
+    ti = TaskInstance(retries=1)
+    first = run_try(create(retries=1), ti)
+    ti.clear()
+    emulator.next_backup(listed_after=45)
+    emulator.fault(*CREATE, drop="after")
+    assert run_try(create(retries=1), ti).state == "up_for_retry"
+    ti.retry()
+    second = run_try(create(retries=1), ti)
+    assert second.state == "success"
+    assert {b["backup_id"] for b in emulator.backups} == {first.value["backup_id"], second.value["backup_id"]}
+    assert methods(emulator).count("POST") == len(emulator.backups) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"run_id": "manual__2"},
+        {"dag_id": "etl2"},
+        {"task_id": "backup2"},
+        {"map_index": 1},
+        # Another Airflow installation, or a rebuilt metadata database, with the same ids.
+        {"run_started": datetime(2025, 5, 14, 16, 37, 25, 625541, tzinfo=UTC)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_two_tasks_do_not_share_a_backup(emulator: Emulator, create: Create, other: dict[str, Any]) -> None:
+    for ti in (TaskInstance(), TaskInstance(**other)):
+        run_try(create(), ti)
+        ti.retry()
+        run_try(create(), ti)
+    assert len(emulator.backups) == len(marks(emulator)) == 2
+
+
+# The wait
+
+
+def test_create_and_polls_share_a_connection(emulator: Emulator, create: Create) -> None:
+    emulator.next_backup(ready_after=60)
+    run_try(create(wait_for_completion=True), TaskInstance())
+    assert len(emulator.requests) > 3
+    assert len({exchange.peer for exchange in emulator.requests}) == 1
+
+
+def test_task_does_not_defer_for_a_ready_backup(create: Create) -> None:
+    def fail() -> None:
+        raise AssertionError("The task was deferred.")
+
+    ti = TaskInstance()
+    run_try(create(), ti)
+    ti.retry()
+    task = create(wait_for_completion=True, deferrable=True)
+    assert run_try(task, ti, between=fail).state == "success"
+
+
+@each_wait
+def test_five_hour_wait_takes_about_330_requests(emulator: Emulator, create: Create, wait: dict[str, Any]) -> None:
+    emulator.next_backup(ready_after=5 * 3600)
+    assert run_try(create(**wait), TaskInstance()).state == "success"
+    assert 300 <= len(emulator.requests) <= 340
+
+
+def test_poke_interval_sets_the_time_between_polls(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    emulator.next_backup(ready_after=100)
+    run_try(create(wait_for_completion=True, poke_interval=timedelta(seconds=7)), TaskInstance())
+    assert set(clock.slept) == {7.0}
+
+
+def test_on_kill_logs_that_the_backup_is_kept(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
+    task = create()
+    task.on_kill()
+    run_try(task, TaskInstance())
+    assert "is kept" not in logged()
+    task.on_kill()
+    assert f"Backup {emulator.backups[0]['backup_id']} is kept in Pinecone" in logged()
+    assert methods(emulator) == ["POST"]
+
+
+# The arguments
+
+
+def test_template_fields() -> None:
+    assert tuple(CreateBackupOperator.template_fields) == ("index_name", "name", "description", "conn_id")
+
+
+@pytest.mark.parametrize("argument", ["poke_interval", "timeout"])
+@pytest.mark.parametrize("value", [0, -1, "5", True])
+def test_invalid_duration_is_an_error(create: Create, argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=argument):
+        create(**{argument: value})

@@ -1,0 +1,168 @@
+"""The files in docs/examples run, their output is what the pages show, and the links of all pages lead to something."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from support.dag_files import dags_of, needs_airflow_3
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.waiting.resources import RESOURCES
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
+DAGS = ["nightly_retention", "reindex_if_fresh", "restore_backup", "reuse_recent_backup"]
+# tests/airflow/test_docs_dag_test.py runs test_my_dag.
+SCRIPTS = ["faults", "list_backups", "retention_example", "test_my_dag"]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
+]
+
+
+def test_each_example_is_run_by_a_test() -> None:
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(DAGS + SCRIPTS)
+
+
+def test_each_example_is_shown_on_a_page() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    assert [path.name for path in EXAMPLES.iterdir() if path.is_file() and f"examples/{path.name}" not in text] == []
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("name", DAGS)
+def test_an_example_dag_loads(name: str) -> None:
+    assert list(dags_of(EXAMPLES / f"{name}.py")) == [name]
+
+
+@needs_airflow_3
+def test_the_worked_example_has_the_rules_of_the_dag_that_is_shown_with_it() -> None:
+    prune = dags_of(EXAMPLES / "nightly_retention.py")["nightly_retention"].get_task("prune")
+    rules = runpy.run_path(str(EXAMPLES / "retention_example.py"))["RULES"]
+    assert {name: getattr(prune, name) for name in rules._fields} == rules._asdict()
+
+
+def test_the_worked_example_of_retention_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "retention_example.py"), run_name="__main__")
+    shown = (EXAMPLES / "retention_example.txt").read_text()
+    assert capsys.readouterr().out == shown, "run: python docs/examples/retention_example.py > ...example.txt"
+
+
+def test_the_example_of_a_fault_prints_what_the_page_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PINECONE_DEFAULT", "")  # The example sets it; this restores it.
+    runpy.run_path(str(EXAMPLES / "faults.py"))
+    assert (EXAMPLES / "faults.txt").read_text() in capsys.readouterr().out
+
+
+def test_the_example_of_a_listing_lists_the_newest_backup_first(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PINECONE_DEFAULT",
+        f'{{"conn_type": "pinecone", "host": "{emulator.url}", "password": "{emulator.api_key}"}}',
+    )
+    for day in (1, 2):
+        emulator.add_backup("docs-example", created_at=f"2025-06-{day:02}T02:00:00Z")
+    lines = runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example")
+    assert [line[:16] for line in lines] == ["2025-06-02 02:00", "2025-06-01 02:00"]
+    assert all(re.fullmatch(r".{16} [0-9a-f-]{36} Ready \d+ records", line) for line in lines)
+
+
+def test_the_values_for_the_helm_chart_name_the_default_connection() -> None:
+    values = yaml.safe_load((EXAMPLES / "helm-values.yaml").read_text())
+    assert values["secret"] == [
+        {"envName": "AIRFLOW_CONN_PINECONE_DEFAULT", "secretName": "pinecone", "secretKey": "connection"}
+    ]
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@each_page
+def test_the_links_of_a_page_lead_to_files_and_headings(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(<?([^)\s>]+)", text):
+        if target.startswith(("https://", "http://", "mailto:", "#")):
+            continue
+        name, _, heading = target.partition("#")
+        file = page.parent / name
+        if not file.exists() or (heading and heading not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@each_page
+def test_the_python_on_a_page_runs(page: Path) -> None:
+    """Longer code is included from a file that a test runs."""
+    if page.name != "README.md":
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            assert len(code.splitlines()) <= 3, code
+            exec(code, {})
+
+
+def test_the_messages_in_troubleshooting_are_those_of_the_package() -> None:
+    text = (DOCS / "troubleshooting.md").read_text()
+    quoted = re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    quoted += re.findall(r"^- `([^`]+)`(?:$|:| or)", text, re.MULTILINE)
+    quoted += re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(quoted) > 40
+    known = messages()
+    unknown = [
+        message
+        for message in quoted
+        if message not in FOREIGN_MESSAGES
+        and not any(all(part in template for part in fragments(message)) for template in known)
+    ]
+    assert unknown == []
+
+
+def test_the_layers_on_the_architecture_page_are_the_import_contract() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = [item for item in config["tool"]["importlinter"]["contracts"] if item["type"] == "layers"]
+    text = (DOCS / "architecture.md").read_text()
+    diagram = text.partition("your DAG\n")[2].partition("provider_info")[0]
+    # The first 30 columns name the modules.
+    rows = [set(line[:30].replace("|", "").split()) for line in diagram.splitlines()]
+    assert [row for row in rows if row] == [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+
+
+# Messages of Airflow, Python and OpenSSL.
+FOREIGN_MESSAGES = {"The conn_id … isn't defined", "CERTIFICATE_VERIFY_FAILED", "No module named 'airflow.sdk'"}
+
+
+def fragments(message: str) -> list[str]:
+    """Return the constant parts of a message. Messages about waiting take some words from the table of resources."""
+    for resource in RESOURCES.values():
+        message = message.replace(f"{resource.label} …", "…").replace(resource.goal, "…")
+    return message.split("…")
+
+
+def messages() -> set[str]:
+    """Return the texts of the package, with their placeholders replaced by a line break."""
+    found: set[str] = set()
+    for path in (ROOT / "airflow_pinecone").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "\n" for part in node.values]
+                found.add("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value.replace("%s", "\n"))
+    return found
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a Markdown file, as GitHub and MyST make them."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r"^\((.+)\)=$", text, re.MULTILINE))

@@ -1,0 +1,89 @@
+"""The tree of errors: its documentation, and whether a retry can help."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_pinecone import errors
+from airflow_pinecone.errors import PineconeConnectionError, PineconeError, PineconeRequestError
+
+CLASSES: dict[str, Any] = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+# Whether the same call can succeed later, and whether a new backup or restore can succeed.
+CAN_RETRY_CAN_RECREATE = {
+    "PineconeError": (False, False),
+    "PineconeInputError": (False, False),
+    "PineconeRequestError": (False, False),
+    "PineconePermanentError": (False, False),
+    "PineconeTransientError": (True, False),
+    "PineconeConnectionError": (True, False),
+    "CreateOutcomeUnknown": (True, False),
+    "BackupFailed": (False, True),
+    "BackupNotFound": (False, True),
+    "BackupCheckFailed": (False, False),
+    "RestoreFailed": (False, True),
+    "RestoreNotFound": (False, True),
+    "WaitTimeout": (True, False),
+    "PineconeUnreachable": (True, False),
+    "PruneIncomplete": (True, False),
+    "InvalidWaitResult": (True, False),
+}
+
+
+def documented_tree() -> Iterator[tuple[str, str]]:
+    """Yield each class in the docstring of the module, with the class above it."""
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if not (found := re.match(r"    ((?:│   |    )*)([├└]── )?(\w+)", line)):
+            continue
+        branches, connector, name = found.groups()
+        level = len(branches) // 4 + bool(connector)
+        path[level:] = [name]
+        yield name, path[level - 1] if level else "Exception"
+
+
+def test_docstring_shows_the_tree() -> None:
+    actual = {name: error_class.__bases__[0].__name__ for name, error_class in CLASSES.items()}
+    assert dict(documented_tree()) == actual
+    assert len(list(documented_tree())) == len(actual)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_knows_whether_a_retry_can_help(name: str) -> None:
+    assert (CLASSES[name].can_retry, CLASSES[name].can_recreate) == CAN_RETRY_CAN_RECREATE[name]
+
+
+@pytest.mark.parametrize("error_class", CLASSES.values(), ids=CLASSES)
+def test_every_error_is_a_pinecone_error_and_not_an_airflow_error(error_class: type[Exception]) -> None:
+    assert issubclass(error_class, PineconeError)
+    assert not issubclass(error_class, AirflowException)
+
+
+def test_invalid_input_is_a_value_error() -> None:
+    """Airflow then reports an import error of the DAG file, as for its own operators."""
+    assert issubclass(errors.PineconeInputError, ValueError)
+
+
+def test_request_error_has_the_facts_of_the_response() -> None:
+    error = PineconeRequestError(
+        "text", status_code=404, code="NOT_FOUND", message="m", request_id="r", retry_after=1.0
+    )
+    assert str(error) == "text"
+    assert vars(error) == {
+        "status_code": 404,
+        "code": "NOT_FOUND",
+        "message": "m",
+        "request_id": "r",
+        "retry_after": 1.0,
+    }
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_connection_error_has_no_status_and_knows_whether_the_request_was_sent(sent: bool) -> None:
+    error = PineconeConnectionError("connection refused", sent=sent)
+    assert (error.sent, error.status_code, error.message) == (sent, None, "connection refused")

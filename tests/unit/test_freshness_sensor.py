@@ -1,0 +1,209 @@
+"""BackupFreshnessSensor: an index has a Ready backup that is young enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.tasks import Outcome, TaskInstance, make_task, run_try
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import PineconeInputError, PineconeUnreachable
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.sensors import BackupFreshnessSensor
+from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS
+
+DAY = timedelta(days=1)
+HOUR = 3600.0
+LIST = ("GET", "/indexes/*/backups")
+Sense = Callable[..., Outcome]
+
+
+@pytest.fixture(params=["poke", "reschedule"])
+def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {"mode": request.param}
+
+
+@pytest.fixture
+def sense(world: Emulator, clock: FakeClock) -> Sense:
+    """Run a sensor that waits for a backup of docs-example younger than a day: `sense(timeout=300)`."""
+
+    def sense(**arguments: Any) -> Outcome:
+        arguments = {"index_name": INDEX, "max_age": DAY, **arguments}
+        return run_try(make_task(BackupFreshnessSensor, clock, **arguments), TaskInstance())
+
+    return sense
+
+
+def add_backup(emulator: Emulator, hours: float, **fields: Any) -> dict[str, Any]:
+    return emulator.add_backup(INDEX, age=hours * HOUR, **fields)
+
+
+def test_newest_ready_backup_is_returned_after_one_request(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
+    add_backup(world, 25)
+    add_backup(world, 23.95)
+    fresh = add_backup(world, 23.9)
+    add_backup(world, 1, status="Failed")
+    outcome = sense(**mode)
+    assert (outcome.state, outcome.value) == ("success", fresh)
+    assert [exchange.method for exchange in world.requests] == ["GET"]
+
+
+def test_sensor_waits_for_a_fresh_backup(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
+    add_backup(world, 25)
+    world.next_backup(ready_after=1800)
+    created = PineconeHook().create_backup(INDEX)
+    outcome = sense(**mode)
+    assert outcome.state == "success"
+    assert outcome.value["backup_id"] == created["backup_id"]
+    assert 29 <= len(world.requests) <= 33
+
+
+@pytest.mark.parametrize(
+    ("hours", "fields"),
+    [
+        (24, {}),
+        (1, {"status": "Initializing"}),
+        (1, {"status": "Failed"}),
+        (1, {"created_at": None}),
+        (1, {"created_at": ...}),
+        (1, {"created_at": "today"}),
+    ],
+    ids=["old", "running", "failed", "null time", "no time", "invalid time"],
+)
+def test_backup_is_not_fresh(
+    world: Emulator, sense: Sense, mode: dict[str, Any], hours: float, fields: dict[str, Any]
+) -> None:
+    add_backup(world, hours, **fields)
+    outcome = sense(**mode, timeout=300)
+    assert outcome.state == "failed"
+    assert type(outcome.error) is AirflowSensorTimeout
+    assert INDEX in outcome.message
+
+
+def test_backup_of_an_earlier_index_with_the_same_name_is_not_fresh(world: Emulator, sense: Sense) -> None:
+    add_backup(world, 2, source_index_id="id-of-the-deleted-index")
+    add_backup(world, 1, status="Initializing")
+    assert sense(timeout=300).state == "failed"
+
+
+def test_timeout_names_the_newest_backup(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
+    old = add_backup(world, 30)
+    assert old["backup_id"] in sense(**mode, timeout=300).message
+
+
+def test_soft_fail_skips_a_task_that_times_out(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
+    add_backup(world, 30)
+    assert sense(**mode, timeout=300, soft_fail=True).state == "skipped"
+
+
+@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
+def test_execution_timeout_during_a_pause_is_a_timeout(
+    sense: Sense, clock: FakeClock, soft_fail: bool, state: str
+) -> None:
+    def time_out(seconds: float) -> None:
+        raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    clock.on_sleep = time_out
+    outcome = sense(soft_fail=soft_fail)
+    assert outcome.state == state
+    assert "execution_timeout" in outcome.message
+    assert INDEX in outcome.message
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_rejected_request_fails_the_task_at_once(
+    world: Emulator, sense: Sense, mode: dict[str, Any], soft_fail: bool, status: int
+) -> None:
+    world.fault(*LIST, status=status)
+    outcome = sense(**mode, soft_fail=soft_fail)
+    assert type(outcome.error) is AirflowFailException
+    assert INDEX in outcome.message
+    assert f"HTTP {status}" in outcome.message
+    assert len(world.requests) == 1
+
+
+def test_some_failed_pokes_do_not_end_the_wait(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
+    fresh = add_backup(world, 1)
+    world.fault(*LIST, status=503, times=5)
+    world.fault(*LIST, drop="before", times=5)
+    outcome = sense(**mode)
+    assert (outcome.state, outcome.value) == ("success", fresh)
+    assert len(world.requests) == MAX_FAILED_POLLS + 1
+
+
+def test_too_many_consecutive_failed_pokes_end_the_wait(world: Emulator, sense: Sense) -> None:
+    world.fault(*LIST, status=503, times=MAX_FAILED_POLLS)
+    world.fault(*LIST, nth=MAX_FAILED_POLLS + 2, status=503, times=None)
+    outcome = sense()
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", PineconeUnreachable)
+    assert "HTTP 503" in outcome.message
+    # The request that succeeds after the first ten resets the count.
+    assert len(world.requests) == MAX_FAILED_POLLS + 1 + MAX_FAILED_POLLS + 1
+
+
+def test_rescheduled_sensor_does_not_count_failed_pokes(world: Emulator, sense: Sense) -> None:
+    fresh = add_backup(world, 1)
+    world.fault(*LIST, status=503, times=3 * MAX_FAILED_POLLS)
+    outcome = sense(mode="reschedule")
+    assert (outcome.state, outcome.value) == ("success", fresh)
+
+
+def test_pokes_of_one_process_share_a_connection(world: Emulator, sense: Sense) -> None:
+    sense(timeout=300)
+    assert len(world.requests) > 3
+    assert len({exchange.peer for exchange in world.requests}) == 1
+
+
+def test_state_is_logged_only_when_it_changes(world: Emulator, sense: Sense, logged: Callable[[], str]) -> None:
+    old = add_backup(world, 30)
+    sense(timeout=600)
+    assert len(world.requests) > 5
+    # Once while it waits, and possibly once in the message of the timeout.
+    assert 1 <= logged().count(f"{old['backup_id']}, was created") <= 2
+
+
+def test_never_fail_skips_the_task(world: Emulator, sense: Sense) -> None:
+    assert sense(never_fail=True, timeout=300).state == "skipped"
+    world.fault(*LIST, status=401)
+    assert sense(never_fail=True).state == "skipped"
+
+
+@pytest.mark.parametrize("index_name", ["", None, "Docs", "a/b"])
+def test_invalid_index_name_fails_the_task_before_any_request(world: Emulator, sense: Sense, index_name: Any) -> None:
+    add_backup(world, 1)
+    outcome = sense(index_name=index_name, soft_fail=True)
+    assert outcome.state == "failed"
+    assert isinstance(outcome.error, AirflowFailException)
+    assert isinstance(outcome.error.__cause__, PineconeInputError)
+    assert "index name" in outcome.message
+    assert world.requests == []
+
+
+def test_poke_interval_is_used(sense: Sense, clock: FakeClock) -> None:
+    sense(poke_interval=timedelta(seconds=50), timeout=500)
+    assert len(clock.slept) >= 10
+    assert set(clock.slept) == {50.0}
+
+
+@pytest.mark.parametrize("argument", ["max_age", "poke_interval", "timeout"])
+@pytest.mark.parametrize("value", [0, -1, "5", True, None])
+def test_invalid_duration_is_refused(argument: str, value: Any) -> None:
+    arguments: dict[str, Any] = {"index_name": INDEX, "max_age": DAY, argument: value}
+    with pytest.raises(ValueError, match=argument):
+        BackupFreshnessSensor(task_id="fresh", **arguments)
+
+
+def test_defaults_are_six_hours_and_a_minute() -> None:
+    task = BackupFreshnessSensor(task_id="fresh", index_name=INDEX, max_age=60)
+    assert (task.timeout, task.poke_interval, task.max_age) == (6 * 3600, 60, 60)
+
+
+def test_template_fields() -> None:
+    assert tuple(BackupFreshnessSensor.template_fields) == ("index_name", "conn_id")

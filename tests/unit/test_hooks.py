@@ -1,0 +1,264 @@
+"""PineconeHook: an Airflow connection becomes settings and a client, and every method calls the client."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import create_autospec, sentinel
+
+import pytest
+import requests_mock as mock_requests
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection, redact
+from support.clients import set_connection
+from support.clock import FakeClock
+from support.constants import API_KEY
+from support.wire import Certificate, Wire, http_response
+
+from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError, PineconeTransientError
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.transport import Settings
+
+CLIENT_METHODS = {
+    name: method
+    for name, method in vars(PineconeClient).items()
+    if inspect.isfunction(method) and not name.startswith("_")
+}
+
+
+# From the connection to the client
+
+
+def test_connection_becomes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_connection(monkeypatch, host="api.pinecone.test", extra={"api_version": "2026-04", "timeout": 7.5})
+    settings = PineconeHook().settings
+    assert settings == Settings("pinecone_default", "https://api.pinecone.test", API_KEY, "2026-04", 7.5)
+
+
+URIS = {
+    f"pinecone://:{API_KEY}@": "https://api.pinecone.io",
+    f"pinecone://:{API_KEY}@api.pinecone.io": "https://api.pinecone.io",
+    f"pinecone://:{API_KEY}@api.pinecone.io:443/?timeout=5": "https://api.pinecone.io:443",
+    f"pinecone://:{API_KEY}@https%3A%2F%2Fapi.pinecone.io": "https://api.pinecone.io",
+    f"pinecone://http://:{API_KEY}@127.0.0.1:5080": "http://127.0.0.1:5080",
+    f"pinecone://:{API_KEY}@127.0.0.1:5080/http": "http://127.0.0.1:5080",
+    f"pinecone://:{API_KEY}@[::1]:5080/http": "http://[::1]:5080",
+}
+
+
+@pytest.mark.parametrize(("uri", "url"), URIS.items())
+def test_connection_as_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str, url: str) -> None:
+    set_connection(monkeypatch, uri)
+    settings = PineconeHook().settings
+    assert (settings.url, settings.api_key) == (url, API_KEY)
+    assert settings.timeout == (5 if "timeout" in uri else 30)
+
+
+def test_settings_become_a_client(monkeypatch: pytest.MonkeyPatch, requests_mock: mock_requests.Mocker) -> None:
+    set_connection(monkeypatch, host="api.pinecone.test", extra={"api_version": "2026-04", "timeout": 7.5})
+    requests_mock.get("https://api.pinecone.test/indexes", json={"indexes": []})
+    assert PineconeHook().client.list_indexes() == []
+    (sent,) = requests_mock.request_history
+    assert sent.headers["Api-Key"] == API_KEY
+    assert sent.headers["X-Pinecone-Api-Version"] == "2026-04"
+    assert sent.timeout == 7.5
+
+
+def test_connection_has_the_id_of_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_connection(monkeypatch, password="another-key")
+    set_connection(monkeypatch, conn_id="production")
+    assert PineconeHook("production").settings.api_key == API_KEY
+    assert PineconeHook().conn_id == PineconeHook.default_conn_name == "pinecone_default"
+    assert PineconeHook().settings.api_key == "another-key"
+
+
+def test_connection_is_read_when_it_is_first_needed_and_then_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = PineconeHook()
+    with pytest.raises(AirflowNotFoundException):
+        hook.get_conn()
+    set_connection(monkeypatch)
+    session = hook.get_conn()
+    monkeypatch.delenv("AIRFLOW_CONN_PINECONE_DEFAULT")
+    assert session is hook.get_conn() is hook.client.session
+    assert session.headers["Api-Key"] == API_KEY
+
+
+def test_repeated_requests_are_logged_and_use_the_clock(
+    emulator: Emulator, connection: None, clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "7"})
+    assert len(PineconeHook(clock=clock).list_indexes()) == 1
+    assert clock.slept == [7]
+    assert "list the indexes: HTTP 503" in logged()
+
+
+@pytest.mark.parametrize("conn_type", ["pinecone", "generic", "http"])
+def test_connection_of_the_official_provider(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, conn_type: str
+) -> None:
+    set_connection(
+        monkeypatch,
+        conn_type=conn_type,
+        host=emulator.url,
+        login="us-east-1-aws",
+        extra={"region": "us-east-1", "project_id": "abc123", "debug_curl": True},
+    )
+    assert [index["name"] for index in PineconeHook().list_indexes()] == ["docs-example"]
+    (sent,) = emulator.requests
+    assert "Authorization" not in sent.headers
+
+
+def test_reading_the_settings_masks_the_key() -> None:
+    key = f"pc-{uuid.uuid4()}"
+
+    class Hook(PineconeHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            """Return a connection that Airflow has not masked."""
+            return Connection(conn_id=conn_id, conn_type="pinecone", password=key)
+
+    hook = Hook()
+    assert redact(f"before: {key}") == f"before: {key}"
+    assert hook.settings.api_key == key
+    assert redact(f"after: {key}") == "after: ***"
+
+
+# Most invalid connections are in test_connections.py.
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"password": ""}, "it has no API key"),
+        ({"host": "http://api.pinecone.io"}, "plain http"),
+        ({"extra": {"timeout": 0}}, "timeout in the extra field"),
+    ],
+)
+@pytest.mark.parametrize("name", CLIENT_METHODS)
+def test_every_method_raises_an_error_for_an_invalid_connection(
+    monkeypatch: pytest.MonkeyPatch,
+    requests_mock: mock_requests.Mocker,
+    fields: dict[str, Any],
+    problem: str,
+    name: str,
+) -> None:
+    set_connection(monkeypatch, **fields)
+    positional, keywords = arguments_of(CLIENT_METHODS[name])
+    with pytest.raises(PineconeInputError, match=problem) as caught:
+        getattr(PineconeHook(), name)(*positional, **keywords)
+    assert API_KEY not in str(caught.value)
+    assert requests_mock.request_history == []
+
+
+@pytest.mark.parametrize("extra", [{"verify": False}, {"verify_ssl": "false"}, {"ssl": False}], ids=str)
+def test_no_field_turns_tls_verification_off(
+    monkeypatch: pytest.MonkeyPatch, certificate: Certificate, extra: dict[str, Any]
+) -> None:
+    with Wire(http_response(b'{"indexes": []}'), tls=certificate) as wire:
+        set_connection(monkeypatch, host=wire.url, extra=extra)
+        with pytest.raises(PineconeConnectionError, match="REQUESTS_CA_BUNDLE") as caught:
+            PineconeHook().list_indexes(retry=False)
+        assert not caught.value.sent
+        assert wire.requests == []
+
+
+# The methods of the client
+
+
+def arguments_of(method: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return a distinct value for each parameter of a method, except self: positional ones, and keywords."""
+    positional, keywords = [], {}
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        value = getattr(sentinel, parameter.name)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            keywords[parameter.name] = value
+        else:
+            positional.append(value)
+    return positional, keywords
+
+
+@pytest.mark.parametrize("name", CLIENT_METHODS)
+def test_signature_is_that_of_the_client(name: str) -> None:
+    assert inspect.signature(getattr(PineconeHook, name)) == inspect.signature(CLIENT_METHODS[name])
+
+
+@pytest.mark.parametrize("name", CLIENT_METHODS)
+def test_method_calls_that_of_the_client(name: str) -> None:
+    hook = PineconeHook()
+    client = hook.client = create_autospec(PineconeClient, instance=True)
+    positional, keywords = arguments_of(CLIENT_METHODS[name])
+    result = getattr(hook, name)(*positional, **keywords)
+    method = getattr(client, name)
+    method.assert_called_once_with(*positional, **keywords)
+    assert len(client.method_calls) == 1
+    returns_nothing = inspect.signature(CLIENT_METHODS[name]).return_annotation == "None"
+    assert result is (None if returns_nothing else method.return_value)
+
+
+def test_defaults_are_those_of_the_client() -> None:
+    hook = PineconeHook()
+    client = hook.client = create_autospec(PineconeClient, instance=True)
+    hook.create_backup("docs-example")
+    client.create_backup.assert_called_once_with("docs-example", name=None, description=None)
+    hook.list_backups()
+    client.list_backups.assert_called_once_with(None, retry=True)
+    hook.create_index_from_backup("b-1", name="docs-2")
+    client.create_index_from_backup.assert_called_once_with("b-1", name="docs-2", tags=None, deletion_protection=None)
+
+
+# The button in the UI
+
+
+def test_working_connection(emulator: Emulator, connection: None) -> None:
+    assert PineconeHook().test_connection() == (True, "Connected. The project has 1 index.")
+    emulator.add_index("more")
+    assert PineconeHook().test_connection() == (True, "Connected. The project has 2 indexes.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault", "problem"),
+    [
+        ({}, {"status": 401}, "Check the API key"),
+        ({}, {"status": 503}, "HTTP 503"),
+        ({}, {"drop": "before"}, "Could not list the indexes"),
+        ({}, {"body": "<html>"}, "Check the host of connection"),
+        ({}, {"body": {"indexes": 5}}, "not a list of indexes"),
+        ({"password": ""}, {}, "no API key"),
+        ({"extra": {"timeout": 0}}, {}, "timeout in the extra field"),
+    ],
+)
+def test_connection_that_does_not_work_is_tried_once(
+    emulator: Emulator,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    fault: dict[str, Any],
+    problem: str,
+) -> None:
+    if fault:
+        emulator.fault("GET", "/indexes", times=None, **fault)
+    set_connection(monkeypatch, host=emulator.url, **fields)
+    works, message = PineconeHook(clock=clock).test_connection()
+    assert works is False
+    assert problem in message
+    assert API_KEY not in message
+    assert len(emulator.requests) == bool(fault)
+    assert clock.slept == []
+
+
+def test_host_that_refuses_connections(emulator: Emulator, connection: None) -> None:
+    emulator.stop()
+    works, message = PineconeHook().test_connection()
+    assert works is False
+    assert emulator.url in message
+    with pytest.raises(PineconeTransientError):
+        PineconeHook().list_indexes(retry=False)
+
+
+def test_form_of_airflow_before_3_2() -> None:
+    form = PineconeHook.get_ui_field_behaviour()
+    assert form["relabeling"]["password"] == "API key"
+    assert set(form["hidden_fields"]) == {"login", "port", "schema"}
+    assert json.loads(form["placeholders"]["extra"])

@@ -1,0 +1,259 @@
+"""The mark by which a backup is matched with the task that created it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_pinecone.identity import DESCRIPTION_LENGTH, Origin, default_name, describe, find, has_mark, origin_of
+
+ORIGIN = Origin("etl", "scheduled__2025-05-14", "backup", -1, "2025-05-14T16:37:25.625540+00:00", 1)
+VALID_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
+RUN_STARTED_AT = datetime(2025, 5, 14, 16, 37, tzinfo=UTC)
+
+# An example can take long on a busy machine.
+without_deadline = settings(deadline=None)
+
+ids = st.text(max_size=300)
+origins = st.builds(Origin, ids, ids, ids, st.integers(-1, 9999), ids, st.integers(1, 99))
+any_time = st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+
+
+def context(
+    try_number: int = 1,
+    max_tries: int = 2,
+    map_index: int | None = -1,
+    started: datetime | None = RUN_STARTED_AT,
+    **ids: str,
+) -> Any:
+    """Make the context of a try, with the fields that the origin is read from."""
+    ti_ids = {"dag_id": "etl", "run_id": "manual__1", "task_id": "backup"} | ids
+    ti = SimpleNamespace(**ti_ids, try_number=try_number, max_tries=max_tries, map_index=map_index)
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=started)}
+
+
+def backup(description: Any, status: str = "Ready", backup_id: str = "b-1", **fields: Any) -> Any:
+    return {"backup_id": backup_id, "status": status, "description": description, **fields}
+
+
+def backup_without_description() -> Any:
+    model = backup(None)
+    del model["description"]
+    return model
+
+
+# The mark
+
+
+@without_deadline
+@given(origins, origins)
+def test_two_origins_have_different_marks(one: Origin, other: Origin) -> None:
+    assert (one.mark == other.mark) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dag_id": "b"}, {"run_id": "b"}, {"task_id": "b"}, {"map_index": 0}, {"run_started_at": "b"}, {"first_try": 2}],
+    ids=lambda change: next(iter(change)),
+)
+def test_mark_depends_on_each_field(change: dict[str, Any]) -> None:
+    assert ORIGIN._replace(**change).mark != ORIGIN.mark
+
+
+def test_ids_with_the_same_concatenation_have_different_marks() -> None:
+    assert ORIGIN._replace(dag_id="ab", run_id="c").mark != ORIGIN._replace(dag_id="a", run_id="bc").mark
+
+
+def test_mark_does_not_change_between_versions() -> None:
+    """A retry after an upgrade of this package must find the backup of the earlier try."""
+    assert ORIGIN.mark == "[airflow-pinecone 90177680dfff23fb16c75484b2112d02]"
+
+
+# The origin
+
+
+@without_deadline
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_all_tries_until_a_clear_have_one_origin(earlier_tries: int, retries: int) -> None:
+    first_try = earlier_tries + 1
+    # Airflow sets it so, at first and when the task is cleared.
+    max_tries = earlier_tries + retries
+    tries = range(first_try, first_try + retries + 1)
+    found = {origin_of(context(try_number, max_tries), retries) for try_number in tries}
+    assert {origin.first_try for origin in found} == {first_try}
+    assert len({origin.mark for origin in found}) == 1
+
+
+@without_deadline
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_a_cleared_task_has_a_new_origin(cleared_after: int, retries: int) -> None:
+    before = origin_of(context(cleared_after, max(retries, cleared_after - 1)), retries)
+    after = origin_of(context(cleared_after + 1, cleared_after + retries), retries)
+    assert after.first_try == cleared_after + 1
+    assert before.mark != after.mark
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dag_id": "other"},
+        {"run_id": "manual__2"},
+        {"task_id": "other"},
+        {"map_index": 0},
+        {"started": RUN_STARTED_AT + timedelta(microseconds=1)},
+        {"started": None},
+    ],
+    ids=str,
+)
+def test_tasks_runs_mapped_instances_and_installations_do_not_share_a_mark(other: dict[str, Any]) -> None:
+    assert origin_of(context(**other), 2).mark != origin_of(context(), 2).mark
+
+
+def test_origin_does_not_depend_on_the_time_zone_of_the_run_start() -> None:
+    same_moment = RUN_STARTED_AT.astimezone(timezone(timedelta(hours=9)))
+    assert origin_of(context(started=same_moment), 2) == origin_of(context(), 2)
+
+
+def test_origin_without_retries_and_map_index() -> None:
+    origin = origin_of(context(max_tries=0, map_index=None), None)
+    assert (origin.first_try, origin.map_index) == (1, -1)
+
+
+# The description
+
+
+@without_deadline
+@given(st.none() | st.text(max_size=700), origins)
+def test_description_is_bounded_and_ends_with_the_mark(words: str | None, origin: Origin) -> None:
+    description = describe(words, origin)
+    assert len(description) <= DESCRIPTION_LENGTH
+    assert description.endswith(" " + origin.mark)
+    model = backup(description)
+    assert find([model], origin) == (model, [])
+
+
+def test_description_names_the_origin_of_the_backup() -> None:
+    description = describe("before the reindex\n", ORIGIN)
+    assert description.startswith("before the reindex | ")
+    assert description.endswith(f"dag etl, run scheduled__2025-05-14, task backup {ORIGIN.mark}")
+    assert description.removeprefix("before the reindex | ") == describe(None, ORIGIN)
+    assert describe("  ", ORIGIN) == describe("", ORIGIN) == describe(None, ORIGIN)
+    assert "task backup, map index 7 [" in describe(None, ORIGIN._replace(map_index=7))
+
+
+def test_words_of_the_user_are_truncated_first() -> None:
+    source = describe(None, ORIGIN)
+    room = DESCRIPTION_LENGTH - len(source) - len(" | ")
+    assert describe("w" * room, ORIGIN) == f"{'w' * room} | {source}"
+    for length in range(room + 1, room + 10):
+        assert describe("w" * length, ORIGIN) == f"{'w' * (room - 3)}... | {source}"
+
+
+def test_ids_are_truncated_before_the_mark() -> None:
+    origin = ORIGIN._replace(dag_id="d" * 250, run_id="r" * 250, task_id="t" * 250)
+    description = describe("words", origin)
+    assert "words" not in description
+    assert "dag ddd" in description
+    assert len(description) == DESCRIPTION_LENGTH
+    assert description.endswith("... " + origin.mark)
+
+
+def test_mark_within_the_words_of_a_user_is_ignored() -> None:
+    other = ORIGIN._replace(run_id="other")
+    assert find([backup(describe(f"like {ORIGIN.mark}", other))], ORIGIN) == (None, [])
+
+
+# The name
+
+
+@without_deadline
+@given(st.text(max_size=100) | st.from_regex(r"[a-z0-9][a-z0-9-]{0,44}", fullmatch=True), any_time)
+def test_default_name_is_valid_in_every_version(index_name: str, now: datetime) -> None:
+    name = default_name(index_name, now)
+    assert VALID_NAME.fullmatch(name)
+    assert name.endswith(now.strftime("%Y%m%d-%H%M%S"))
+
+
+@pytest.mark.parametrize(
+    ("index_name", "name"),
+    [
+        ("docs-example", "docs-example-20250514-163725"),
+        ("Docs_Example!", "docs-example-20250514-163725"),
+        ("x" * 45, "x" * 29 + "-20250514-163725"),
+        ("x" * 28 + "-y", "x" * 28 + "-20250514-163725"),
+        ("---", "20250514-163725"),
+        ("", "20250514-163725"),
+    ],
+)
+def test_default_name_has_the_index_and_the_time_in_utc(index_name: str, name: str) -> None:
+    now = datetime(2025, 5, 14, 18, 37, 25, tzinfo=timezone(timedelta(hours=2)))
+    assert default_name(index_name, now) == name
+
+
+# find
+
+
+@pytest.mark.parametrize("status", ["Ready", "Initializing", "Pending", "SomethingNew"])
+def test_find_returns_the_backup_of_the_origin(status: str) -> None:
+    ours = backup(describe("words", ORIGIN), status, "b-2")
+    others = [backup(describe("words", ORIGIN._replace(run_id=run))) for run in ("b", "c")]
+    found = find([others[0], ours, others[1]], ORIGIN)
+    assert (found.usable, found.failed) == (ours, [])
+
+
+@pytest.mark.parametrize("status", ["Failed", "InitializationFailed"])
+def test_find_separates_failed_backups(status: str) -> None:
+    failed = backup(describe(None, ORIGIN), status)
+    assert find([failed], ORIGIN) == (None, [failed])
+    ready = backup(describe(None, ORIGIN), "Ready", "b-2")
+    found = find([failed, ready], ORIGIN)
+    assert (found.usable, found.failed) == (ready, [failed])
+
+
+@pytest.mark.parametrize("description", [None, "", " ", "words", 5, [], {}, "[airflow-pinecone ]", ORIGIN.mark[:-1]])
+def test_find_ignores_backups_without_the_mark(description: Any) -> None:
+    assert find([backup(description), backup_without_description()], ORIGIN) == (None, [])
+    assert find([], ORIGIN) == (None, [])
+
+
+def test_find_ignores_white_space_after_the_mark() -> None:
+    model = backup(describe(None, ORIGIN) + " \n")
+    assert find([model], ORIGIN).usable == model
+
+
+def test_find_reads_an_iterator_once() -> None:
+    model = backup(describe(None, ORIGIN))
+    assert find(iter([model]), ORIGIN).usable == model
+
+
+# has_mark
+
+
+@without_deadline
+@given(st.none() | st.text(max_size=700), origins)
+def test_backup_of_any_task_has_a_mark(words: str | None, origin: Origin) -> None:
+    assert has_mark(backup(describe(words, origin)))
+    assert has_mark(backup(describe(words, origin) + " \n"))
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(None, "", " ", "words", 5, [], {}),
+        "[airflow-pinecone ]",
+        ORIGIN.mark[:-1],
+        ORIGIN.mark + " copied by a person",
+        ORIGIN.mark.upper(),
+        ORIGIN.mark.replace("airflow-pinecone", "other"),
+        ORIGIN.mark.replace("9", "99", 1),
+    ],
+)
+def test_backup_of_others_has_no_mark(description: Any) -> None:
+    assert not has_mark(backup_without_description())
+    assert not has_mark(backup(description))

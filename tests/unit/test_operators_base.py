@@ -1,0 +1,199 @@
+"""What the operators share: the failure policy, the hook, and how a deferred task resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.operators import WAITS
+from support.tasks import TaskInstance, make_task, run_try
+
+from airflow_pinecone import errors, operators
+from airflow_pinecone.clock import SYSTEM_CLOCK
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import InvalidWaitResult, PineconeConnectionError, PineconeError
+from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
+from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+
+# Whether Airflow may retry a task after an error of the class.
+RETRIED = {
+    "PineconeError": False,
+    "PineconeInputError": False,
+    "PineconeRequestError": False,
+    "PineconePermanentError": False,
+    "PineconeTransientError": True,
+    "PineconeConnectionError": True,
+    "CreateOutcomeUnknown": True,
+    # The same backup or restore stays failed, and the retry creates a new one.
+    "BackupFailed": True,
+    "BackupNotFound": True,
+    "BackupCheckFailed": False,
+    "RestoreFailed": True,
+    "RestoreNotFound": True,
+    "WaitTimeout": True,
+    "PruneIncomplete": True,
+    "PineconeUnreachable": True,
+    "InvalidWaitResult": True,
+}
+
+
+def error_classes(base: type[PineconeError] = PineconeError) -> Iterator[type[PineconeError]]:
+    yield base
+    for subclass in base.__subclasses__():
+        yield from error_classes(subclass)
+
+
+# The failure policy
+
+
+def test_policy_is_tested_for_every_error_class() -> None:
+    assert {error_class.__name__ for error_class in error_classes()} == set(RETRIED)
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_policy_for_an_error(name: str) -> None:
+    error_class = getattr(errors, name)
+    error = error_class("some text", sent=True) if error_class is PineconeConnectionError else error_class("some text")
+    with pytest.raises((PineconeError, AirflowFailException)) as caught, fail_without_retry():
+        raise error
+    if RETRIED[name]:
+        assert caught.value is error
+    else:
+        assert isinstance(caught.value, AirflowFailException)
+        assert str(caught.value) == "some text"
+        assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("other"), AirflowFailException("other"), KeyboardInterrupt()], ids=repr)
+def test_policy_does_not_change_other_errors(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, fail_without_retry():
+        raise error
+    assert caught.value is error
+
+
+def test_policy_does_nothing_without_an_error() -> None:
+    with fail_without_retry():
+        result = 1
+    assert result == 1
+
+
+# All operators
+
+MAKE: dict[str, Callable[..., Any]] = {
+    "CreateBackupOperator": lambda clock, **more: make_task(CreateBackupOperator, clock, index_name=INDEX, **more),
+    "CreateIndexFromBackupOperator": lambda clock, **more: make_task(
+        CreateIndexFromBackupOperator, clock, backup_id="b-1", index_name="docs-2", **more
+    ),
+    "DeleteBackupOperator": lambda clock, **more: make_task(
+        operators.DeleteBackupOperator, clock, backup_id="b-1", **more
+    ),
+    "PruneBackupsOperator": lambda clock, **more: make_task(
+        operators.PruneBackupsOperator, clock, index_name=INDEX, keep_last=1, **more
+    ),
+    "VerifyBackupOperator": lambda clock, **more: make_task(
+        operators.VerifyBackupOperator, clock, backup_id="b-1", **more
+    ),
+}
+operator = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "pinecone", **fields}))
+
+
+def test_every_operator_is_tested() -> None:
+    assert set(MAKE) == set(operators.__all__)
+
+
+@operator
+def test_operator_uses_the_system_clock_by_default(make: Callable[..., Any], clock: FakeClock) -> None:
+    task = make(clock)
+    assert isinstance(task, PineconeOperator)
+    del task.clock
+    assert task.clock is SYSTEM_CLOCK
+
+
+@operator
+@pytest.mark.usefixtures("world")
+def test_operator_uses_its_connection(
+    make: Callable[..., Any], clock: FakeClock, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, host=emulator.url, password="another-key")
+    outcome = run_try(make(clock, conn_id="other"), TaskInstance())
+    assert outcome.state == "failed"
+    assert "HTTP 401" in outcome.message
+    assert "connection other" in outcome.message
+    assert [exchange.status for exchange in emulator.requests] == [401]
+
+
+@operator
+def test_connection_that_does_not_exist_fails_the_task(make: Callable[..., Any], clock: FakeClock) -> None:
+    outcome = run_try(make(clock, conn_id="no_such_connection"), TaskInstance())
+    assert (outcome.state, type(outcome.error).__name__) == ("up_for_retry", "AirflowNotFoundException")
+    assert "no_such_connection" in outcome.message
+
+
+@operator
+@pytest.mark.usefixtures("world")
+def test_invalid_connection_fails_the_task_without_a_retry(
+    make: Callable[..., Any], clock: FakeClock, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, host=emulator.url)
+    outcome = run_try(make(clock, conn_id="other"), TaskInstance())
+    assert outcome.state == "failed"
+    assert "other" in outcome.message
+    assert emulator.requests == []
+
+
+# Operators that wait
+
+each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+
+
+@pytest.mark.parametrize("make", [MAKE["CreateBackupOperator"], MAKE["CreateIndexFromBackupOperator"]])
+@pytest.mark.parametrize(
+    "event", [None, {}, {"model": None, "error": None}, {"error": {"type": "WaitTimeout"}}, "text"]
+)
+def test_malformed_event_can_be_retried(make: Callable[..., Any], clock: FakeClock, event: Any) -> None:
+    with pytest.raises(InvalidWaitResult):
+        make(clock).execute_complete(TaskInstance().context, event)
+
+
+@each_wait
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"timeout": 600, "execution_timeout": timedelta(seconds=100)},
+        {"timeout": 100, "execution_timeout": timedelta(seconds=600)},
+        {"timeout": timedelta(seconds=100)},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("world")
+def test_shorter_timeout_ends_the_wait(
+    emulator: Emulator, clock: FakeClock, wait: dict[str, Any], limits: dict[str, Any]
+) -> None:
+    emulator.next_backup(ends="never")
+    started_at = clock.now
+    outcome = run_try(MAKE["CreateBackupOperator"](clock, **wait, **limits), TaskInstance())
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", errors.WaitTimeout)
+    assert clock.now - started_at == pytest.approx(100)
+
+
+@each_wait
+@pytest.mark.usefixtures("world")
+def test_timeout_includes_the_search_for_an_earlier_backup(
+    emulator: Emulator, clock: FakeClock, wait: dict[str, Any]
+) -> None:
+    emulator.next_backup(ends="never")
+    started_at = clock.now
+    task = MAKE["CreateBackupOperator"](clock, **wait, timeout=100)
+    outcome = run_try(task, TaskInstance(try_number=2))
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", errors.WaitTimeout)
+    assert clock.now - started_at == pytest.approx(100)

@@ -1,0 +1,417 @@
+"""CreateIndexFromBackupOperator: one task starts one restore. And how each way to wait for a restore ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.operators import LOST_RESPONSES, PATHS, WAITS, methods
+from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import CreateOutcomeUnknown, RestoreFailed, RestoreNotFound, WaitTimeout
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.operators import CreateIndexFromBackupOperator
+from airflow_pinecone.sensors import RestoreJobSensor
+from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+
+RESTORE = ("POST", "/backups/*/create-index")
+OPERATOR = list(WAITS)
+SENSOR: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferred": {"deferrable": True},
+}
+
+pytestmark = pytest.mark.usefixtures("world")
+each_lost_response = pytest.mark.parametrize("lost", LOST_RESPONSES.values(), ids=LOST_RESPONSES)
+each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+each_waiter = pytest.mark.parametrize("waiter", [*OPERATOR, *SENSOR])
+
+Restore = Callable[..., Any]
+WaitForRestore = Callable[..., Outcome]
+
+
+@pytest.fixture
+def backup(emulator: Emulator) -> str:
+    """Return the id of a Ready backup."""
+    return str(emulator.add_backup(INDEX, tags={"team": "search"})["backup_id"])
+
+
+@pytest.fixture
+def ti(clock: FakeClock) -> TaskInstance:
+    """Return the task instance of a run that starts now."""
+    return TaskInstance(task_id="restore", run_started=clock.utcnow())
+
+
+@pytest.fixture
+def restore(backup: str, clock: FakeClock) -> Restore:
+    """Create the operator that restores the backup into docs-2: `restore(timeout=60)`."""
+
+    def restore(**arguments: Any) -> Any:
+        defaults = {"backup_id": backup, "index_name": "docs-2"}
+        return make_task(CreateIndexFromBackupOperator, clock, **{**defaults, **arguments})
+
+    return restore
+
+
+@pytest.fixture
+def wait_for_restore(restore: Restore, backup: str, ti: TaskInstance, clock: FakeClock) -> WaitForRestore:
+    """Restore the backup and wait: with the operator, or with a sensor for a restore job that was just started."""
+
+    def wait_for_restore(waiter: str, *, soft_fail: bool = False, **arguments: Any) -> Outcome:
+        if waiter in OPERATOR:
+            return run_try(restore(**WAITS[waiter], **arguments), ti)
+        started = PineconeHook().create_index_from_backup(backup, name="docs-2")
+        arguments = {"restore_job_id": started["restore_job_id"], "soft_fail": soft_fail, **arguments}
+        return run_try(make_task(RestoreJobSensor, clock, **SENSOR[waiter], **arguments), ti)
+
+    return wait_for_restore
+
+
+# The wait
+
+
+@each_waiter
+def test_wait_succeeds_when_the_job_is_completed_and_the_index_ready(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
+) -> None:
+    emulator.next_restore(restore_after=900)
+    outcome = wait_for_restore(waiter)
+    assert outcome.state == "success"
+    (job,) = emulator.restore_jobs
+    assert outcome.value == {
+        **job,
+        "index_id": job["target_index_id"],
+        "index_name": "docs-2",
+        "index_ready": True,
+        "status": "Completed",
+    }
+    assert PineconeHook().describe_index("docs-2")["status"]["ready"] is True
+
+
+@each_waiter
+def test_wait_continues_while_the_index_of_a_completed_job_is_not_ready(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, clock: FakeClock
+) -> None:
+    index = PineconeHook().describe_index(INDEX)
+    not_ready = {**index, "name": "docs-2", "status": {"ready": False, "state": "Initializing"}}
+    fault = emulator.fault("GET", "/indexes/docs-2", status=200, body=not_ready, times=4)
+    started_at = clock.now
+    assert wait_for_restore(waiter).state == "success"
+    assert fault.hits == 4
+    assert clock.now - started_at >= 20
+
+
+@each_waiter
+def test_wait_continues_while_a_new_job_is_not_visible(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
+) -> None:
+    emulator.next_restore(restore_after=120, lag=30)
+    assert wait_for_restore(waiter).state == "success"
+
+
+@each_waiter
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize("status", ["Failed", "Cancelled"])
+def test_failed_job_fails_the_task(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, status: str, soft_fail: bool
+) -> None:
+    emulator.next_restore(restore_after=300, ends=status)
+    outcome = wait_for_restore(waiter, soft_fail=soft_fail)
+    assert status in outcome.message
+    assert "docs-2" in outcome.message
+    assert emulator.restore_jobs[0]["restore_job_id"] in outcome.message
+    if waiter in OPERATOR:
+        assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreFailed)
+    else:
+        assert outcome.state == "failed"
+
+
+@each_waiter
+def test_index_that_no_longer_exists_fails_the_task(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
+) -> None:
+    emulator.next_restore(restore_after=300)
+    emulator.fault("GET", "/indexes/docs-2", status=404, times=None)
+    outcome = wait_for_restore(waiter)
+    assert "no longer exists" in outcome.message
+    if waiter in OPERATOR:
+        assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreNotFound)
+    else:
+        assert outcome.state == "failed"
+
+
+@each_waiter
+def test_wait_times_out(emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, clock: FakeClock) -> None:
+    emulator.next_restore(ends="never")
+    started_at = clock.now
+    outcome = wait_for_restore(waiter, timeout=600)
+    assert 600 <= clock.now - started_at <= 660
+    if waiter in OPERATOR:
+        assert (outcome.state, type(outcome.error)) == ("up_for_retry", WaitTimeout)
+    else:
+        assert (outcome.state, type(outcome.error).__name__) == ("failed", "AirflowSensorTimeout")
+
+
+@pytest.mark.parametrize("waiter", SENSOR)
+def test_soft_fail_skips_the_task_on_a_timeout(
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
+) -> None:
+    emulator.next_restore(ends="never")
+    assert wait_for_restore(waiter, timeout=600, soft_fail=True).state == "skipped"
+
+
+# The first try
+
+
+def test_arguments_are_sent_to_pinecone(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    run_try(restore(tags={"a": "b"}, deletion_protection="enabled"), ti)
+    assert emulator.requests[0].body == {"name": "docs-2", "tags": {"a": "b"}, "deletion_protection": "enabled"}
+    index = PineconeHook().describe_index("docs-2")
+    assert (index["tags"], index["deletion_protection"]) == ({"a": "b"}, "enabled")
+
+
+@each_path
+def test_id_is_pushed_before_the_wait(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, path: dict[str, Any]
+) -> None:
+    emulator.next_restore(ends="never")
+    outcome = run_try(restore(**path, timeout=60), ti)
+    assert outcome.state == ("up_for_retry" if path["wait_for_completion"] else "success")
+    assert ti.xcoms["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
+
+
+def test_without_a_wait_the_task_returns_the_running_job(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
+) -> None:
+    emulator.next_restore(ends="never")
+    outcome = run_try(restore(wait_for_completion=False), ti)
+    assert outcome.value["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
+    assert outcome.value["index_id"] == emulator.restore_jobs[0]["target_index_id"]
+    assert (outcome.value["index_name"], outcome.value["backup_id"]) == ("docs-2", backup)
+    assert outcome.value["status"] == "Pending"
+    assert clock.slept == []
+
+
+def test_without_a_wait_the_status_is_none_if_the_job_is_not_visible(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
+) -> None:
+    emulator.next_restore(lag=30)
+    outcome = run_try(restore(wait_for_completion=False), ti)
+    (job,) = emulator.restore_jobs
+    assert outcome.value == {
+        "status": None,
+        "restore_job_id": job["restore_job_id"],
+        "index_id": job["target_index_id"],
+        "index_name": "docs-2",
+        "backup_id": backup,
+    }
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "invalid", [{"backup_id": ""}, {"backup_id": "a/b"}, {"index_name": "Docs"}, {"index_name": ""}], ids=str
+)
+def test_invalid_argument_fails_before_any_request(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, invalid: dict[str, Any]
+) -> None:
+    assert run_try(restore(**invalid), ti).state == "failed"
+    assert emulator.requests == []
+
+
+def test_backup_that_does_not_exist_fails_without_a_retry(
+    emulator: Emulator, restore: Restore, ti: TaskInstance
+) -> None:
+    outcome = run_try(restore(backup_id="no-such-backup"), ti)
+    assert outcome.state == "failed"
+    assert "no-such-backup" in outcome.message
+    assert "HTTP 404" in outcome.message
+    assert "already exists" not in outcome.message
+    assert methods(emulator) == ["POST"]
+
+
+def test_on_kill_logs_that_the_restore_is_kept(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, logged: Callable[[], str]
+) -> None:
+    task = restore()
+    run_try(task, ti)
+    emulator.requests.clear()
+    task.on_kill()
+    assert f"Restore job {emulator.restore_jobs[0]['restore_job_id']} is kept in Pinecone" in logged()
+    assert emulator.requests == []
+
+
+# A lost response
+
+
+@each_path
+@each_lost_response
+def test_lost_response_starts_one_restore(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
+) -> None:
+    connect(timeout=0.5 if "hang" in lost else 30)
+    emulator.next_restore(restore_after=100, lag=20)
+    fault = emulator.fault(*RESTORE, **lost)
+    outcome = run_try(restore(**path), ti)
+    assert outcome.state == "success"
+    assert fault.hits == 1
+    assert (len(emulator.restore_jobs), methods(emulator).count("POST")) == (1, 1)
+    assert outcome.value["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
+
+
+@pytest.mark.parametrize("missing", [None, ...])
+def test_resumed_restore_can_lack_the_id_of_its_index(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, missing: Any
+) -> None:
+    emulator.next_restore(fields={"target_index_id": missing})
+    emulator.fault(*RESTORE, drop="after")
+    # A response that a fault changes need not match the published description.
+    emulator.fault("GET", "/restore-jobs*", headers={"x-changed": "yes"}, times=None)
+    emulator.fault("GET", "/restore-jobs/*", headers={"x-changed": "yes"}, times=None)
+    outcome = run_try(restore(wait_for_completion=False), ti)
+    assert (outcome.state, outcome.value["index_id"]) == ("success", "")
+
+
+def test_lost_response_can_be_retried_if_no_restore_is_found(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock
+) -> None:
+    emulator.fault(*RESTORE, drop="before")
+    started_at = clock.now
+    outcome = run_try(restore(), ti)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert clock.now - started_at == pytest.approx(SEARCH_SECONDS)
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_lost_response_can_be_retried_if_the_search_fails(
+    emulator: Emulator, restore: Restore, ti: TaskInstance
+) -> None:
+    emulator.fault(*RESTORE, drop="after")
+    fault = emulator.fault("GET", "/restore-jobs", status=401)
+    outcome = run_try(restore(), ti)
+    assert fault.hits == 1
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert "HTTP 401" in outcome.message
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+# Retries
+
+
+def test_retry_resumes_with_a_restore_that_appears_late(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    emulator.next_restore(lag=45)
+    emulator.fault(*RESTORE, drop="after")
+    assert run_try(restore(), ti).state == "up_for_retry"
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_retry_resumes_with_the_restore_of_a_killed_try(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance
+) -> None:
+    # The earlier try was killed after this request.
+    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(60, "success"), (600, "failed")])
+def test_retry_allows_for_different_clocks_of_airflow_and_pinecone(
+    backup: str, restore: Restore, ti: TaskInstance, seconds: float, state: str
+) -> None:
+    """By Pinecone's clock, the restore started before the run."""
+    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    ti.run_started += timedelta(seconds=seconds)
+    ti.retry()
+    assert run_try(restore(), ti).state == state
+
+
+def test_retry_resumes_with_the_restore_after_a_timeout(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    emulator.next_restore(restore_after=900)
+    first = run_try(restore(timeout=600), ti)
+    assert (first.state, type(first.error)) == ("up_for_retry", WaitTimeout)
+    ti.retry()
+    outcome = run_try(restore(timeout=600), ti)
+    assert outcome.state == "success", outcome.message
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_retry_does_not_resume_with_a_failed_restore(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    """Its index still exists, and must be deleted before another restore into the same name."""
+    emulator.next_restore(ends="Failed")
+    assert run_try(restore(), ti).state == "up_for_retry"
+    ti.retry()
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert "docs-2 already exists" in outcome.message
+    assert "delete the index" in outcome.message
+    PineconeHook().delete_index("docs-2")
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert [job["status"] for job in emulator.restore_jobs] == ["Failed", "Completed"]
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_existing_index_fails_the_task(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock, try_number: int
+) -> None:
+    """No restore created it. A retry searches for one, a first try does not."""
+    emulator.add_index("docs-2")
+    ti.try_number = try_number
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert "docs-2 already exists" in outcome.message
+    assert "HTTP 409" in outcome.message
+    assert emulator.restore_jobs == []
+    assert sum(clock.slept) == pytest.approx(0 if try_number == 1 else SEARCH_SECONDS)
+
+
+def test_first_try_does_not_resume_with_a_restore(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance
+) -> None:
+    """Even a restore of the same backup that was just started is not that of this task: only a retry can have one."""
+    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert "docs-2 already exists" in outcome.message
+
+
+@pytest.mark.parametrize("case", ["another backup", "an earlier run"])
+def test_retry_does_not_resume_with_another_restore_into_the_same_name(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock, case: str
+) -> None:
+    other = str(emulator.add_backup(INDEX)["backup_id"]) if case == "another backup" else backup
+    PineconeHook().create_index_from_backup(other, name="docs-2")
+    if case == "an earlier run":
+        clock.advance(600)
+        ti.run_started += timedelta(seconds=600)
+    ti.retry()
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert "docs-2" in outcome.message
+    assert len(emulator.restore_jobs) == 1
+
+
+# The arguments
+
+
+def test_template_fields() -> None:
+    assert tuple(CreateIndexFromBackupOperator.template_fields) == ("backup_id", "index_name", "tags", "conn_id")
+
+
+@pytest.mark.parametrize("argument", ["poke_interval", "timeout"])
+@pytest.mark.parametrize("value", [0, -1, "5", True])
+def test_invalid_duration_is_an_error(restore: Restore, argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=argument):
+        restore(**{argument: value})

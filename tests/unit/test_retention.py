@@ -1,0 +1,414 @@
+"""Which backups may be deleted: a table of cases, and properties of every plan."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.history import current_index_id
+from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.models import backup_phase, created_at
+from airflow_pinecone.retention import Plan, Rules, plan
+
+NOW = datetime(2025, 5, 14, 12, tzinfo=UTC)  # A Wednesday in ISO week 20.
+OURS = describe(None, Origin("etl", "manual__1", "backup", -1, "", 1))
+DAY = timedelta(days=1)
+MISSING = object()
+
+
+def backup(backup_id: str, created: Any, **fields: Any) -> Any:
+    """Make a Ready backup that this package created. A time can be short, such as 05-14T03 in 2025."""
+    if isinstance(created, str) and len(created) == 8:
+        created = f"2025-{created}:00:00.000000Z"
+    model = {
+        "backup_id": backup_id,
+        "source_index_id": "current",
+        "status": "Ready",
+        "description": OURS,
+        "created_at": created,
+        **fields,
+    }
+    return {name: value for name, value in model.items() if value is not MISSING}
+
+
+def decide(backups: list[Any], now: datetime = NOW, rules: Rules | None = None, **arguments: Any) -> Plan:
+    switches = {name: arguments.pop(name) for name in ("owned_only", "remove_failed") if name in arguments}
+    source = arguments.pop("source_index_id", "current")
+    return plan(backups, rules or Rules(**arguments), source_index_id=source, now=now, **switches)
+
+
+def kept(decided: Plan) -> set[str]:
+    return {decision.backup["backup_id"] for decision in decided.kept}
+
+
+def deleted(decided: Plan) -> set[str]:
+    return {decision.backup["backup_id"] for decision in decided.deleted}
+
+
+def reasons(decided: Plan, backup_id: str) -> tuple[str, ...]:
+    (decision,) = (d for d in decided.decisions if d.backup["backup_id"] == backup_id)
+    return decision.reasons
+
+
+# The table of cases. Each case has rules and a history: backups named by their times, an asterisk marks the kept ones.
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "the newest three": ({"keep_last": 3}, "*05-14T03 *05-14T02 *05-13T03 05-12T03 05-11T03"),
+    "more than exist": ({"keep_last": 9}, "*05-14T03 *05-13T03"),
+    "the newest of each day": ({"keep_daily": 2}, "*05-14T03 05-14T02 *05-13T23 05-13T00 05-12T03"),
+    "a day without a backup does not count": ({"keep_daily": 3}, "*05-14T03 *05-10T03 *04-01T03 03-31T03"),
+    "a day ends at midnight in UTC": ({"keep_daily": 3}, "*05-14T00 *05-13T23 05-13T00 *05-12T23"),
+    "a week starts on Monday": ({"keep_weekly": 2}, "*05-14T03 05-12T00 *05-11T23 05-05T00 05-04T23"),
+    "months": ({"keep_monthly": 2}, "*05-14T03 05-01T00 *04-30T23 04-01T00 03-31T23"),
+    "one year": ({"keep_yearly": 1}, "*05-14T03 01-01T00"),
+    "a backup that one rule keeps counts for the others": (
+        {"keep_daily": 2, "keep_weekly": 2},
+        "*05-14T03 *05-13T03 05-12T03 *05-10T03 05-09T03",
+    ),
+    "a backup that any rule keeps is kept": (
+        {"keep_last": 2, "keep_daily": 2, "keep_monthly": 3},
+        "*05-14T03 *05-14T02 *05-13T03 05-12T03 *04-30T03 04-29T03 *03-31T03 02-28T03",
+    ),
+    "within a day of the newest": ({"keep_within": DAY}, "*05-14T03 *05-13T03 05-13T02"),
+    "within a day of the newest, not of the decision": ({"keep_within": DAY}, "*05-04T03 *05-03T03 05-03T02"),
+    "the newest is always kept": ({"keep_within": timedelta(microseconds=1)}, "*05-01T03 04-30T03"),
+    "0 is no rule": ({"keep_last": 0, "keep_daily": 1, "keep_within": timedelta(0)}, "*05-14T03 05-13T03 05-14T02"),
+    "backups younger than the decision do not count": ({"keep_last": 1}, "*05-14T13 *05-14T12 05-14T11"),
+}
+
+
+@pytest.mark.parametrize(("rules", "history"), CASES.values(), ids=CASES)
+def test_rules_keep_the_marked_backups(rules: dict[str, Any], history: str) -> None:
+    times = history.split()
+    decided = decide([backup(time.strip("*"), time.strip("*")) for time in times], **rules)
+    assert kept(decided) == {time.strip("*") for time in times if time.startswith("*")}
+    assert deleted(decided) == {time for time in times if not time.startswith("*")}
+
+
+# Backups that are kept whatever the rules are. Unless it says so, such a backup is older than the good one, which the
+# only rule keeps.
+
+ALWAYS_KEPT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "running": ({"status": "Initializing"}, {}, "not Ready (Initializing)"),
+    "pending": ({"status": "Pending"}, {}, "not Ready (Pending)"),
+    "unknown": ({"status": "SomethingNew"}, {"remove_failed": True}, "not Ready (SomethingNew)"),
+    "failed": ({"status": "Failed"}, {}, "failed (Failed); remove_failed"),
+    "failed early": ({"status": "InitializationFailed"}, {}, "failed (InitializationFailed); remove_failed"),
+    "missing time": ({"created_at": MISSING}, {}, "its created_at is missing"),
+    "null time": ({"created_at": None}, {}, "its created_at is missing"),
+    "empty time": ({"created_at": ""}, {}, "its created_at is missing"),
+    "invalid time": ({"created_at": "yesterday"}, {}, "its created_at is invalid"),
+    "time is a number": ({"created_at": 1_700_000_000}, {}, "its created_at is invalid"),
+    "younger, without a time zone": ({"created_at": "2025-05-14T12:00:01"}, {}, "younger than this decision"),
+    "time out of range": ({"created_at": "0001-01-01T00:00:00+01:00"}, {}, "its created_at is invalid"),
+    "younger": ({"created_at": "2025-05-14T12:00:00.000001Z"}, {}, "younger than this decision"),
+    "younger, with an offset": ({"created_at": "2025-05-14T12:00:00-01:00"}, {}, "younger than this decision"),
+    "failed, younger": (
+        {"status": "Failed", "created_at": "2025-05-14T12:30:00Z"},
+        {"remove_failed": True},
+        "younger than this decision",
+    ),
+    "earlier index": ({"source_index_id": "earlier"}, {"owned_only": False}, "earlier index"),
+    "failed, earlier index": (
+        {"status": "Failed", "source_index_id": "earlier"},
+        {"remove_failed": True},
+        "earlier index",
+    ),
+    "missing index": ({"source_index_id": MISSING}, {}, "index is unknown"),
+    "null index": ({"source_index_id": None}, {}, "index is unknown"),
+    "not ours": ({"description": "by hand"}, {}, "owned_only"),
+    "not ours, without a description": ({"description": MISSING}, {}, "owned_only"),
+    "failed, not ours": (
+        {"status": "Failed", "description": None},
+        {"remove_failed": True},
+        "owned_only",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "switches", "term"), ALWAYS_KEPT.values(), ids=ALWAYS_KEPT)
+def test_backup_is_kept_whatever_the_rules_are(fields: dict[str, Any], switches: dict[str, Any], term: str) -> None:
+    good, other = backup("good", "05-14T03"), backup("other", "05-01T03", **{**fields})
+    decided = decide([good, other, backup("old", "04-01T03")], keep_last=1, **switches)
+    (reason,) = reasons(decided, "other")
+    assert term in reason
+    # It does not displace the good one.
+    assert kept(decided) == {"good", "other"}
+    assert "keep_last 1 of 1" in reasons(decided, "good")
+
+
+def test_backup_has_each_reason_to_keep_it_whatever_the_rules_are() -> None:
+    other = backup("other", "05-15T03", source_index_id="earlier", description="by hand", status="Failed")
+    decided = decide([other, backup("good", "05-14T03")], keep_last=1)
+    terms = ["earlier index", "owned_only", "remove_failed", "younger"]
+    assert [term in reason for term, reason in zip(terms, reasons(decided, "other"), strict=True)] == [True] * 4
+
+
+def test_remove_failed_deletes_failed_backups_and_no_rule_keeps_them() -> None:
+    failed = [backup("a", "05-14T04", status="Failed"), backup("b", "05-14T02", status="InitializationFailed")]
+    decided = decide([*failed, backup("good", "05-14T03")], keep_last=5, keep_within=9 * DAY, remove_failed=True)
+    assert (kept(decided), deleted(decided)) == ({"good"}, {"a", "b"})
+    (reason,) = reasons(decided, "b")
+    assert "InitializationFailed" in reason
+
+
+def test_failed_backup_is_kept_while_it_is_the_only_one_of_the_current_index() -> None:
+    """Without it, the next prune would take the earlier index for the current one, and delete its backups."""
+    failed = [backup("f", "05-14T03", status="Failed"), backup("e", "05-14T02", status="Failed")]
+    earlier = [
+        backup("a", "05-13T03", source_index_id="earlier"),
+        backup("b", "05-12T03", source_index_id="earlier"),
+    ]
+    decided = decide([*failed, *earlier], keep_last=1, remove_failed=True)
+    assert deleted(decided) == {"e"}
+    (reason,) = reasons(decided, "f")
+    assert "only backup of the current index" in reason
+    # If another backup of the current index is kept, this one is deleted.
+    decided = decide([*failed, *earlier, backup("g", "05-14T01")], keep_last=1, remove_failed=True)
+    assert deleted(decided) == {"e", "f"}
+
+
+def test_without_owned_only_the_rules_apply_to_all_backups() -> None:
+    others = [backup("a", "05-13T03", description="by hand"), backup("b", "05-12T03", description=None)]
+    assert deleted(decide([backup("good", "05-14T03"), *others], keep_last=1, owned_only=False)) == {"a", "b"}
+
+
+def test_newer_backup_of_others_does_not_displace_the_newest_of_ours() -> None:
+    by_hand = backup("by hand", "05-14T03", description="by hand")
+    ours = [backup("new", "05-10T03"), backup("old", "05-01T03")]
+    assert kept(decide([by_hand, *ours], keep_within=DAY)) == {"by hand", "new"}
+
+
+def test_decision_has_every_reason() -> None:
+    history = [backup("new", "05-14T03"), backup("mid", "05-13T03"), backup("old", "05-01T03")]
+    decided = decide(
+        history, keep_last=1, keep_daily=2, keep_weekly=1, keep_monthly=1, keep_yearly=1, keep_within=2 * DAY
+    )
+    newest, *by_rules = reasons(decided, "new")
+    assert "newest Ready" in newest
+    assert by_rules == [
+        "keep_last 1 of 1",
+        "keep_daily 1 of 2 (2025-05-14)",
+        "keep_weekly 1 of 1 (2025-W20)",
+        "keep_monthly 1 of 1 (2025-05)",
+        "keep_yearly 1 of 1 (2025)",
+        "keep_within 2 days, 0:00:00",
+    ]
+    assert reasons(decided, "mid") == ("keep_daily 2 of 2 (2025-05-13)", "keep_within 2 days, 0:00:00")
+    assert reasons(decided, "old") == ("no rule keeps it",)
+
+
+def test_iso_week_can_span_two_years() -> None:
+    history = [backup(t, t + "T03:00:00Z") for t in ("2024-12-31", "2024-12-30", "2024-12-29")]
+    assert kept(decide(history, keep_weekly=2)) == {"2024-12-31", "2024-12-29"}
+    assert "keep_weekly 1 of 2 (2025-W01)" in reasons(decide(history, keep_weekly=2), "2024-12-31")
+
+
+def test_times_with_an_offset_are_converted_to_utc() -> None:
+    history = [backup("late", "2025-05-14T01:00:00+02:00"), backup("noon", "2025-05-13T12:00:00Z")]
+    assert kept(decide(history, keep_daily=2)) == {"late"}
+
+
+def test_of_two_backups_with_the_same_time_the_greater_id_is_newer() -> None:
+    same_time = [backup("a", "05-14T03"), backup("b", "05-14T03")]
+    assert kept(decide(same_time, keep_last=1)) == kept(decide(same_time[::-1], keep_last=1)) == {"b"}
+    assert kept(decide(same_time, keep_last=2)) == {"a", "b"}
+
+
+def test_nothing_is_deleted_if_the_current_index_is_unknown() -> None:
+    history = [backup("a", "05-14T03"), backup("b", "05-13T03")]
+    assert deleted(decide(history, keep_last=1, source_index_id=None)) == set()
+
+
+def test_plan_without_backups_has_no_decisions() -> None:
+    decided = decide([], keep_last=1)
+    assert decided.decisions == ()
+    assert decided.table().split() == ["created_at", "backup_id", "status", "name", "reasons"]
+
+
+def test_plan_lists_the_newest_first_and_deletes_the_oldest_first() -> None:
+    history = [backup("b", "05-13T03"), backup("?", None), backup("c", "05-14T03"), backup("a", "05-12T03")]
+    decided = decide(history, keep_last=1)
+    assert [d.backup["backup_id"] for d in decided.decisions] == ["c", "b", "a", "?"]
+    assert [d.backup["backup_id"] for d in decided.deleted] == ["a", "b"]
+
+
+def test_table_is_aligned_and_truncates_long_names() -> None:
+    long_name = "two\nlines " + "x" * 99
+    history = [
+        backup("b-1", "05-14T03", name="nightly"),
+        backup("b-22", "05-13T03", name=long_name),
+        backup("b-333", None),
+    ]
+    decided = decide(history, keep_last=1)
+    header, *rows = decided.table().splitlines()
+    starts = [0, *(header.index(name) for name in ("created_at", "backup_id", "status", "name", "reasons"))]
+    # Each cell ends two spaces before the next one starts.
+    cells = [[row[start:end].rstrip() for start, end in itertools.pairwise([*starts, 999])] for row in rows]
+    assert all(row[start - 2 : start] == "  " for row in rows for start in starts[1:])
+    assert cells == [
+        ["keep", "2025-05-14T03:00:00.000000Z", "b-1", "Ready", "nightly", "; ".join(reasons(decided, "b-1"))],
+        [
+            *("DELETE", "2025-05-13T03:00:00.000000Z", "b-22", "Ready"),
+            *("two lines " + "x" * 47 + "...", "no rule keeps it"),
+        ],
+        ["keep", "-", "b-333", "Ready", "-", "; ".join(reasons(decided, "b-333"))],
+    ]
+
+
+# Rules
+
+
+@pytest.mark.parametrize("rules", [{}, {"keep_last": 0}, {"keep_daily": 0, "keep_within": timedelta(0)}], ids=str)
+def test_at_least_one_rule_is_required(rules: dict[str, Any]) -> None:
+    with pytest.raises(PineconeInputError, match=r"keep_last, keep_daily, .*keep_within"):
+        decide([], **rules)
+
+
+@pytest.mark.parametrize("name", ["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"])
+@pytest.mark.parametrize("count", [-1, 1.0, "7", True, False, [], DAY], ids=repr)
+def test_invalid_count_is_an_error(name: str, count: Any) -> None:
+    with pytest.raises(PineconeInputError, match=f"{name} must be an integer"):
+        decide([], **{"keep_within": DAY, name: count})
+
+
+@pytest.mark.parametrize("within", [7, "7d", True, -DAY], ids=repr)
+def test_invalid_keep_within_is_an_error(within: Any) -> None:
+    with pytest.raises(PineconeInputError, match="keep_within must be a timedelta"):
+        decide([], keep_last=1, keep_within=within)
+
+
+def test_time_of_the_decision_requires_a_time_zone() -> None:
+    with pytest.raises(PineconeInputError, match="time zone"):
+        decide([], now=datetime(2025, 5, 14), keep_last=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2025-05-14T11:59:59.999999Z", "2025-05-14T11:59:59.999999999+00:00", "2025-05-14T12:00:00.000000999Z"],
+)
+def test_times_can_have_any_number_of_digits(text: str) -> None:
+    history = [backup("new", text), backup("old", "2025-05-14T11:59:59.999998Z")]
+    assert deleted(decide(history, keep_last=1)) == {"old"}
+
+
+# Properties of every plan
+
+times = st.one_of(
+    st.integers(-40 * 24, 48).map(lambda hours: (NOW + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
+    st.integers(-900, 2).map(lambda days: (NOW + days * DAY).strftime("%Y-%m-%dT%H:%M:%S.%f789+00:00")),
+    st.sampled_from([None, MISSING, "", "soon", "2025-05-01T00:00:00", "0001-01-01T00:00:00+09:00", 5]),
+)
+histories = st.lists(
+    st.tuples(
+        times,
+        st.sampled_from(["current", "current", "current", "earlier", "oldest", None, MISSING]),
+        st.sampled_from(["Ready", "Ready", "Ready", "Failed", "InitializationFailed", "Initializing", "SomethingNew"]),
+        st.sampled_from([OURS, OURS, OURS, "by hand", None, MISSING]),
+    ),
+    max_size=30,
+).map(
+    lambda rows: [
+        backup(f"b-{n}", created, source_index_id=source, status=status, description=description)
+        for n, (created, source, status, description) in enumerate(rows)
+    ]
+)
+counts = st.none() | st.integers(0, 6)
+durations = st.none() | st.integers(0, 60 * 24).map(lambda hours: timedelta(hours=hours))
+any_rules = st.builds(Rules, counts, counts, counts, counts, counts, durations).filter(any)
+decision_times = st.integers(-60 * 24, 60 * 24).map(lambda hours: NOW + timedelta(hours=hours))
+switches = st.fixed_dictionaries({"owned_only": st.booleans(), "remove_failed": st.booleans()})
+# An example can take long on a busy machine.
+without_deadline = settings(deadline=None)
+
+
+def by_age(backup: Any) -> tuple[datetime, str]:
+    return created_at(backup) or datetime.min.replace(tzinfo=UTC), backup["backup_id"]
+
+
+@without_deadline
+@given(histories, any_rules, decision_times, switches)
+def test_deleted_backups_meet_every_condition(
+    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool]
+) -> None:
+    source = current_index_id(history)
+    decided = decide(history, now, rules, source_index_id=source, **switches)
+    assert sorted(d.backup["backup_id"] for d in decided.decisions) == sorted(b["backup_id"] for b in history)
+    assert all(d.reasons for d in decided.decisions)
+    for decision in decided.deleted:
+        model: Any = decision.backup
+        assert model["status"] != "Ready" or decision.reasons == ("no rule keeps it",)
+        assert model["status"] in ("Ready", *(("Failed", "InitializationFailed") if switches["remove_failed"] else ()))
+        assert created_at(model)
+        assert by_age(model)[0] <= now
+        assert model["source_index_id"] == source is not None
+        assert model.get("description") == OURS or not switches["owned_only"]
+    deleted_ids = deleted(decided)
+    for index in {b.get("source_index_id") for b in history} - {None}:
+        ready = [b for b in history if b["status"] == "Ready" and b.get("source_index_id") == index]
+        dated = [b for b in ready if created_at(b)]
+        if dated:
+            assert max(dated, key=by_age)["backup_id"] not in deleted_ids
+        # The newest backup that the rules consider is kept as well, so that not all depends on a backup of others.
+        ours = [b for b in dated if b.get("description") == OURS and by_age(b)[0] <= now]
+        assert not ours or max(ours, key=by_age)["backup_id"] not in deleted_ids or not switches["owned_only"]
+
+
+@without_deadline
+@given(histories, any_rules, any_rules, decision_times, switches)
+def test_rules_that_keep_more_never_delete_more(
+    history: list[Any], rules: Rules, more: Rules, now: datetime, switches: dict[str, bool]
+) -> None:
+    """Raise each rule, and set each switch to keep more."""
+    names = (name for name in Rules._fields if name != "keep_within")
+    raised = Rules(
+        keep_within=max(rules.keep_within or timedelta(0), more.keep_within or timedelta(0)),
+        **{name: max(getattr(rules, name) or 0, getattr(more, name) or 0) for name in names},
+    )
+    before = deleted(decide(history, now, rules, **switches))
+    assert deleted(decide(history, now, raised, **switches)) <= before
+    assert deleted(decide(history, now, rules, **{**switches, "remove_failed": False})) <= before
+    ours = {"owned_only": True, "remove_failed": False}
+    assert deleted(decide(history, now, rules, **ours)) <= deleted(decide(history, now, rules, owned_only=False))
+
+
+@without_deadline
+@given(histories, any_rules, decision_times, switches, st.integers(0, 10_000))
+def test_second_prune_deletes_nothing(
+    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool], hours: int
+) -> None:
+    """Neither at the same time nor later, unless a backup was too young for the first prune."""
+    source = current_index_id(history)
+    first = decide(history, now, rules, source_index_id=source, **switches)
+    rest = [decision.backup for decision in first.kept]
+    assert current_index_id(rest) == source
+    second = decide(rest, now, rules, source_index_id=source, **switches)
+    assert deleted(second) == set()
+    if all((created_at(b) or now) <= now for b in history):
+        later = decide(rest, now + timedelta(hours=hours), rules, source_index_id=source, **switches)
+        assert deleted(later) == set()
+
+
+@without_deadline
+@given(histories, any_rules, decision_times, switches, st.randoms())
+def test_plan_does_not_depend_on_the_order_of_the_backups(
+    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool], random: Any
+) -> None:
+    shuffled = history.copy()
+    random.shuffle(shuffled)
+    assert decide(shuffled, now, rules, **switches) == decide(history, now, rules, **switches)
+    assert current_index_id(shuffled) == current_index_id(history)
+
+
+@without_deadline
+@given(histories, any_rules, decision_times)
+def test_rules_keep_only_ready_backups(history: list[Any], rules: Rules, now: datetime) -> None:
+    for decision in decide(history, now, rules).kept:
+        if any(reason.startswith("keep_") for reason in decision.reasons):
+            assert backup_phase(decision.backup["status"]) == "succeeded"

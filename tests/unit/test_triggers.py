@@ -1,0 +1,142 @@
+"""The trigger: what Airflow stores of it, and what it does when the triggerer starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from support.clock import FakeClock
+from support.constants import API_KEY, CONN_ID, INDEX
+from support.tasks import TaskInstance, make_task, run_trigger
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.sensors import BackupSensor
+from airflow_pinecone.triggers import WaitTrigger
+
+TASKS = ["operator", "sensor"]
+
+
+def make_deferrable(cls: str, clock: FakeClock, **arguments: Any) -> Any:
+    """Create a task that waits for a backup of docs-example in the triggerer."""
+    if cls == "operator":
+        arguments |= {"index_name": INDEX, "wait_for_completion": True}
+        return make_task(CreateBackupOperator, clock, deferrable=True, **arguments)
+    backup_id = PineconeHook().create_backup(INDEX)["backup_id"]
+    return make_task(BackupSensor, clock, backup_id=backup_id, deferrable=True, **arguments)
+
+
+def defer(task: Any) -> TaskDeferred:
+    """Run a task until it defers, and return what it gives to Airflow."""
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(TaskInstance().context)
+    return caught.value
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest, world: Emulator, clock: FakeClock) -> Any:
+    """A task whose backup takes 1000 seconds."""
+    world.next_backup(ready_after=1000)
+    return make_deferrable(request.param, clock)
+
+
+def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulator, clock: FakeClock) -> None:
+    started_at = clock.now
+    deferred = defer(task)
+    path, arguments = deferred.trigger.serialize()
+    assert path == "airflow_pinecone.triggers.WaitTrigger"
+    assert arguments == {
+        "conn_id": CONN_ID,
+        "delete_on_kill": False,
+        "resource_type": "backup",
+        "resource_id": world.backups[0]["backup_id"],
+        "started_at": started_at,
+        "deadline_at": started_at + 6 * 3600,
+        "poke_interval": None,
+    }
+    assert API_KEY not in json.dumps([path, arguments, deferred.kwargs])
+
+
+@pytest.mark.parametrize("cls", TASKS)
+def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls: str) -> None:
+    world.next_backup(ready_after=100)
+    deferred = defer(make_deferrable(cls, clock, poke_interval=30))
+    assert deferred.trigger.serialize()[1]["poke_interval"] == 30.0
+    run_trigger(deferred.trigger, clock)
+    assert clock.slept == [30.0] * 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resource_type": "index"},
+        {"started_at": None},
+        {"deadline_at": "soon"},
+        {"poke_interval": "30"},
+    ],
+    ids=str,
+)
+def test_invalid_stored_arguments_are_refused(changes: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = {"resource_type": "backup", "resource_id": "b-1", "started_at": 1.0, "deadline_at": 2.0}
+    assert WaitTrigger(conn_id=CONN_ID, **arguments).spec.poke_interval is None
+    with pytest.raises(PineconeInputError):
+        WaitTrigger(conn_id=CONN_ID, **{**arguments, **changes})
+
+
+def test_backup_that_became_ready_while_the_triggerer_was_down_is_returned(
+    task: Any, world: Emulator, clock: FakeClock
+) -> None:
+    deferred = defer(task)
+    clock.advance(24 * 3600)
+    assert run_trigger(deferred.trigger, clock) == {"model": world.backups[0], "error": None}
+    assert sum(clock.slept) == 0
+
+
+def test_trigger_does_not_return_its_event_at_once(task: Any, world: Emulator, clock: FakeClock) -> None:
+    """Airflow's scheduler would treat the try as failed."""
+    deferred = defer(task)
+    world.finish_backup(deferred.trigger.spec.resource_id)
+    before = len(world.requests)
+    assert run_trigger(deferred.trigger, clock)["model"]["status"] == "Ready"
+    assert clock.slept == [5.0]
+    assert len(world.requests) == before + 1
+
+
+def test_deadline_that_passed_while_the_triggerer_was_down_ends_the_wait(world: Emulator, clock: FakeClock) -> None:
+    world.next_backup(ends="never")
+    trigger = WaitTrigger(
+        conn_id=CONN_ID,
+        resource_type="backup",
+        resource_id=PineconeHook().create_backup(INDEX)["backup_id"],
+        started_at=clock.now - 7200,
+        deadline_at=clock.now - 3600,
+    )
+    assert run_trigger(trigger, clock)["error"]["type"] == "WaitTimeout"
+    assert sum(clock.slept) == 0
+
+
+def test_airflow_ends_a_deferral_without_an_event_after_the_deadline(task: Any) -> None:
+    deferred = defer(task)
+    assert deferred.timeout is not None
+    assert 6 * 3600 < deferred.timeout.total_seconds() <= 6 * 3600 + 300
+
+
+@pytest.mark.parametrize("event", [None, {}, {"end": "succeeded"}, {"model": None, "error": None}], ids=str)
+def test_malformed_event_fails_the_try(task: Any, event: Any) -> None:
+    deferred = defer(task)
+    with pytest.raises(InvalidWaitResult):
+        task.recreate().resume_execution(deferred.method_name, {"event": event}, TaskInstance().context)
+
+
+def test_on_kill_logs_that_the_backup_is_kept(task: Any, world: Emulator, logged: Callable[[], str]) -> None:
+    trigger = defer(task).trigger
+    before = len(world.requests)
+    asyncio.run(trigger.on_kill())
+    assert f"{trigger.spec.resource_id} is kept" in logged()
+    assert len(world.requests) == before
