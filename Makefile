@@ -1,7 +1,7 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
 # make test        run all tests, also those with real Airflow processes
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
-# make chaos       inject faults into runs of a real Airflow             SEED=7
+# make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
 # make audit       check the pinned packages for known vulnerabilities (needs network access)

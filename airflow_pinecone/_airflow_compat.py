@@ -1,4 +1,4 @@
-"""The only module that knows Airflow's versions, or names of Airflow that are not public."""
+"""The only module that depends on Airflow's version or on private names of Airflow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 async def call_airflow(function: Callable[[], Result]) -> Result:
     """Call a function that talks to Airflow, such as one that reads a connection, from the event loop of a trigger.
 
-    The function runs in a thread that forwards its calls to the event loop. With ``asyncio.to_thread`` the thread would
-    read the same socket as the event loop, which stops the triggerer of Airflow 3.0 to 3.2.1
-    (https://github.com/apache/airflow/issues/67380). The shield keeps the message of a cancellation, by which Airflow
-    recognizes that a user ended the task.
+    The function runs in a thread that forwards its calls to the event loop. With ``asyncio.to_thread``, the thread
+    would read the same socket as the event loop, which stops the triggerer of Airflow 3.0 to 3.2.1
+    (https://github.com/apache/airflow/issues/67380). ``asyncio.shield`` preserves the message of a cancellation, from
+    which Airflow recognizes that a user killed the task.
 
     Args:
         function: The function.
@@ -42,7 +42,7 @@ def task_state(ti: Any) -> str | None:
         The state, such as ``failed``; None if it has none.
 
     Raises:
-        Exception: Airflow did not answer.
+        Exception: Airflow did not return the state.
     """
     if hasattr(ti, "current_state"):  # Airflow 2
         return cast("str | None", ti.current_state())
@@ -52,19 +52,19 @@ def task_state(ti: Any) -> str | None:
     states = RuntimeTaskInstance.get_task_states(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
     )
-    # Airflow appends the index to the id of a mapped task.
+    # For a mapped task instance, Airflow appends the map index to the task id.
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
 
 
 def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
-    """Return when a rescheduled sensor poked for the first time since it was last cleared.
+    """Return when a sensor in reschedule mode poked for the first time since it was last cleared.
 
     Args:
         context: The context of the task.
         first_try: The number of its first try since then.
 
     Returns:
-        The time, or None before the first poke has ended.
+        The time, or None during the first poke.
     """
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
@@ -80,7 +80,7 @@ def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
 
 
 def is_trigger_timeout(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
-    """Return whether Airflow resumes a task because its trigger did not return an event in time."""
+    """Return whether Airflow resumes a task because its trigger timed out."""
     return next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
 
 

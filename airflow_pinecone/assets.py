@@ -1,6 +1,6 @@
-"""The Asset of an index's backups. DAGs can be scheduled by it, and read the facts of a backup from its events.
+"""The Asset of an index's backups. It can schedule DAGs, which read the details of a backup from its events.
 
-On Airflow 2 an Asset is a Dataset.
+In Airflow 2, an Asset is a Dataset.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 SCHEME = "pinecone"
-# The fields of a backup that an event carries. The description is free text and is not among them.
+# The fields of a backup that an event contains. The description is free text and is left out.
 _FIELDS = (
     "backup_id",
     "name",
@@ -50,31 +50,31 @@ def backup_asset(index_name: str) -> Asset:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Normalize the URI of an Asset. Airflow calls this for each ``pinecone://`` URI of any DAG.
+    """Normalize the URI of an Asset. Airflow calls this for each ``pinecone://`` URI.
 
     Args:
-        uri: The parts of the URI. Any path is allowed: other packages may use the scheme, too.
+        uri: The parts of the URI. Any path is allowed, because other packages may use the same scheme.
 
     Returns:
         The parts, with the index name in lower case.
 
     Raises:
-        ValueError: The URI names no index, or contains a user or a password, which Airflow would store.
+        ValueError: The URI has no index name, or contains a user or a password, which Airflow would store.
     """
     if uri.username is not None or uri.password is not None:
-        raise ValueError(f"URI format {SCHEME}:// must not contain a user or a password")
+        raise ValueError(f"URI format {SCHEME}:// must not contain a user or a password.")
     if not uri.netloc:
-        raise ValueError(f"URI format {SCHEME}:// must contain the name of an index, such as {SCHEME}://docs/backups")
+        raise ValueError(f"URI format {SCHEME}:// must contain the name of an index, such as {SCHEME}://docs/backups.")
     return uri._replace(netloc=uri.netloc.lower())
 
 
 def add_facts_to_events(context: Context, outlets: Iterable[Any], backup: Mapping[str, Any]) -> None:
-    """Add the facts of a backup to the event of each Asset among the outlets of a task.
+    """Add the details of a backup to the event of each Asset among the outlets of a task.
 
     Args:
         context: The context of the task.
         outlets: The outlets. Those that are not an Asset, such as an AssetAlias, are ignored.
-        backup: The backup. A missing fact becomes None.
+        backup: The backup. A missing field becomes None.
     """
     for outlet in outlets:
         if isinstance(outlet, Asset):

@@ -1,4 +1,4 @@
-"""PineconeClient: one method for each call of Pinecone's control plane. It does not know Airflow."""
+"""PineconeClient: one method for each Pinecone API call. It does not depend on Airflow."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Created = TypeVar("Created", BackupModel, RestoreStarted)
 
 
 class PineconeClient:
-    """Call Pinecone's control plane. Any thread may use a client, several at the same time.
+    """Call Pinecone's control plane. Several threads may use one client at the same time.
 
-    GET and DELETE requests are repeated after 408, 429, 5xx and connection errors: at most 5 attempts, and none after
-    60 seconds. A POST is repeated only if Pinecone did not process it. Proxies and CA bundles come from the environment
-    variables that requests reads. Redirects are not followed.
+    GET and DELETE requests are repeated after 408, 429, 5xx and connection errors: at most 5 attempts, and none starts
+    later than 60 seconds after the first. A POST is repeated only if Pinecone did not process it. Proxies and CA
+    bundles come from the environment variables that requests reads. Redirects are not followed.
 
     Args:
         settings: The control plane, the API key and the timeout.
-        log: Called with a message when a request is repeated.
-        clock: The clock for pauses between attempts.
+        log: Logs a message when a request is repeated.
+        clock: The clock for delays between attempts.
 
     Raises:
         PineconeInputError: By each method, if a name or an id is invalid; nothing is sent.
@@ -71,7 +71,7 @@ class PineconeClient:
             ("indexes", validate_index_name(index_name), "backups"),
             f"create a backup of index {index_name}",
             {
-                400: "Pinecone cannot back up pod-based indexes, nor indexes in a project with a customer-managed "
+                400: "Pinecone cannot back up pod-based indexes, or indexes in a project with a customer-managed "
                 "encryption key."
             },
         )
@@ -97,7 +97,7 @@ class PineconeClient:
         operation = Operation("GET", ("backups", validate_id(backup_id, "backup")), f"describe backup {backup_id}")
         backup = responses.backup(self._transport.request(operation, retry=retry), operation)
         if backup["backup_id"] != backup_id:
-            raise operation.invalid_response("is another backup")
+            raise operation.invalid_response("describes another backup")
         return backup
 
     def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
@@ -108,7 +108,7 @@ class PineconeClient:
             retry: Whether to repeat a failed request.
 
         Returns:
-            An iterator over the backups, in no documented order. It requests each page when it reaches it.
+            An iterator over the backups, in no documented order. Pages are requested lazily.
 
         Raises:
             PineconePermanentError: Pinecone rejected the request.
@@ -204,7 +204,7 @@ class PineconeClient:
 
         Raises:
             PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such index. Or
-                the API key must not be sent to the host of the index.
+                the host of the index is invalid, or the API key would be sent to it unencrypted.
             PineconeTransientError: The request failed; a later attempt can succeed.
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
@@ -224,11 +224,11 @@ class PineconeClient:
         tags: dict[str, str] | None = None,
         deletion_protection: str | None = None,
     ) -> RestoreStarted:
-        """Start to restore a backup into a new index. The request is not repeated once Pinecone may have processed it.
+        """Start restoring a backup into a new index. The request is not repeated once Pinecone may have processed it.
 
         Args:
             backup_id: The id of the backup.
-            name: The name of the new index. No index may have it yet.
+            name: The name of the new index. It must not be in use.
             tags: The tags of the new index; None copies those of the backup.
             deletion_protection: ``enabled`` or ``disabled``; None is disabled.
 
@@ -262,7 +262,7 @@ class PineconeClient:
 
         Raises:
             PineconePermanentError: Pinecone rejected the request; ``status_code`` is 404 if there is no such job. A new
-                job can answer 404 for a moment.
+                job may not be visible for a short time.
             PineconeTransientError: The request failed; a later attempt can succeed.
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
@@ -271,7 +271,7 @@ class PineconeClient:
         operation = Operation("GET", path, f"describe restore job {restore_job_id}")
         job = responses.restore_job(self._transport.request(operation, retry=retry), operation)
         if job["restore_job_id"] != restore_job_id:
-            raise operation.invalid_response("is another restore job")
+            raise operation.invalid_response("describes another restore job")
         return job
 
     def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
@@ -281,7 +281,7 @@ class PineconeClient:
             retry: Whether to repeat a failed request.
 
         Returns:
-            An iterator over the jobs, in no documented order. It requests each page when it reaches it.
+            An iterator over the jobs, in no documented order. Pages are requested lazily.
 
         Raises:
             PineconePermanentError: Pinecone rejected the request.
@@ -336,20 +336,20 @@ class PineconeClient:
             rows, token = responses.page(self._transport.request(operation, params=params, retry=retry), operation)
             for row in rows:
                 model = read(row, operation)
-                # Rows can move between pages while others are created and deleted.
+                # A row can move to another page while rows are created or deleted.
                 if row[id_field] not in seen:
                     seen.add(row[id_field])
                     yield model
             if token is None:
                 return
             if token in tokens:
-                raise operation.invalid_response("has a page token a second time")
+                raise operation.invalid_response("repeats a page token")
             tokens.add(token)
-            # A token carries its page size. Pinecone rejects a limit beside it.
+            # A token includes the page size. Pinecone rejects a request with both a token and a limit.
             params = {"paginationToken": token}
 
     def _data_plane_url(self, host: Any, operation: Operation) -> str:
-        """Make the URL of an index's host, if the API key may be sent there."""
+        """Return the URL of an index's host. Raise PineconePermanentError if the API key must not be sent there."""
         text = host if isinstance(host, str) else ""
         match = _HOST.fullmatch(text)
         if not match:
@@ -357,7 +357,7 @@ class PineconeClient:
                 f"Could not {operation.description}: its host {one_line(host)!r} is not a valid host."
             )
         scheme, name = match[1] or "https", match[2].strip("[]")
-        # Only an emulator uses plain http: on this machine, or on the host that the connection already names.
+        # Only an emulator uses plain http: on a loopback address, or on the host of the connection.
         control_plane = self._transport.settings.url
         trusted = control_plane.startswith("http://") and urlsplit(control_plane).hostname == name
         if scheme == "http" and not (is_loopback(name) or trusted):

@@ -1,4 +1,4 @@
-"""The time, as an argument: production code uses ``SYSTEM_CLOCK``, tests pass a clock of their own."""
+"""Time as an argument: production code uses ``SYSTEM_CLOCK``, and tests pass their own clock."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Clock:
     """The system's clocks and sleeps."""
 
     def time(self) -> float:
-        """Return the time of day, in seconds since the epoch."""
+        """Return the current time, in seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that a change of the time of day does not affect."""
+        """Return a number of seconds that only increases, even if the system time is changed."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ SYSTEM_CLOCK = Clock()
 
 
 def monotonic_epoch_clock(clock: Clock) -> Callable[[], float]:
-    """Make a clock that starts at the time of day and is not affected when the time of day is changed.
+    """Make a clock that starts at the current time and then ignores changes of the system time.
 
     Args:
         clock: The clock to read.

@@ -1,4 +1,4 @@
-"""How the fields of an Airflow connection become the settings of a client."""
+"""Convert an Airflow connection to the settings of a client."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def settings_from(connection: Connection, conn_id: str) -> Settings:
 def _url(connection: Connection, *, allow_http: bool) -> str:
     host = (connection.host or "").strip() or DEFAULT_HOST
     if "://" not in host:
-        # Airflow removes the brackets around an IPv6 address in a URI.
+        # Airflow removes the brackets around an IPv6 address when it parses a connection URI.
         host = f"[{host}]" if re.fullmatch(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*", host) else host
-        # As in an Airflow URI, the schema field may name http or https.
+        # The schema field may contain http or https, as in an Airflow connection URI.
         host = f"{connection.schema or 'https'}://{host}"
     try:
         parts = urlsplit(host)

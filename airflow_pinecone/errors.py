@@ -1,12 +1,12 @@
 """The errors of this package, in one tree.
 
     PineconeError
-    ├── PineconeInputError            a name, an id, a duration or a connection is invalid; nothing was sent
+    ├── PineconeInputError            a name, an id, a duration or a connection is invalid; no request was sent
     ├── PineconeRequestError          a request failed
     │   ├── PineconePermanentError    repeating it cannot help: 400, 401, 402, 403, 404, 409, 412, 422, a redirect
     │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
     │       └── PineconeConnectionError   no response was received
-    ├── CreateOutcomeUnknown          a create request may have succeeded, and its backup or restore was not found
+    ├── CreateOutcomeUnknown          a create request may have succeeded, but its result was not found
     ├── BackupFailed                  the backup has a failed status
     ├── BackupNotFound                the backup no longer exists
     ├── BackupCheckFailed             the backup does not meet the rules of a check
@@ -48,7 +48,7 @@ class PineconeRequestError(PineconeError):
         code: Pinecone's error code, such as ``NOT_FOUND``, or None.
         message: Pinecone's error message, truncated.
         request_id: Pinecone's id of the request, or None.
-        retry_after: The seconds to wait before the next attempt, as the response demands, or None.
+        retry_after: Seconds to wait before the next attempt, from the Retry-After header, or None.
 
     Reference: ErrorResponse in https://docs.pinecone.io/reference/api/2025-10/control-plane
     """
@@ -63,7 +63,7 @@ class PineconeRequestError(PineconeError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Store the facts of the response; ``text`` is the message for people."""
+        """Store the details of the response; ``text`` is the message of the exception."""
         super().__init__(text)
         self.status_code = status_code
         self.code = code
@@ -77,7 +77,10 @@ class PineconePermanentError(PineconeRequestError):
 
 
 class PineconeTransientError(PineconeRequestError):
-    """The request failed and can be repeated. It is unknown whether Pinecone processed it, except after a 429."""
+    """The request failed, and repeating it can help.
+
+    Pinecone may have processed the request, unless it responded with 429 or the connection was never established.
+    """
 
     can_retry = True
 
@@ -90,7 +93,7 @@ class PineconeConnectionError(PineconeTransientError):
     """
 
     def __init__(self, text: str, *, sent: bool) -> None:
-        """Store whether the request may have been sent; ``text`` is the message for people."""
+        """Store whether the request may have been sent; ``text`` is the message of the exception."""
         super().__init__(text, message=text)
         self.sent = sent
 
@@ -130,7 +133,7 @@ class RestoreNotFound(PineconeError):
 
 
 class WaitTimeout(PineconeError):
-    """The deadline of a wait has passed. The backup or restore is still running in Pinecone."""
+    """The deadline of a wait has passed. The wait does not stop the backup or restore in Pinecone."""
 
     can_retry = True
 

@@ -1,7 +1,7 @@
 """Questions about the backups of one index name: the newest, the newest Ready one, the current index, the previous one.
 
-An index name can be reused after its index was deleted, so a name can have backups of several indexes. The API shows no
-id of an index before version 2026-07; a backup's ``source_index_id`` is the identity of its index.
+A deleted index's name can be reused, so the backups of one name can belong to several indexes. API versions before
+2026-07 do not return the id of an index, so a backup's ``source_index_id`` identifies its index.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from airflow_pinecone.models import BackupModel, backup_phase, created_at
 
 
 class Dated(NamedTuple):
-    """A backup and when it was created, in UTC; None if its ``created_at`` is missing or not a time."""
+    """A backup and when it was created, in UTC; None if its ``created_at`` is missing or invalid."""
 
     created_at: datetime | None
     backup: BackupModel
 
 
 def newest_first(backups: Iterable[BackupModel]) -> list[Dated]:
-    """Sort backups by their time of creation.
+    """Sort backups by creation time.
 
     Args:
         backups: The backups, in any order.
 
     Returns:
-        The newest first. Of two with the same time, the one with the greater id comes first. Backups without a
-        readable ``created_at`` come last.
+        The newest first. If two have the same time, the one with the greater id comes first. Backups without a
+        valid ``created_at`` come last.
     """
     oldest = datetime.min.replace(tzinfo=UTC)
     dated = [Dated(created_at(backup), backup) for backup in backups]
@@ -37,13 +37,13 @@ def newest_first(backups: Iterable[BackupModel]) -> list[Dated]:
 
 
 def current_index_id(backups: Iterable[BackupModel]) -> str | None:
-    """Return the id of the index that has the name now, judged by its backups.
+    """Return the id of the index that currently has a name, inferred from its backups.
 
     Args:
         backups: All backups of one index name.
 
     Returns:
-        The ``source_index_id`` of the newest backup, whatever its status; None if no backup has a readable
+        The ``source_index_id`` of the newest backup, regardless of its status; None if no backup has a valid
         ``created_at``, or the newest one has no ``source_index_id``.
     """
     for moment, backup in newest_first(backups):
@@ -53,10 +53,10 @@ def current_index_id(backups: Iterable[BackupModel]) -> str | None:
 
 
 def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
-    """Return the newest backup that the current index of a name can be restored from.
+    """Return the newest backup from which the current index of a name can be restored.
 
     Args:
-        backups: All backups of one index name. Those without a readable ``created_at`` are ignored.
+        backups: All backups of one index name. Those without a valid ``created_at`` are ignored.
 
     Returns:
         The newest Ready backup of the current index, or None.
@@ -70,18 +70,18 @@ def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
 
 
 def previous_ready(backup: BackupModel, backups: Iterable[BackupModel]) -> BackupModel | None:
-    """Return the newest Ready backup of the same index that is older than a backup.
+    """Return the newest Ready backup of the same index that was created before a given backup.
 
     Args:
         backup: The backup.
         backups: The backups of its index name; the backup itself may be among them.
 
     Returns:
-        The previous backup, or None if there is no other Ready backup.
+        The previous backup, or None if there is none.
 
     Raises:
         BackupCheckFailed: The order cannot be determined: ``source_index_id`` or ``created_at`` of the backup is
-            missing, or ``created_at`` of the only candidates is.
+            missing or invalid, or ``created_at`` of every candidate is.
     """
     backup_id = backup["backup_id"]
     if not backup.get("source_index_id"):
@@ -101,12 +101,12 @@ def previous_ready(backup: BackupModel, backups: Iterable[BackupModel]) -> Backu
             return other
     if others and own is None:
         raise BackupCheckFailed(
-            f"Backup {backup_id} cannot be compared with an earlier one: its created_at is missing."
+            f"Backup {backup_id} cannot be compared with an earlier one: its created_at is missing or invalid."
         )
     undated = ", ".join(row.backup["backup_id"] for row in others if row.created_at is None)
     if undated:
         raise BackupCheckFailed(
-            f"Backup {backup_id} cannot be compared with an earlier one: created_at of {undated} is missing."
+            f"Backup {backup_id} cannot be compared with an earlier one: created_at of {undated} is missing or invalid."
         )
     return None
 

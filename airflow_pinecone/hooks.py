@@ -24,13 +24,13 @@ class PineconeHook(BaseHook):
     ``extra`` may contain ``api_version`` (default 2025-10), ``timeout`` (seconds for each request, default 30) and
     ``allow_http`` (true permits plain http to a host other than loopback). The type of the connection is not checked.
 
-    The connection is read when it is first needed. The methods for API calls are those of
+    The connection is read on first use. The methods for API calls are those of
     :class:`~airflow_pinecone.client.PineconeClient`, which documents their arguments, results and errors. Each of them
     also raises PineconeInputError if the connection is invalid, and AirflowNotFoundException if it does not exist.
 
     Args:
         conn_id: The id of the Airflow connection.
-        clock: The clock for pauses between attempts.
+        clock: The clock for delays between attempts.
     """
 
     conn_name_attr = "conn_id"
@@ -46,7 +46,7 @@ class PineconeHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the layout of the connection form, for Airflow before 3.2. Later versions read the provider info."""
+        """Customize the connection form for Airflow before 3.2. Later versions use the provider info."""
         return {
             "hidden_fields": ["login", "port", "schema"],
             "relabeling": {"host": "Control plane", "password": "API key"},
@@ -55,7 +55,7 @@ class PineconeHook(BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings that the connection holds. Reading them masks the API key in all logs."""
+        """The settings from the connection. Reading them masks the API key in task logs."""
         connection = self.get_connection(self.conn_id)
         if connection.password:
             mask_secret(connection.password)
@@ -70,8 +70,8 @@ class PineconeHook(BaseHook):
         """Return the session of all calls, with the API key in its headers.
 
         Returns:
-            The session, the same one each time. It follows no redirects, which would forward the API key. The
-            ``timeout`` of a request bounds its whole response.
+            The session, always the same one. It does not follow redirects, because that would forward the API key. The
+            ``timeout`` of a request applies to the whole response.
 
         Raises:
             PineconeInputError: The connection is invalid.
@@ -86,7 +86,7 @@ class PineconeHook(BaseHook):
             Whether the API key can list the indexes of the project, and a message for the user.
         """
         try:
-            # Without repetitions: a user is waiting.
+            # Do not repeat the request: a user is waiting.
             count = len(self.list_indexes(retry=False))
         except PineconeError as error:
             return False, str(error)
@@ -132,7 +132,7 @@ class PineconeHook(BaseHook):
         tags: dict[str, str] | None = None,
         deletion_protection: str | None = None,
     ) -> RestoreStarted:
-        """Start to restore a backup into a new index; see :meth:`.PineconeClient.create_index_from_backup`."""
+        """Start restoring a backup into a new index; see :meth:`.PineconeClient.create_index_from_backup`."""
         return self.client.create_index_from_backup(
             backup_id, name=name, tags=tags, deletion_protection=deletion_protection
         )

@@ -1,8 +1,8 @@
-"""The mark by which a backup is matched with the task that created it.
+"""The mark that links a backup to the task that created it.
 
-Pinecone has no idempotency key and allows several backups with the same name. So the backup itself carries a mark at
-the end of its description. All tries of a task instance share one mark until the task is cleared. Two different tasks,
-runs, mapped task instances, clears or Airflow installations never share a mark.
+Pinecone has no idempotency key and allows several backups with the same name. So the description of each backup ends
+with a mark. All tries of a task instance share one mark until the task is cleared. Two different tasks, runs, mapped
+task instances, clears or Airflow installations never share a mark.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Found(NamedTuple):
     """The backups of an origin.
 
     Attributes:
-        usable: A backup that a retry can continue with, or None.
-        failed: The failed ones.
+        usable: A backup that a retry can resume with, or None.
+        failed: The backups with a failed status.
     """
 
     usable: BackupModel | None
@@ -62,8 +62,9 @@ def origin_of(context: Context, retries: int | None) -> Origin:
         retries: The ``retries`` of the task.
 
     Returns:
-        The origin. A clear changes it: Airflow then increases ``max_tries``, and ``first_try`` with it. The start of
-        the run distinguishes runs of the same id in two Airflow installations, or in a rebuilt metadata database.
+        The origin. Clearing the task changes it, because Airflow increases ``max_tries`` and so ``first_try``. The
+        start time of the run distinguishes runs with the same id in two Airflow installations, or after the metadata
+        database was rebuilt.
     """
     ti = context["ti"]
     started = context["dag_run"].start_date
@@ -78,15 +79,15 @@ def origin_of(context: Context, retries: int | None) -> Origin:
 
 
 def default_name(index_name: str, now: datetime) -> str:
-    """Make a name for a backup that is valid in every version of the API.
+    """Return a default backup name that is valid in every version of the API.
 
     Args:
         index_name: The index.
         now: The time, with a time zone.
 
     Returns:
-        Such as ``docs-example-20250514-163725``, in UTC: 1 to 45 characters of ``[a-z0-9-]``, with a letter or digit at
-        both ends.
+        The index name and the UTC time, such as ``docs-example-20250514-163725``: at most 45 characters of
+        ``[a-z0-9-]``, with a letter or digit at both ends.
     """
     time = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     stem = re.sub(r"[^a-z0-9]+", "-", str(index_name).lower())[: _NAME_LENGTH - len(time) - 1].strip("-")
@@ -119,7 +120,7 @@ def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
         origin: The origin.
 
     Returns:
-        What was found.
+        The usable backup, if any, and the failed ones.
     """
     ours = [b for b in backups if str(b.get("description")).rstrip().endswith(origin.mark)]
     usable = [b for b in ours if backup_phase(b["status"]) != "failed"]
@@ -127,7 +128,7 @@ def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
 
 
 def has_mark(backup: BackupModel) -> bool:
-    """Return whether a backup was created by this package, by any task.
+    """Return whether this package created a backup, in any task.
 
     Args:
         backup: The backup.

@@ -1,6 +1,7 @@
 """Pinecone's models as they are on the wire, and what a status means.
 
-The dicts pass through untouched: fields that a model here does not name are kept.
+The dicts pass through unchanged, including fields that are not listed here. ``responses`` checks only some of the
+fields.
 
 Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
 """
@@ -19,7 +20,7 @@ _RESTORE_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "fa
 
 
 class BackupModel(TypedDict, total=False):
-    """A backup. Fields that are not Required may be missing or null."""
+    """A backup. Pinecone documents the Required fields as always present; the others may be missing or null."""
 
     backup_id: Required[str]
     source_index_name: Required[str]
@@ -40,7 +41,7 @@ class BackupModel(TypedDict, total=False):
 
 
 class IndexModel(TypedDict, total=False):
-    """An index. Fields that are not Required may be missing or null."""
+    """An index. Pinecone documents the Required fields as always present; the others may be missing or null."""
 
     name: Required[str]
     host: Required[str]
@@ -54,7 +55,7 @@ class IndexModel(TypedDict, total=False):
 
 
 class RestoreJobModel(TypedDict, total=False):
-    """A restore job. Fields that are not Required may be missing or null."""
+    """A restore job. Pinecone documents the Required fields as always present; the others may be missing or null."""
 
     restore_job_id: Required[str]
     backup_id: Required[str]
@@ -112,7 +113,7 @@ def restore_phase(restore: RestoreModel) -> Phase:
         restore: The restore.
 
     Returns:
-        The phase of the job, but ``running`` while the job is Completed and its index is not ready.
+        The phase of the job; ``running`` if the job is Completed but its index is not ready yet.
     """
     phase = restore_job_phase(restore["status"])
     return "running" if phase == "succeeded" and not restore["index_ready"] else phase
@@ -125,15 +126,15 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
         model: The backup or the restore job.
 
     Returns:
-        Its ``created_at`` in UTC, cut to microseconds; None if it is missing or not a time.
+        Its ``created_at`` in UTC, truncated to microseconds; None if it is missing or not a valid time.
     """
     text = model.get("created_at")
-    # fromisoformat accepts a fraction of any length and any separator.
+    # fromisoformat accepts fractions of any length and any separator character, so reject what is clearly not a time.
     if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
         return None
     try:
         time = datetime.fromisoformat(text)
-        # Pinecone's times are UTC, including those without an offset.
+        # Pinecone's times are in UTC, even if they have no offset.
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

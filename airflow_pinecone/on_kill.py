@@ -20,23 +20,23 @@ _SECONDS_BEFORE_SIGKILL = 4.0
 def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable[[str], object]) -> None:
     """Delete a backup that is not finished, if its task is marked as failed.
 
-    Airflow ends a task's process or trigger for many reasons: an evicted worker, a missed heartbeat, a timeout, a
+    Airflow kills a task's process or trigger for many reasons: an evicted worker, a missed heartbeat, a timeout, a
     clear. The backup is deleted only if Airflow stores the state ``failed`` while the task's code is still running,
-    which is the case when a user marks the task as failed. (A node that was suspended for longer than Airflow's
-    heartbeat timeout in the last try of a task cannot be distinguished from that.) Whatever fails here, the backup is
-    kept.
+    which is the case when a user marks the task as failed. (A worker that was suspended for longer than Airflow's
+    heartbeat timeout during the last try of a task looks the same.) If the state of the task or of the backup cannot be
+    determined, the backup is kept. Errors are logged, not raised.
 
     Args:
         hook: The hook.
         backup_id: The id of the backup.
         ti: The task instance that waits for the backup.
-        log: Logs what happens to the backup.
+        log: Logs a message.
     """
     kept = f"Backup {backup_id} is kept"
     try:
         state = task_state(ti)
         if state != "failed":
-            log(f"{kept}: the task was ended, but Airflow did not mark it as failed (its state is {state}).")
+            log(f"{kept}: the task was killed, but Airflow did not mark it as failed (its state is {state}).")
             return
         backup = hook.describe_backup(backup_id)
         if backup_phase(backup["status"]) != "running":
@@ -46,18 +46,18 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
     except PineconeError as error:
         log(f"Backup {backup_id} could not be deleted and may still exist. {error}")
     except Exception as error:
-        # Airflow can raise any exception here.
+        # Airflow can raise any exception.
         log(f"{kept}: Airflow did not return the state of the task ({type(error).__name__}).")
     else:
         log(f"Deleted backup {backup_id} (status {backup['status']}): the task was marked as failed.")
 
 
 def run_before_sigkill(function: Callable[[], object]) -> None:
-    """Run a function from a signal handler, and wait for it until Airflow kills the process.
+    """Run a function from a signal handler, and wait for it until shortly before Airflow sends SIGKILL.
 
-    The function runs in a thread, although it talks to Airflow: the signal may have interrupted the main thread while
-    it holds the lock of Airflow's connection to the supervisor. In that case the function waits for the lock, and this
-    returns without it.
+    The function runs in a thread, although it calls Airflow: the signal may have interrupted the main thread while it
+    held the lock of Airflow's connection to the supervisor. In that case, the thread blocks on the lock, and this
+    function returns after 4 seconds.
 
     Args:
         function: The function.

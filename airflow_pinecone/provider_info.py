@@ -33,7 +33,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
-# The name of the handler: importing it here would slow down the start of every Airflow process.
+# The handler is given by name, because importing it here would slow down the start of every Airflow process.
 _ASSET_URIS: list[dict[str, Any]] = [{"schemes": ["pinecone"], "handler": "airflow_pinecone.assets.sanitize_uri"}]
 
 
@@ -42,15 +42,15 @@ def get_provider_info() -> dict[str, Any]:
 
     Returns:
         A dict in Airflow's provider_info schema. It contains the connection type ``pinecone`` only if the official
-        provider, which registers the same type, is not installed. The form and the hook of the official provider take
-        precedence.
+        provider, which registers the same type, is not installed. If it is, Airflow uses the official connection form
+        and hook.
     """
     info: dict[str, Any] = {
         "package-name": "airflow-pinecone",
         "name": "Pinecone backups",
         "description": "Back up, verify, restore and prune Pinecone indexes.",
         "asset-uris": _ASSET_URIS,
-        # The name of the same entry in Airflow 2.
+        # Airflow 2's name for asset-uris.
         "dataset-uris": _ASSET_URIS,
     }
     try:

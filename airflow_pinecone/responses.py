@@ -1,6 +1,6 @@
-"""Checks of Pinecone's responses: the fields that this package builds on are there. All other fields pass through.
+"""Check that Pinecone's responses contain the fields that this package relies on. Other fields pass through.
 
-A response that does not pass is a PineconeTransientError: something between the client and Pinecone may have sent it.
+An invalid response raises PineconeTransientError, because something between the client and Pinecone may have sent it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def index(response: Any, operation: Operation, index_name: str) -> IndexModel:
     if not (
         isinstance(response, dict) and response.get("name") == index_name and isinstance(response.get("status"), dict)
     ):
-        raise operation.invalid_response("is not this index")
+        raise operation.invalid_response("does not describe this index")
     return cast("IndexModel", response)
 
 
@@ -63,19 +63,19 @@ def page(response: Any, operation: Operation) -> tuple[list[Any], str | None]:
 
 
 def _require(response: Any, fields: tuple[str, ...], what: str, operation: Operation) -> None:
-    """Require an id, the first of the fields, and short texts."""
+    """Require that the first field is an id and that all fields are short strings."""
     complete = isinstance(response, dict) and all(_is_short_text(response.get(field)) for field in fields)
     if not (complete and is_id(response[fields[0]])):
         raise operation.invalid_response(f"is not {what} with {' and '.join(fields)}")
 
 
 def _check_optional(response: dict[str, Any], fields: tuple[str, ...], what: str, operation: Operation) -> None:
-    """Require short texts where fields are neither missing nor null."""
+    """Require that each field is missing, null or a short string."""
     for field in fields:
         if response.get(field) is not None and not _is_short_text(response[field]):
             raise operation.invalid_response(f"is {what} with an invalid {field}")
 
 
 def _is_short_text(value: Any) -> bool:
-    """Return whether a value can be put into messages: the API allows any text as a status."""
+    """Return whether a value is safe to show in a message. The API allows any string as a status."""
     return isinstance(value, str) and len(value) <= 128 and value.isprintable()

@@ -1,15 +1,15 @@
-"""Which backups of an index may be deleted: decisions without I/O and without a clock.
+"""Which backups of an index may be deleted: decisions that do no I/O and read no clock.
 
-The rules are those of ``restic forget``. Each rule keeps some backups, and a backup that any rule keeps is kept, with
-every reason. ``keep_daily=7`` keeps the newest backup of each of the 7 most recent days that have one; a day without a
-backup does not count. Days, ISO weeks, months and years are in UTC. A backup that one rule keeps still counts for the
-others. ``keep_within`` is measured back from the newest backup that the rules consider, and not from now: if no new
-backups are created, the old ones are kept.
+The rules are those of ``restic forget``. Each rule keeps some backups, and a backup that any rule keeps is kept; its
+reasons list all of those rules. ``keep_daily=7`` keeps the newest backup of each of the 7 most recent days that have
+one; a day without a backup does not count. Days, ISO weeks, months and years are in UTC. A backup that one rule keeps
+still counts for the others. ``keep_within`` is measured from the newest backup that the rules consider, not from now:
+if no new backups are created, the old ones are kept.
 
-Some backups are always kept: the newest Ready one; those whose status is not final; those that are younger than the
-decision or have no readable time; those of an earlier index with the same name; with ``owned_only`` those that this
-package did not create; without ``remove_failed`` those that failed. The rules neither count nor consider such backups,
-so they cannot displace a good one.
+Some backups are always kept: the newest Ready one; those whose status is not final; those that were created after the
+decision or have no valid ``created_at``; those of an earlier index with the same name; with ``owned_only``, those that
+this package did not create; without ``remove_failed``, those that failed. The rules ignore all of these except the
+newest Ready one, so they cannot displace a good backup.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_pinecone.history import current_index_id, newest_first
 from airflow_pinecone.identity import has_mark
 from airflow_pinecone.models import BackupModel, backup_phase
 
-# The period of a backup, for each rule. A rule keeps the newest backup of a period. keep_last has no periods.
+# How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {
     "keep_last": None,
     "keep_daily": lambda moment: f"{moment:%Y-%m-%d}",
@@ -39,7 +39,7 @@ class Rules(NamedTuple):
 
     Attributes:
         keep_last: Keep this many of the newest backups.
-        keep_daily: Keep the newest backup of each day, for this many days that have one.
+        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one.
         keep_weekly: The same for ISO weeks.
         keep_monthly: The same for months.
         keep_yearly: The same for years.
@@ -62,12 +62,12 @@ class Rules(NamedTuple):
         for name in _PERIODS:
             count = getattr(self, name)
             if count is not None and (type(count) is not int or count < 0):
-                raise PineconeInputError(f"{name} must be an integer, 0 or above, not {count!r}")
+                raise PineconeInputError(f"{name} must be an integer, 0 or above, not {count!r}.")
         within = self.keep_within
         if within is not None and not (isinstance(within, timedelta) and within >= timedelta(0)):
-            raise PineconeInputError(f"keep_within must be a timedelta, 0 or above, not {within!r}")
+            raise PineconeInputError(f"keep_within must be a timedelta, 0 or above, not {within!r}.")
         if not any(self):
-            raise PineconeInputError(f"At least one retention rule above 0 is required: {', '.join(self._fields)}")
+            raise PineconeInputError(f"At least one retention rule above 0 is required: {', '.join(self._fields)}.")
 
 
 class Decision(NamedTuple):
@@ -76,7 +76,7 @@ class Decision(NamedTuple):
     Attributes:
         backup: The backup.
         keep: Whether it is kept.
-        reasons: The reasons, at least one.
+        reasons: Why it is kept or deleted; at least one reason.
     """
 
     backup: BackupModel
@@ -88,7 +88,7 @@ class Plan(NamedTuple):
     """The decisions about all backups of an index name.
 
     Attributes:
-        decisions: One for each backup: the newest first, those without a readable time last.
+        decisions: One for each backup: the newest first, those without a valid ``created_at`` last.
     """
 
     decisions: tuple[Decision, ...]
@@ -100,14 +100,14 @@ class Plan(NamedTuple):
 
     @property
     def deleted(self) -> list[Decision]:
-        """The backups to delete, the oldest first: a prune that is interrupted has deleted the least valuable ones."""
+        """The backups to delete, the oldest first, so that an interrupted prune has deleted the least valuable ones."""
         return [decision for decision in reversed(self.decisions) if not decision.keep]
 
     def table(self) -> str:
         """Format the plan.
 
         Returns:
-            An aligned table with a header, and a line for each backup.
+            An aligned table with a header row and one row for each backup.
         """
         rows: list[tuple[str, ...]] = [("", "created_at", "backup_id", "status", "name", "reasons")]
         for backup, keep, reasons in self.decisions:
@@ -129,10 +129,11 @@ def plan(
     """Decide which backups may be deleted.
 
     Args:
-        backups: All backups of one index name, in any order, each once.
+        backups: All backups of one index name, without duplicates, in any order.
         rules: The rules.
-        source_index_id: The id of the index that has the name now. Backups of other indexes are kept; None keeps all.
-        now: The time of the decision, with a time zone. Younger backups are kept.
+        source_index_id: The id of the index that currently has the name. Backups of other indexes are kept; None keeps
+            all.
+        now: The time of the decision, with a time zone. Backups created later are kept.
         owned_only: Whether to delete only backups that this package created.
         remove_failed: Whether to delete failed backups. No rule keeps them.
 
@@ -144,7 +145,7 @@ def plan(
     """
     rules.check()
     if now.tzinfo is None:
-        raise PineconeInputError(f"The time of the decision must have a time zone, not {now!r}")
+        raise PineconeInputError(f"The time of the decision must have a time zone, not {now!r}.")
     ordered = newest_first(backups)
     protections = {
         backup["backup_id"]: _protections(
@@ -165,7 +166,7 @@ def plan(
         why_deleted = "no rule keeps it" if ready else f"failed ({_status(backup)})"
         decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_deleted])))
     if current_index_id(d.backup for d in decisions if d.keep) != current_index_id(d.backup for d in decisions):
-        # The newest backup is a failed one. Without it, the next prune would take an earlier index for the current one.
+        # The newest backup has failed. Without it, the next prune would treat an earlier index as the current one.
         decisions[0] = Decision(decisions[0].backup, True, ("the only backup of the current index",))
     return Plan(tuple(decisions))
 
@@ -179,7 +180,7 @@ def _protections(
     owned_only: bool,
     remove_failed: bool,
 ) -> list[str]:
-    """Return why a backup is kept whatever the rules are; an empty list if the rules decide."""
+    """Return why a backup is kept regardless of the rules; an empty list if the rules decide."""
     reasons = []
     if not backup.get("source_index_id") or source_index_id is None:
         reasons.append("its index is unknown")
@@ -195,12 +196,12 @@ def _protections(
     if moment is None:
         reasons.append("its created_at is missing" if not backup.get("created_at") else "its created_at is invalid")
     elif moment > now:
-        reasons.append("younger than this decision")
+        reasons.append("created after this decision")
     return reasons
 
 
 def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, list[str]]:
-    """Return which of the candidates, the newest first, the rules keep, and why."""
+    """Return the ids of the candidates that are kept, and why. The candidates are sorted, the newest first."""
     reasons: dict[str, list[str]] = {}
     if candidates:
         reasons[candidates[0][1]] = ["the newest Ready backup"]
@@ -226,6 +227,6 @@ def _status(backup: BackupModel) -> str:
 
 
 def _cell(value: object) -> str:
-    """Format a value of unknown origin for one cell of a table."""
+    """Format an untrusted value for one cell of a table."""
     text = " ".join(str("-" if value is None else value)[: 4 * _CELL_LENGTH].split())
     return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 3] + "..."

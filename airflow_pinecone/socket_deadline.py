@@ -1,7 +1,7 @@
 """A requests adapter whose read timeout bounds the whole response.
 
-The read timeout of requests starts again with each byte that arrives. A response that arrives slowly enough never times
-out. With this adapter the timeout counts from the end of the request to the last byte of the response.
+The read timeout of requests restarts whenever data arrives, so a slow response may never time out. With this adapter,
+the timeout runs from the end of the request to the last byte of the response.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from requests.adapters import HTTPAdapter
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """An HTTPAdapter whose connections bound each response, with or without a proxy."""
+    """An HTTPAdapter that limits the time for each response, with or without a proxy."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return a connection pool; see HTTPAdapter for the arguments."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         connection_class = pool.ConnectionCls
         if connection_class.response_class is not _Response:
-            # A subclass of the pool's own class: plain, TLS and SOCKS connections use different ones.
+            # Subclass the pool's own class, because plain, TLS and SOCKS connections use different ones.
             pool.ConnectionCls = type(connection_class.__name__, (connection_class,), {"response_class": _Response})
         return pool
 
@@ -58,7 +58,7 @@ class _DeadlineReader(io.RawIOBase):
         try:
             return self._raw.readinto(buffer)
         finally:
-            # The next use of the socket, such as the TLS handshake in a tunnel, has the full timeout again.
+            # Restore the full timeout for the next use of the socket, such as the TLS handshake in a tunnel.
             self._sock.settimeout(self._timeout)
 
     def close(self) -> None:

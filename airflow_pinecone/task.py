@@ -24,7 +24,7 @@ class PineconeTask:
 
     @cached_property
     def hook(self) -> PineconeHook:
-        """The hook of this try. It is imported here because each parse of a DAG file would pay for the import."""
+        """The hook of this try. The import is local to keep DAG parsing fast."""
         from airflow_pinecone.hooks import PineconeHook
 
         return PineconeHook(self.conn_id, clock=self.clock)

@@ -1,4 +1,4 @@
-"""How one request is sent, bounded, repeated and read. Only the client uses this module."""
+"""How one request is sent, limited in time and size, repeated and parsed. Only ``client`` sends requests with it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.socket_deadline import DeadlineAdapter
 from airflow_pinecone.validation import one_line
 
-# A request is attempted at most this often, and not again after this many seconds.
+# A request is attempted at most MAX_ATTEMPTS times. No attempt starts more than RETRY_BUDGET seconds after the first.
 MAX_ATTEMPTS = 5
 RETRY_BUDGET = 60.0
-# A page of 100 backups with full metadata schemas is far smaller.
+# Far larger than a page of 100 backups with full metadata schemas.
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 _BACKOFF = wait_random_exponential(multiplier=1, max=20)
 
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
         url: The control plane: scheme, host and optional port.
         api_key: The API key.
         api_version: The version of the API, such as ``2025-10``.
-        timeout: Seconds to connect, and then for the whole response.
+        timeout: Seconds allowed to connect, and separately to receive the whole response.
     """
 
     conn_id: str
@@ -55,7 +55,7 @@ class Settings(NamedTuple):
     timeout: float
 
     def __repr__(self) -> str:
-        """Omit the API key: error reports may show the variables of a frame."""
+        """Omit the API key, because error reports may contain local variables."""
         return f"Settings(conn_id={self.conn_id!r}, url={self.url!r})"
 
 
@@ -65,8 +65,8 @@ class Operation(NamedTuple):
     Attributes:
         method: The HTTP method.
         path: The segments of the path, not quoted.
-        description: What the call does, as an infinitive for messages, such as ``describe backup X``.
-        hints: What a user can do about an HTTP status of this call, in addition to the general hints.
+        description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
+        hints: What a user can do about an HTTP status of this call. They replace the general hints.
     """
 
     method: str
@@ -75,10 +75,10 @@ class Operation(NamedTuple):
     hints: Mapping[int, str] = MappingProxyType({})
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
-        """Make the error for a response that cannot be used.
+        """Return the error for an invalid response.
 
         Args:
-            problem: What is wrong with the response, as the end of 'the response ...'.
+            problem: What is wrong, to complete the sentence 'the response ...'.
 
         Returns:
             The error.
@@ -91,8 +91,8 @@ class Transport:
 
     Args:
         settings: The settings.
-        log: Logs that a request is repeated.
-        clock: The clock for pauses between attempts.
+        log: Logs a message when a request is repeated.
+        clock: The clock for delays between attempts.
     """
 
     def __init__(self, settings: Settings, log: Log, clock: Clock) -> None:
@@ -111,14 +111,14 @@ class Transport:
         retry: bool = True,
         url: str | None = None,
     ) -> Any:
-        """Send a request, and repeat it where that is safe and can help.
+        """Send a request, and repeat it if that is safe and can help.
 
         Args:
             operation: The call. A POST is repeated only if Pinecone did not process it.
             params: The query.
             body: The body, sent as JSON.
-            retry: Whether to repeat the request at all.
-            url: The host to send it to; None is the control plane.
+            retry: Whether the request may be repeated.
+            url: The base URL to send it to; None for the control plane.
 
         Returns:
             The JSON of a 2xx response; None if it has no body, or if a repeated DELETE found nothing.
@@ -159,7 +159,7 @@ class Transport:
                 try:
                     return self._send(operation, url or self.settings.url, params, body)
                 except PineconePermanentError as error:
-                    # An earlier attempt whose response was lost may have deleted it.
+                    # An earlier attempt, whose response was lost, may have deleted the resource.
                     repeated = attempt.retry_state.attempt_number > 1
                     if operation.method == "DELETE" and error.status_code == 404 and repeated:
                         return None
@@ -189,7 +189,7 @@ class Transport:
             failure = self._connection_error(error, operation, url)
         else:
             return self._parse(response, content, operation)
-        # Raised outside of the except block: the caught error holds the request, and with it the API key.
+        # Raise outside the except block: the caught error holds the request, which contains the API key.
         raise failure
 
     def _parse(self, response: requests.Response, content: bytes, operation: Operation) -> Any:
@@ -232,16 +232,16 @@ class Transport:
         )
 
     def _hint(self, status: int, code: str | None, message: str) -> str:
-        """Say what a user can do about an HTTP status."""
+        """Return what a user can do about an HTTP status."""
         connection = f"connection {self.settings.conn_id}"
         if status < 400:
             return f"This is not a response from Pinecone. Check the host of {connection}, and any proxy."
         if status == 401:
             return f"Check the API key in the password field of {connection}."
         if status == 402:
-            return "Pay the past due invoices of the Pinecone account."
+            return "Pay the past-due invoices of the Pinecone account."
         if status == 403:
-            # A 403 has four meanings; only its text tells them apart.
+            # A 403 has four meanings, which only its message distinguishes.
             text = f"{code} {message}".lower()
             if "deletion protection" in text:
                 return "The index is protected from deletion. Disable its deletion protection first."
@@ -256,7 +256,7 @@ class Transport:
             return f"The API key of {connection} lacks permission. Use a key with a role that permits this operation."
         return {
             404: f"Check the name or id, and that the API key of {connection} belongs to its project.",
-            412: "A restore from this backup is running. Wait until it has ended.",
+            412: "A restore from this backup is running. Wait until it has finished.",
             422: "Pinecone could not parse the request. Check the name and the description.",
         }.get(status, "")
 
@@ -266,7 +266,7 @@ class Transport:
             reason = getattr(error.args[0], "reason", None) or error.args[0]
         elif isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
             reason = f"no complete response within {self.settings.timeout:g} s"
-        # A ProxyError also stands for a response that was lost between the proxy and the client: look inside.
+        # A ProxyError can also mean that the response was lost between the proxy and the client: check its cause.
         root = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
         unsent = isinstance(
             root,
@@ -277,7 +277,8 @@ class Transport:
                 urllib3.exceptions.NewConnectionError,
             ),
         )
-        # Plain OSErrors: a proxy that refuses the tunnel, a CA bundle that does not exist. Later ones are wrapped.
+        # A plain OSError occurs before the request is sent: a proxy refused the tunnel, or the CA bundle is missing.
+        # Later errors are wrapped.
         unsent = unsent or type(root) is OSError
         hint = ""
         if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -289,13 +290,13 @@ class Transport:
 
 
 class _Session(requests.Session):
-    """A session that sends the API key to no host but the one that is asked."""
+    """A session that sends the API key only to the host of the request."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         for scheme in ("http://", "https://"):
             self.mount(scheme, DeadlineAdapter())
-        # Without an auth, requests would send the credentials of a .netrc file.
+        # If auth were None, requests would send the credentials from a .netrc file.
         self.auth = _unchanged
         self.headers.update(
             {
@@ -307,7 +308,7 @@ class _Session(requests.Session):
         )
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Ignore redirects: requests would forward the API key, and read an endless body before it decides."""
+        """Ignore redirects: requests would forward the API key, and would read even an endless body first."""
         return None
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
@@ -319,7 +320,7 @@ class _Session(requests.Session):
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, judged by its name alone."""
+    """Return whether a host is a loopback address or ``localhost``. The name is not resolved."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -327,7 +328,7 @@ def is_loopback(host: str) -> bool:
 
 
 def was_not_processed(error: BaseException) -> bool:
-    """Return whether Pinecone certainly did not process the request that failed with an error."""
+    """Return whether it is certain that Pinecone did not process the request that raised an error."""
     if isinstance(error, PineconeConnectionError):
         return not error.sent
     return isinstance(error, PineconeRequestError) and error.status_code == 429
@@ -348,10 +349,10 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _check_json(value: Any, levels: int = 100) -> None:
-    """Reject what XCom and trigger events cannot hold: an event that cannot be encoded stops the triggerer.
+    """Reject values that XCom and trigger events cannot store. An event that cannot be encoded stops the triggerer.
 
     Raises:
-        ValueError: The value has NaN, an infinite or very large number, a lone surrogate, or too many levels.
+        ValueError: The value has NaN, an infinite or very large number or a lone surrogate, or is nested too deeply.
     """
     if not levels:
         raise ValueError

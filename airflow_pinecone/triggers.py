@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.waiting.resources import Model
 
-# Airflow fails a deferred task whose trigger does not return an event in time. A running triggerer should come first.
+# Airflow fails a deferred task whose trigger times out. This margin lets the trigger report its own timeout first.
 _GRACE = timedelta(minutes=5)
 
 
 def defer(task: BaseOperator, conn_id: str, spec: WaitSpec, *, now: float, delete_on_kill: bool = False) -> NoReturn:
-    """Defer a task until a wait has ended. The task resumes in its ``execute_complete(context, event)``.
+    """Defer a task until a wait ends. The task resumes in its ``execute_complete(context, event)``.
 
     Args:
         task: The task.
@@ -49,9 +49,9 @@ def defer(task: BaseOperator, conn_id: str, spec: WaitSpec, *, now: float, delet
 
 
 class WaitTrigger(BaseTrigger):
-    """Wait until a backup or a restore is finished, or the wait times out.
+    """Wait until a backup or a restore has finished, or the wait times out.
 
-    Airflow stores the arguments in its metadata database. The API key is not among them.
+    Airflow stores the arguments in its metadata database. They do not include the API key.
 
     Args:
         conn_id: The id of the Airflow connection.
@@ -95,10 +95,10 @@ class WaitTrigger(BaseTrigger):
         return PineconeHook(self.conn_id, clock=self.clock)
 
     async def on_kill(self) -> None:
-        """Delete or keep the resource when the deferred task is ended. Airflow 3.3 and later call this."""
+        """Delete or keep the backup or restore when the deferred task is killed. Airflow 3.3 and later call this."""
         if not self.delete_on_kill:
             self.log.info(
-                "The wait was ended. The %s %s is kept in Pinecone.", self.spec.resource_type, self.spec.resource_id
+                "The task was killed. %s %s is kept in Pinecone.", self.spec.resource.label, self.spec.resource_id
             )
             return
         await call_airflow(
@@ -106,6 +106,6 @@ class WaitTrigger(BaseTrigger):
         )
 
     async def _poll(self) -> Model:
-        # The client does not talk to Airflow, so its requests may run in any thread.
+        # Unlike the hook, the client does not call Airflow, so its requests may run in any thread.
         client = await call_airflow(lambda: self._hook.client)
         return await asyncio.to_thread(self.spec.resource.poll, client, self.spec.resource_id)

@@ -1,4 +1,4 @@
-"""Checks of what users pass: names, ids and durations. An invalid value is an error before any request is sent."""
+"""Validate user input: names, ids and durations. Invalid input raises an error before any request is sent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def validate_id(value: Any, resource: str) -> str:
 
     Args:
         value: The id.
-        resource: What it identifies, for the message: ``backup`` or ``restore job``.
+        resource: What the id identifies, for the message: ``backup`` or ``restore job``.
 
     Returns:
         The id.
@@ -75,25 +75,25 @@ def validate_duration(value: Any, name: str) -> float:
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise PineconeInputError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}")
+        raise PineconeInputError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}.")
     return float(seconds)
 
 
 def one_line(value: object, secret: str = "") -> str:
-    """Format a value of unknown origin for a message.
+    """Format an untrusted value for a message.
 
     Args:
         value: The value; bytes are decoded, None is an empty string.
-        secret: A text to mask.
+        secret: A string to mask.
 
     Returns:
         One line of at most 500 printable characters.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
     if secret:
-        # Mask before truncating, which could leave a part of the secret.
+        # Mask before truncating: truncating could leave part of the secret, which would no longer match.
         text = text.replace(secret, "***")
     text = " ".join(text[: 4 * _LENGTH].split())
-    # Lone surrogates cannot be encoded, and terminals interpret escape sequences.
+    # Replace lone surrogates, which cannot be encoded, and escape sequences, which terminals interpret.
     text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return text if len(text) <= _LENGTH else text[: _LENGTH - 3] + "..."

@@ -1,4 +1,4 @@
-"""Whether a backup is good: one pure function of the backup, a baseline and the rules."""
+"""Whether a backup passes a check: a pure function of the backup, a baseline and the rules."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from airflow_pinecone.models import BackupModel, backup_phase
 
 
 class Rules(NamedTuple):
-    """What a backup must fulfil.
+    """What a backup must satisfy.
 
     Attributes:
-        min_records: The least number of records; None is 1.
-        max_shrink: The share of records that may be missing compared with the baseline, such as 0.2; None is any.
+        min_records: The minimum number of records; None means 1.
+        max_shrink: The share of the baseline's records that may be missing, such as 0.2; None compares with nothing.
     """
 
     min_records: int | None = None
@@ -59,12 +59,12 @@ def index_baseline(index_name: str, stats: dict[str, Any]) -> Baseline:
 
 
 def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[str]:
-    """Check a backup. A missing count is not treated as 0: the rule that needs it is not fulfilled.
+    """Check a backup. A missing count is not treated as 0: a rule that needs it fails.
 
     Args:
         backup: The backup.
         baseline: What to compare it with; None compares with nothing.
-        rules: What it must fulfil.
+        rules: What the backup must satisfy.
 
     Returns:
         The problems, as clauses for a message; empty if the backup passes.

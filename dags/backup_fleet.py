@@ -1,7 +1,7 @@
 """Back up, verify and prune every index of a project.
 
-The DAG lists the indexes when it runs. An index that fails does not stop the others. The run fails if an index failed;
-the log of `summary` names it.
+The DAG lists the indexes when it runs. An index that fails does not stop the others. The run fails if one of
+them failed. The log of `summary` names the indexes without a new Ready backup.
 """
 
 import logging
@@ -54,8 +54,8 @@ with DAG(
             deferrable=True,
             map_index_template="{{ task.index_name }}",
         )
-        # An empty backup always fails the check, so that no prune follows it. Exclude indexes that are meant to be
-        # empty.
+        # An empty backup always fails the check, so that no prune runs after it. Use `prefix` to exclude indexes that
+        # are empty on purpose.
         verify = VerifyBackupOperator(
             task_id="verify",
             backup_id=backup.output["backup_id"],
@@ -84,5 +84,5 @@ with DAG(
         return {"ready": ready, "failed": failed}
 
     names = list_indexes()
-    # A teardown runs whatever happens before it, and does not change the result of the run.
+    # A teardown also runs after failed tasks, and does not change the state of the run.
     protect.expand(index_name=names) >> summary(names).as_teardown()

@@ -1,6 +1,6 @@
 """Reindex after each new backup.
 
-The asset that `backup_deferrable` updates starts this DAG. The asset event carries the facts of the backup.
+The asset that `backup_deferrable` updates starts this DAG. The asset event describes the backup.
 """
 
 import logging

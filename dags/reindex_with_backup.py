@@ -29,7 +29,7 @@ with DAG(
     @task
     def extract() -> list[dict[str, str]]:
         """Read the documents to index."""
-        return [{"id": "doc-1", "text": "Vectors keep well."}, {"id": "doc-2", "text": "Backups keep them."}]
+        return [{"id": "doc-1", "text": "The first document."}, {"id": "doc-2", "text": "The second document."}]
 
     @task
     def reindex(documents: list[dict[str, str]], backup: dict[str, Any]) -> int:

@@ -1,6 +1,6 @@
-"""Prove that the newest backup of an index can be restored.
+"""Check that the newest Ready backup of an index can be restored.
 
-The drill restores the backup into a scratch index, compares the record counts, and deletes the scratch index again,
+The DAG restores the backup into a scratch index, compares the record counts, and deletes the scratch index again,
 whether the comparison succeeds or fails.
 """
 
@@ -65,5 +65,5 @@ with DAG(
         task_id="restore", backup_id=chosen["backup_id"], index_name=chosen["scratch"], retries=1
     )
     compared = compare(chosen["backup"], chosen["scratch"])
-    # The setup is the task that names the index, because a failed restore may have created the index, too.
+    # The setup is `choose` and not `restore`, because a failed restore may have created the index, too.
     restore >> compared >> delete_scratch(chosen["scratch"]).as_teardown(setups=chosen.operator.as_setup())

@@ -14,7 +14,7 @@ import requests.adapters
 
 FINISHED = {"success", "failed"}
 
-# Airflow answers 5xx when it writes to SQLite while another process does.
+# Airflow returns a 5xx status when it writes to SQLite while another process does.
 _SERVER_ERROR_RETRIES = 20
 _SERVER_ERROR_PAUSE = 0.5
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 DAG = "reindex_with_backup"
 RUN_TIMEOUT = 300.0
-# A real backup takes about ten minutes, and hours for a large index.
+# A backup in Pinecone takes about ten minutes, and hours for a large index.
 REAL_RUN_TIMEOUT = 6.5 * 3600
 
 
@@ -98,7 +98,7 @@ def main() -> None:
         show_result(airflow, run_id)
         if os.environ.get("KEEP"):
             say(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
-            say("Ctrl-C ends it.")
+            say("Press Ctrl-C to stop it.")
             signal.pause()
         say("Cleaning up ...")
     shutil.rmtree(HOME)
@@ -125,7 +125,7 @@ def show_result(airflow: LocalAirflow, run_id: str) -> None:
             if state == "failed":
                 say(airflow.log(DAG, run_id, task_id)[-3000:])
         fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {HOME / 'logs'}")
-    say("\nThe run succeeded. The BackupModel in XCom:")
+    say("\nThe run succeeded. The backup in XCom:")
     say(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
     say(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
 

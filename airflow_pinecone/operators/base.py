@@ -1,4 +1,4 @@
-"""What the operators share: the failure policy, and the wait for what an operator has started."""
+"""What the operators share: the failure policy, and the wait for a backup or restore that an operator started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fail_without_retry() -> Iterator[None]:
     """Turn an error that a retry of the task cannot fix into an AirflowFailException.
 
     Raises:
-        AirflowFailException: Neither the same call nor a new backup or restore can succeed.
+        AirflowFailException: Neither repeating the call nor creating a new backup or restore can succeed.
         PineconeError: Any other error; Airflow retries the task.
     """
     try:
@@ -56,7 +56,7 @@ class PineconeOperator(PineconeTask, BaseOperator):
 
 
 class WaitingOperator(PineconeOperator):
-    """The base class of operators that start something in Pinecone and can wait for it.
+    """The base class of operators that start a backup or restore and can wait for it.
 
     Args:
         conn_id: The id of the Airflow connection.
@@ -68,7 +68,7 @@ class WaitingOperator(PineconeOperator):
     """
 
     resource: ClassVar[Resource]
-    # CreateBackupOperator has a parameter for it. A restore is always kept.
+    # CreateBackupOperator has a parameter for this. A restore is always kept.
     delete_on_kill = False
 
     def __init__(
@@ -107,12 +107,12 @@ class WaitingOperator(PineconeOperator):
             return self._finish(context, WaitResult.from_event(event, self.resource))
 
     def on_kill(self) -> None:
-        """Delete or keep what the task has started; Airflow calls this when it ends the task's process."""
+        """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
         if self._started is None:
             return
         resource_id, ti = self._started
         if not self.delete_on_kill:
-            self.log.info("The task was ended. %s %s is kept in Pinecone.", self.resource.label, resource_id)
+            self.log.info("The task was killed. %s %s is kept in Pinecone.", self.resource.label, resource_id)
             return
         from airflow_pinecone.on_kill import delete_unfinished, run_before_sigkill
 
@@ -124,7 +124,7 @@ class WaitingOperator(PineconeOperator):
         context["ti"].xcom_push(key=self.resource.xcom_key, value=resource_id)
 
     def _find_created(self, find: Callable[[], Found | None], unknown: CreateOutcomeUnknown, *, advice: str) -> Found:
-        """Search for what a create request may have created.
+        """Search for the backup or restore that a create request may have created.
 
         Args:
             find: Searches once; returns None if there is nothing.
@@ -135,14 +135,14 @@ class WaitingOperator(PineconeOperator):
             What was found.
 
         Raises:
-            CreateOutcomeUnknown: It was not found, or the search failed.
+            CreateOutcomeUnknown: Nothing was found, or the search failed.
         """
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
         try:
             found = poll_until_found(find, self.log.warning, self.clock)
         except PineconeError as error:
-            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} failed, too. {error}") from error
+            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
         if found is None:
             raise CreateOutcomeUnknown(
                 f"{unknown} The {resource} was not found within {SEARCH_SECONDS:g} s. {advice}"
@@ -154,9 +154,9 @@ class WaitingOperator(PineconeOperator):
 
         Args:
             context: The context of the task.
-            resource_id: The id of what to wait for.
+            resource_id: The id of the backup or of the restore job.
             started_at: When the task started, in seconds since the epoch.
-            first: The model, if it is known already.
+            first: The model, if the previous request returned it.
 
         Returns:
             The result of the task.
@@ -184,5 +184,5 @@ class WaitingOperator(PineconeOperator):
         return self._complete(context, result.result_or_raise())
 
     def _complete(self, context: Context, model: Any) -> Any:
-        """Do what is left to do after a successful wait, and return the result of the task."""
+        """Finish a successful task and return its result. Subclasses can override this."""
         return model

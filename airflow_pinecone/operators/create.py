@@ -30,11 +30,10 @@ class CreateBackupOperator(WaitingOperator):
     """Create a backup of a Pinecone index, and optionally wait until it is Ready.
 
     One task creates one backup. A retry resumes with the backup that an earlier try created, even if that try was
-    killed or Pinecone's response was lost. A cleared task creates a new backup, and so does a retry after a failed
-    backup.
+    killed or Pinecone's response was lost. A retry creates a new backup if that one failed, and so does a cleared task.
 
-    The task pushes the id of the backup to XCom under ``backup_id`` as soon as it is known. The event of each Asset
-    among its ``outlets`` gets the facts of the backup: ``backup_id``, ``name``, ``status``, counts, size and more.
+    The task pushes the id of the backup to XCom under ``backup_id`` as soon as it is known. The event of each Asset in
+    ``outlets`` contains the details of the backup: ``backup_id``, ``name``, ``status``, counts, size and more.
 
     Args:
         index_name: The index (templated).
@@ -47,14 +46,14 @@ class CreateBackupOperator(WaitingOperator):
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
             5 to 60 seconds.
         timeout: Seconds until the wait times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
-            applies as well, also while the task is deferred.
-        reuse_within: An age in seconds, or a timedelta. If the index has a younger Ready backup, whoever created it,
-            the task returns that one and creates none. A cleared task does so, too. After an index was deleted and its
-            name reused, backups of the earlier index count until the new index has its first backup. None always
-            creates a backup.
-        delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked as failed while it
-            waits: in the worker and, from Airflow 3.3 on, in the triggerer. A retry, a clear, a timeout, an evicted
-            worker or a restart of the triggerer never deletes it.
+            applies instead, even while the task is deferred.
+        reuse_within: A maximum age in seconds, or a timedelta. If the newest Ready backup of the index is younger, the
+            task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
+            was deleted and its name reused, backups of the earlier index count until the new index has its first
+            backup. None always creates a backup.
+        delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed while it waits: in the
+            worker and, since Airflow 3.3, in the triggerer. A retry, a clear, a timeout, an evicted worker or a restart
+            of the triggerer never deletes it.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
     """
@@ -95,7 +94,7 @@ class CreateBackupOperator(WaitingOperator):
         self._failed_ids: list[str] = []
 
     def execute(self, context: Context) -> BackupModel:
-        """Create the backup, or resume with an earlier one, and wait if asked to.
+        """Create the backup, or resume with or reuse an earlier one, and wait if ``wait_for_completion`` is set.
 
         Args:
             context: The context of the task.
@@ -105,11 +104,11 @@ class CreateBackupOperator(WaitingOperator):
 
         Raises:
             AirflowFailException: Pinecone rejected a request, or a name or the connection is invalid; not retried.
-            CreateOutcomeUnknown: A backup may have been created, and was not found.
+            CreateOutcomeUnknown: A backup may have been created, but was not found.
             BackupFailed: The backup has a failed status.
             BackupNotFound: The backup no longer exists.
-            WaitTimeout: The backup was not Ready in time. It is still running in Pinecone; a retry waits for it.
-            PineconeTransientError: Pinecone did not create a backup; a retry can succeed.
+            WaitTimeout: The backup was not Ready in time. A retry waits for the same backup.
+            PineconeTransientError: A request failed, and no backup was created; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
         started_at = self.clock.time()
@@ -117,7 +116,7 @@ class CreateBackupOperator(WaitingOperator):
             backup = self._create_or_resume(context)
             backup_id = backup["backup_id"]
             self._push_id(context, backup_id)
-            self.log.info("Backup %s of index %s: its status is %s", backup_id, self.index_name, backup["status"])
+            self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
             if not self.wait_for_completion:
                 return self._complete(context, backup)
             return cast("BackupModel", self._wait_for(context, backup_id, started_at=started_at, first=backup))
@@ -126,7 +125,7 @@ class CreateBackupOperator(WaitingOperator):
         origin = identity.origin_of(context, self.retries)
         find = partial(self._find, origin)
         if context["ti"].try_number > origin.first_try:
-            self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
+            self.log.info("Searching for the backup of an earlier try. Its description ends with %s.", origin.mark)
             found = poll_until_found(find, self.log.warning, self.clock)
             if found is not None:
                 return found
@@ -153,15 +152,15 @@ class CreateBackupOperator(WaitingOperator):
         if found.usable is not None:
             backup = found.usable
             self.log.info(
-                "Resuming with backup %s, which this task created: its status is %s",
+                "Resuming with backup %s, which this task created: its status is %s.",
                 backup["backup_id"],
                 backup["status"],
             )
             return backup
         failed_ids = [backup["backup_id"] for backup in found.failed]
-        # Log them once, not at each poll.
+        # Log each list only once, not at each poll.
         if failed_ids != self._failed_ids:
-            self.log.info("Ignoring failed backups of this task: %s", ", ".join(failed_ids))
+            self.log.info("Ignoring failed backups of this task: %s.", ", ".join(failed_ids))
             self._failed_ids = failed_ids
         return None
 
@@ -169,15 +168,17 @@ class CreateBackupOperator(WaitingOperator):
         backup = newest_ready(self.hook.list_backups(self.index_name or ""))
         created = backup and created_at(backup)
         if backup is None or created is None:
-            self.log.info("Index %s has no Ready backup to reuse", self.index_name)
+            self.log.info("Index %s has no Ready backup to reuse.", self.index_name)
             return None
         age = self.clock.time() - created.timestamp()
         facts = f"backup {backup['backup_id']} of index {self.index_name}"
         shown = timedelta(seconds=round(age))
         if age >= max_age:
-            self.log.info("Not reusing %s: its age is %s, reuse_within is %s", facts, shown, timedelta(seconds=max_age))
+            self.log.info(
+                "Not reusing %s: its age is %s, and reuse_within is %s.", facts, shown, timedelta(seconds=max_age)
+            )
             return None
-        self.log.info("Reusing %s: its age is %s, reuse_within is %s", facts, shown, timedelta(seconds=max_age))
+        self.log.info("Reusing %s: its age is %s, and reuse_within is %s.", facts, shown, timedelta(seconds=max_age))
         return backup
 
     def _complete(self, context: Context, model: BackupModel) -> BackupModel:

@@ -22,13 +22,13 @@ DEFAULT_TIMEOUT = 60 * 60.0
 class DeleteBackupOperator(PineconeOperator):
     """Delete a backup.
 
-    The task succeeds if the backup does not exist. While a restore from the backup is running, the task waits.
+    If the backup does not exist, the task succeeds. While a restore from the backup is running, the task waits.
 
     Args:
         backup_id: The id of the backup (templated).
         conn_id: The Airflow connection with the API key (templated).
         timeout: Seconds to wait for restores from the backup, or a timedelta; 1 hour by default. A shorter
-            ``execution_timeout`` applies as well.
+            ``execution_timeout`` applies instead.
         poke_interval: Seconds between two attempts, or a timedelta; None increases the interval with the time waited,
             from 5 to 60 seconds.
 
@@ -82,5 +82,5 @@ class DeleteBackupOperator(PineconeOperator):
                 if error.status_code != 404:
                     raise
                 found = False
-        self.log.info("Deleted backup %s" if found else "Backup %s did not exist", self.backup_id)
+        self.log.info("Deleted backup %s." if found else "Backup %s did not exist.", self.backup_id)
         return {"backup_id": self.backup_id, "deleted": True, "found": found}

@@ -16,16 +16,16 @@ from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# Pinecone rejects the key or the account: all other deletes would fail, too.
+# Pinecone rejected the API key or the account, so every other delete would also fail.
 _REJECTS_ALL = {401, 402, 403}
-# The client repeats a request for up to a minute. After this many consecutive failures Pinecone is unreachable.
+# The client repeats each request for up to a minute. After this many consecutive failures, stop.
 MAX_CONSECUTIVE_FAILURES = 5
-# The error lists this many failures. The log has all of them.
+# The error lists at most this many failures. The log has all of them.
 _LISTED_FAILURES = 10
 
 
 class _Deletions(NamedTuple):
-    """The outcome of the deletes: what was deleted and skipped, as XCom shows it, and the messages of failures."""
+    """The outcome: the deleted and skipped backups, as in XCom, and the messages of the failures."""
 
     deleted: list[dict[str, Any]]
     skipped: list[dict[str, Any]]
@@ -36,10 +36,10 @@ class PruneBackupsOperator(PineconeOperator):
     """Delete the backups of a Pinecone index that no retention rule keeps.
 
     The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is
-    required; None and 0 mean no rule. Some backups are always kept: the newest Ready one; those that are not Ready;
-    those that are younger than the decision; those of an earlier index with the same name, including one that a restore
-    replaced; and, unless ``owned_only`` is False, those that this package did not create. The plan is logged before the
-    first delete.
+    required; None and 0 mean no rule. Some backups are always kept: the newest Ready one; those whose status is not
+    final; failed ones, unless ``remove_failed`` is True; those that are created during the task or have no valid
+    ``created_at``; those of an earlier index with the same name, including one that a restore replaced; and, unless
+    ``owned_only`` is False, those that this package did not create. The plan is logged before the first delete.
 
     Args:
         index_name: The index (templated).
@@ -88,22 +88,22 @@ class PruneBackupsOperator(PineconeOperator):
         self.keep_monthly = keep_monthly
         self.keep_yearly = keep_yearly
         self.keep_within = keep_within
-        # BaseOperator has a method named dry_run, which `airflow tasks test --dry-run` calls.
+        # BaseOperator has a dry_run method, which `airflow tasks test --dry-run` calls.
         self._dry_run = dry_run
         self.owned_only = owned_only
         self.remove_failed = remove_failed
         self._rules.check()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Decide, log the plan, and delete.
+        """Plan, log the plan, and delete.
 
         Args:
             context: The context of the task.
 
         Returns:
             ``index_name``, ``dry_run``, and the lists ``kept``, ``deleted`` and ``skipped`` of ``{backup_id, name,
-            created_at, reasons}``. Skipped backups are kept by no rule and still exist: a restore from them is running,
-            or this is a dry run. A backup that did not exist any more counts as deleted.
+            created_at, reasons}``. No rule keeps a skipped backup, but it was not deleted: a restore from it is
+            running, or this is a dry run. A backup that no longer existed counts as deleted.
 
         Raises:
             AirflowFailException: Pinecone rejected the listing, the key or the account, or the index name or the
@@ -157,19 +157,20 @@ class PruneBackupsOperator(PineconeOperator):
             try:
                 self.hook.delete_backup(backup_id)
             except PineconeError as error:
-                self._record_error(error, decision, outcome, f"{len(outcome.deleted)} of {len(decisions)} backups were")
+                progress = f"{len(outcome.deleted)} of {len(decisions)} backups were deleted."
+                self._record_error(error, decision, outcome, progress)
                 consecutive = consecutive + 1 if isinstance(error, PineconeTransientError) else 0
                 if consecutive >= MAX_CONSECUTIVE_FAILURES:
                     outcome.failures.append(f"Stopped after {consecutive} consecutive failures.")
                     break
             else:
                 consecutive = 0
-                self.log.info("Deleted backup %s", backup_id)
+                self.log.info("Deleted backup %s.", backup_id)
                 outcome.deleted.append(_as_json(decision))
         if outcome.failures:
             failures = outcome.failures[-_LISTED_FAILURES:]
             omitted = len(outcome.failures) - len(failures)
-            lines = [f"The log has {omitted} more failures.", *failures] if omitted else failures
+            lines = [f"The log shows {omitted} more failures.", *failures] if omitted else failures
             raise PruneIncomplete(
                 f"Deleted {len(outcome.deleted)} of {len(decisions)} backups of index {self.index_name} that no rule "
                 "keeps. Retry the task to delete the rest.\n" + "\n".join(lines)
@@ -177,17 +178,17 @@ class PruneBackupsOperator(PineconeOperator):
         return outcome
 
     def _record_error(
-        self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, deleted_so_far: str
+        self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, progress: str
     ) -> None:
         backup_id = decision.backup["backup_id"]
         status = error.status_code if isinstance(error, PineconePermanentError) else None
         if status == 404:
-            outcome.deleted.append(_as_json(decision, "did not exist any more"))
+            outcome.deleted.append(_as_json(decision, "no longer existed"))
         elif status == 412:
             self.log.warning("Skipping backup %s: a restore from it is running. %s", backup_id, error)
             outcome.skipped.append(_as_json(decision, "a restore from it is running"))
         elif status in _REJECTS_ALL:
-            raise AirflowFailException(f"{error} {deleted_so_far} deleted.") from error
+            raise AirflowFailException(f"{error} {progress}") from error
         else:
             self.log.warning("%s", error)
             outcome.failures.append(f"{backup_id}: {error}")

@@ -20,7 +20,7 @@ from airflow_pinecone.waiting.resources import RESTORE
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# The clocks of Airflow and of Pinecone may differ by this much.
+# The maximum difference between the clocks of Airflow and Pinecone.
 _CLOCK_SKEW = timedelta(minutes=2)
 
 
@@ -33,7 +33,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
     Args:
         backup_id: The id of the backup (templated).
-        index_name: The name of the new index (templated). No index may have it yet.
+        index_name: The name of the new index (templated). It must not be in use.
         tags: The tags of the new index (templated); None copies those of the backup.
         deletion_protection: ``enabled`` or ``disabled``; None is disabled.
         conn_id: The Airflow connection with the API key (templated).
@@ -43,7 +43,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
             5 to 60 seconds.
         timeout: Seconds until the wait times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
-            applies as well, also while the task is deferred.
+            applies instead, even while the task is deferred.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
     """
@@ -81,22 +81,22 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.deletion_protection = deletion_protection
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start the restore, or resume with that of an earlier try, and wait if asked to.
+        """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
 
         Args:
             context: The context of the task.
 
         Returns:
             ``restore_job_id``, ``index_id``, ``index_name``, ``status`` and the other fields of the restore job.
-            Without a wait, ``status`` is None if the job is not visible yet.
+            Without a wait, ``status`` is None if the job is not visible yet or could not be described.
 
         Raises:
             AirflowFailException: Pinecone rejected a request, the name is taken, or a name, an id or the connection is
                 invalid; not retried.
-            CreateOutcomeUnknown: A restore may have been started, and was not found.
+            CreateOutcomeUnknown: A restore may have been started, but was not found.
             RestoreFailed: The restore job failed or was cancelled.
             RestoreNotFound: The restore job or its index no longer exists.
-            WaitTimeout: The index was not ready in time. The restore is still running; a retry waits for it.
+            WaitTimeout: The index was not ready in time. A retry waits for the same restore.
             PineconeTransientError: Pinecone did not start a restore; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
@@ -105,7 +105,9 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             restore = self._restore_or_resume(context)
             job_id = restore["restore_job_id"]
             self._push_id(context, job_id)
-            self.log.info("Restoring backup %s into index %s (restore job %s)", self.backup_id, self.index_name, job_id)
+            self.log.info(
+                "Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id
+            )
             if self.wait_for_completion:
                 return dict(self._wait_for(context, job_id, started_at=started_at))
         outcome = poll_once(partial(RESTORE.poll, self.hook.client, job_id))
@@ -159,7 +161,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         _, job = max(jobs, key=lambda row: row[0])
         job_id, status = job["restore_job_id"], job["status"]
         if restore_job_phase(status) == "failed":
-            self.log.info("Ignoring failed restore job %s: its status is %s", job_id, status)
+            self.log.info("Ignoring failed restore job %s: its status is %s.", job_id, status)
             return None
-        self.log.info("Resuming with restore job %s, which this task started: its status is %s", job_id, status)
+        self.log.info("Resuming with restore job %s, which this task started: its status is %s.", job_id, status)
         return {"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""}

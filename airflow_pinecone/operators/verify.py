@@ -29,17 +29,17 @@ class VerifiedBackup(TypedDict):
 class VerifyBackupOperator(PineconeOperator):
     """Fail if a backup is not Ready, is empty, or is much smaller than expected. Nothing is deleted.
 
-    Between a backup and a prune, this task prevents that the last good backup is replaced by one of an emptied index. A
-    missing count is not treated as 0: the message names it, and the check fails if a rule needs it.
+    Between a backup and a prune, this task prevents a backup of an emptied index from replacing the last good one. A
+    missing record count is not treated as 0: the check fails if a rule needs it, and the message says so.
 
-    A backup that fails the check is kept in Pinecone, and the next one is compared with it. Delete it, or set
-    ``min_records`` as well.
+    A backup that fails the check is kept in Pinecone, and the next one is compared with it. To avoid that, delete it,
+    or also set ``min_records``.
 
     Args:
         backup_id: The id of the backup (templated), such as ``backup.output["backup_id"]``.
-        min_records: The least number of records. None requires one record; 0 accepts an empty backup.
-        max_shrink: The share of records, from 0 to 1, that may be missing compared with the baseline: 0.2 accepts 80 of
-            100. None compares with nothing.
+        min_records: The minimum number of records. None requires one record; 0 accepts an empty backup.
+        max_shrink: The share of the baseline's records, from 0 to 1, that may be missing: 0.2 accepts 80 of 100
+            records. None compares with nothing.
         compare_to: The baseline. ``previous`` is the newest earlier Ready backup of the same source index; if there is
             none, the check passes. ``index`` is the number of records that the index has now; the backup may lack the
             most recent ones.
@@ -68,11 +68,11 @@ class VerifyBackupOperator(PineconeOperator):
         """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
         if min_records is not None and (not _is(min_records, int) or min_records < 0):
-            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {min_records!r}")
+            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {min_records!r}.")
         if max_shrink is not None and (not _is(max_shrink, int | float) or not 0 <= max_shrink <= 1):
-            raise PineconeInputError(f"max_shrink must be a number from 0 to 1, such as 0.2, not {max_shrink!r}")
+            raise PineconeInputError(f"max_shrink must be a number from 0 to 1, such as 0.2, not {max_shrink!r}.")
         if compare_to not in ("previous", "index"):
-            raise PineconeInputError(f"compare_to must be 'previous' or 'index', not {compare_to!r}")
+            raise PineconeInputError(f"compare_to must be 'previous' or 'index', not {compare_to!r}.")
         self.backup_id = backup_id
         self.min_records = min_records
         self.max_shrink = max_shrink
@@ -89,7 +89,8 @@ class VerifyBackupOperator(PineconeOperator):
             ``created_at``; None if nothing was compared) and ``findings``, which is empty.
 
         Raises:
-            AirflowFailException: The backup did not pass, or Pinecone rejected a request; not retried.
+            AirflowFailException: The backup did not pass, Pinecone rejected a request, or the id or the connection is
+                invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
@@ -108,7 +109,7 @@ class VerifyBackupOperator(PineconeOperator):
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
         known = "its record_count is missing, and no rule needs it" if count is None else f"its record_count is {count}"
-        self.log.info("The check of %s passed: %s, %s", name, known, self._compared(baseline))
+        self.log.info("The check of %s passed: %s, %s.", name, known, self._compared(baseline))
         return VerifiedBackup(
             backup_id=backup["backup_id"],
             status=backup["status"],

@@ -16,10 +16,10 @@ from airflow_pinecone.waiting.resources import BACKUP
 class BackupSensor(WaitSensor):
     """Wait until a backup is Ready, and push it to XCom.
 
-    The task fails at once, also if ``soft_fail`` is set, when the backup failed or no longer exists, or Pinecone
-    rejects a request: a skipped sensor could let a reindex run without its backup. A timeout raises
-    AirflowSensorTimeout, and skips the task if ``soft_fail`` is set. The outcomes are the same in poke, reschedule and
-    deferrable mode.
+    The task fails without a retry, even if ``soft_fail`` is set, when the backup failed or no longer exists, or
+    Pinecone rejects a request: if the sensor were skipped, a reindex could run without its backup. A timeout raises
+    AirflowSensorTimeout, or skips the task if ``soft_fail`` is set. The outcomes are the same in every mode, except
+    that reschedule mode does not count failed polls: while Pinecone is unreachable, it waits until the timeout.
 
     Args:
         backup_id: The id of the backup (templated), such as ``backup.output["backup_id"]``.

@@ -58,16 +58,15 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
 
     def _timeout_message(self, error: BaseException) -> str:
         """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
-        raise AssertionError("each sensor defines its message")
+        raise AssertionError("subclasses must override _timeout_message")
 
     @contextmanager
     def _failure_policy(self) -> Iterator[None]:
-        """Turn errors into Airflow's outcomes, the same ones in every mode.
+        """Turn errors into Airflow's outcomes, in the same way in every mode.
 
         Raises:
             AirflowSensorTimeout: The sensor timed out.
-            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set; or any error, and ``never_fail`` is
-                set.
+            AirflowSkipException: The sensor timed out and ``soft_fail`` is set, or ``never_fail`` is set.
             AirflowFailException: A retry cannot succeed.
             PineconeError: Any other error; Airflow retries the task.
         """
@@ -86,8 +85,8 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
             raise AirflowFailException(str(error)) from error
 
 
-class _Poll(NamedTuple):
-    """What the pokes of one process share."""
+class _PokeState(NamedTuple):
+    """What the pokes in one process share."""
 
     wait: Wait
     poll: Callable[[], Model]
@@ -127,11 +126,11 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
         self._fixed_interval = None if poke_interval is None else self.poke_interval
-        self._poll: _Poll | None = None
+        self._poke_state: _PokeState | None = None
 
     @property
     def _resource_id(self) -> str:
-        raise AssertionError("each sensor defines what it waits for")
+        raise AssertionError("subclasses must override _resource_id")
 
     def execute(self, context: Context) -> Any:
         """Wait.
@@ -143,20 +142,21 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             The backup when it is Ready, or the restore when its index is ready.
 
         Raises:
-            AirflowFailException: It failed or no longer exists, or Pinecone rejected a poll; not retried.
+            AirflowFailException: The backup or restore failed or no longer exists, or Pinecone rejected a poll; not
+                retried.
             AirflowSensorTimeout: The sensor timed out; not retried.
             AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
-            PineconeUnreachable: Too many consecutive polls failed.
+            PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
         """
         with self._failure_policy():
             if not self.deferrable:
                 return super().execute(context)
-            poll = self._first_poll(context)
-            step = self._step(poll)
+            state = self._new_poke_state(context)
+            step = self._step(state)
             if isinstance(step, Pause):
                 from airflow_pinecone.triggers import defer
 
-                defer(self, self.conn_id, poll.wait.spec, now=self.clock.time())
+                defer(self, self.conn_id, state.wait.spec, now=self.clock.time())
             return step.result_or_raise()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -166,12 +166,12 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             context: The context of the task.
 
         Returns:
-            The backup or the restore if it is done, else False.
+            The backup or the restore if it has succeeded, else False.
 
         Raises:
             PineconeError: The wait has ended without success.
         """
-        step = self._step(self._poll or self._first_poll(context))
+        step = self._step(self._poke_state or self._new_poke_state(context))
         if isinstance(step, WaitResult):
             return PokeReturnValue(is_done=True, xcom_value=step.result_or_raise())
         if step.message:
@@ -214,7 +214,7 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
                     f"The triggerer returned no result for {self._resource_name} in time. Check that a triggerer is "
                     "running."
                 )
-            # BaseSensorOperator's own method would skip the task on any AirflowException if soft_fail is set.
+            # With soft_fail, BaseSensorOperator.resume_execution would skip the task on any AirflowException.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     @property
@@ -224,19 +224,19 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
     def _timeout_message(self, error: BaseException) -> str:
         if isinstance(error, AirflowTaskTimeout):
             return (
-                f"The execution_timeout has passed, and {self._resource_name} did not {self.resource.goal}. It is "
-                "still running in Pinecone."
+                f"The execution_timeout has passed, and {self._resource_name} did not {self.resource.goal}. The "
+                "timeout does not stop it in Pinecone."
             )
         return str(error)
 
-    def _step(self, poll: _Poll) -> WaitResult | Pause:
-        return poll.wait.step(poll_once(poll.poll), poll.now())
+    def _step(self, state: _PokeState) -> WaitResult | Pause:
+        return state.wait.step(poll_once(state.poll), state.now())
 
-    def _first_poll(self, context: Context) -> _Poll:
+    def _new_poke_state(self, context: Context) -> _PokeState:
         is_rescheduled = self.reschedule and not self.deferrable
         started_at = self.clock.time()
         if is_rescheduled:
-            # Each poke is a new process. Airflow knows when the first one was.
+            # Each poke runs in a new process. Airflow stores the time of the first one.
             first = first_reschedule_at(context, origin_of(context, self.retries).first_try)
             started_at = first.timestamp() if first else started_at
         spec = WaitSpec(
@@ -246,13 +246,13 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             deadline_at=deadline_of(started_at, self.timeout, self.execution_timeout),
             poke_interval=self._fixed_interval,
         )
-        self._poll = _Poll(
+        self._poke_state = _PokeState(
             Wait(spec, rescheduled=is_rescheduled),
             partial(self._poll_resource, self._resource_id),
             monotonic_epoch_clock(self.clock),
         )
-        return self._poll
+        return self._poke_state
 
     def _poll_resource(self, resource_id: str) -> Model:
-        # Reads the connection at the first poll, so that an invalid one is an outcome of the poll.
+        # Read the connection here, so that an invalid connection is the outcome of a poll.
         return self.resource.poll(self.hook.client, resource_id)

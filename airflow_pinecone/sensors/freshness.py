@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 class BackupFreshnessSensor(PineconeSensor):
     """Wait until an index has a Ready backup that is young enough, and push it to XCom.
 
-    The task fails at once, also if ``soft_fail`` is set, when Pinecone rejects a request. A timeout raises
-    AirflowSensorTimeout, and skips the task if ``soft_fail`` is set. Each poke lists the backups of the index once.
+    The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request. A timeout raises
+    AirflowSensorTimeout, or skips the task if ``soft_fail`` is set. Each poke lists the backups of the index once.
+    Reschedule mode does not count failed pokes: while Pinecone is unreachable, it waits until the timeout.
 
-    The age of a backup is counted from its ``created_at``. After an index was deleted and its name reused, backups of
-    the earlier index count until the new index has its first backup.
+    The age of a backup is counted from its ``created_at``. If an index was deleted and its name reused, backups of the
+    earlier index count until the new index has its first backup.
 
     Args:
         index_name: The index (templated).
-        max_age: The age up to which a backup is fresh, in seconds or as a timedelta.
+        max_age: A backup is fresh if it is younger than this, in seconds or as a timedelta.
         conn_id: The Airflow connection with the API key (templated).
         poke_interval: Seconds between two pokes, or a timedelta; 60 by default.
         timeout: Seconds until the sensor times out, or a timedelta; 6 hours by default.
@@ -74,7 +75,7 @@ class BackupFreshnessSensor(PineconeSensor):
             AirflowFailException: Pinecone rejected a request; not retried.
             AirflowSensorTimeout: There was no fresh backup in time; not retried.
             AirflowSkipException: There was no fresh backup in time, and ``soft_fail`` is set.
-            PineconeUnreachable: Too many consecutive pokes failed.
+            PineconeUnreachable: Too many consecutive pokes failed, in poke mode.
         """
         with self._failure_policy():
             return super().execute(context)
@@ -113,7 +114,7 @@ class BackupFreshnessSensor(PineconeSensor):
                 f"The newest Ready backup of index {self.index_name}, {backup['backup_id']}, was created at "
                 f"{created:%Y-%m-%d %H:%M:%S} UTC and is older than {timedelta(seconds=self.max_age)}."
             )
-        self.log.info("Backup %s of index %s is fresh", backup["backup_id"], self.index_name)
+        self.log.info("Backup %s of index %s is fresh.", backup["backup_id"], self.index_name)
         return PokeReturnValue(is_done=True, xcom_value=backup)
 
     def _not_fresh(self, state: str) -> bool:

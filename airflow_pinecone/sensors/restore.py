@@ -16,9 +16,10 @@ from airflow_pinecone.waiting.resources import RESTORE
 class RestoreJobSensor(WaitSensor):
     """Wait until a restore job is Completed and its index is ready, and push the restore to XCom.
 
-    The task fails at once, also if ``soft_fail`` is set, when the job failed, was cancelled or no longer exists, or
-    Pinecone rejects a request. A timeout raises AirflowSensorTimeout, and skips the task if ``soft_fail`` is set. The
-    outcomes are the same in poke, reschedule and deferrable mode.
+    The task fails without a retry, even if ``soft_fail`` is set, when the job failed, was cancelled or no longer
+    exists, or Pinecone rejects a request. A timeout raises AirflowSensorTimeout, or skips the task if ``soft_fail`` is
+    set. The outcomes are the same in every mode, except that reschedule mode does not count failed polls: while
+    Pinecone is unreachable, it waits until the timeout.
 
     Args:
         restore_job_id: The id of the job (templated), such as ``restore.output["restore_job_id"]``.

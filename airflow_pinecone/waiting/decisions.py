@@ -1,4 +1,4 @@
-"""What a poll means: the wait is over, or it pauses. These decisions do no I/O and read no clock.
+"""Decide what the outcome of a poll means: the wait ends, or it pauses. Nothing here does I/O or reads a clock.
 
 The worker, the triggerer and the sensors use the same decisions; see ``drivers``. Airflow stores two of the types in
 its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as the event of a trigger.
@@ -32,13 +32,13 @@ VISIBILITY_LAG = 60.0
 
 @dataclass(frozen=True)
 class WaitSpec:
-    """What a wait is for, and its times.
+    """What to wait for, and for how long.
 
     Attributes:
         resource_type: ``backup`` or ``restore``.
         resource_id: The id of the backup or of the restore job.
         started_at: When the wait started, in seconds since the epoch.
-        deadline_at: When it times out, in seconds since the epoch.
+        deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
 
     Raises:
@@ -57,11 +57,11 @@ class WaitSpec:
         interval = self.poke_interval
         interval_is_valid = interval is None or (_is_number(interval) and interval > 0)
         if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
-            raise PineconeInputError(f"These are not valid arguments of a wait: {one_line(asdict(self))}")
+            raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
 
     @property
     def resource(self) -> Resource:
-        """The kind of resource."""
+        """The properties of the resource type."""
         return RESOURCES[self.resource_type]
 
 
@@ -69,8 +69,8 @@ class Pause(NamedTuple):
     """The wait is not over.
 
     Attributes:
-        seconds: When to poll again.
-        message: What to log, or None if nothing has changed.
+        seconds: Seconds until the next poll.
+        message: What to log, or None if the state has not changed.
     """
 
     seconds: float
@@ -79,7 +79,7 @@ class Pause(NamedTuple):
 
 @dataclass(frozen=True)
 class WaitResult:
-    """How a wait ended: with a model or with an error.
+    """The result of a wait: a model or an error.
 
     Attributes:
         model: The backup when it is Ready, or the restore when its index is ready.
@@ -96,8 +96,8 @@ class WaitResult:
             The model.
 
         Raises:
-            BackupFailed, RestoreFailed: It has a failed status.
-            BackupNotFound, RestoreNotFound: It no longer exists.
+            BackupFailed, RestoreFailed: The backup or restore job has a failed status.
+            BackupNotFound, RestoreNotFound: The backup, restore job or restored index no longer exists.
             WaitTimeout: The deadline has passed.
             PineconePermanentError: Pinecone rejected a poll.
             PineconeInputError: The id or the connection is invalid.
@@ -120,13 +120,13 @@ class WaitResult:
 
         Args:
             event: The event.
-            resource: The kind of resource that was waited for.
+            resource: The resource type of the wait.
 
         Returns:
             The result.
 
         Raises:
-            InvalidWaitResult: The event is not the result of a wait for such a resource.
+            InvalidWaitResult: The event is not the result of a wait for this resource type.
         """
         match event:
             case {"error": None, "model": {"status": str()} as model} if _succeeded(model, resource):
@@ -177,12 +177,12 @@ class Wait:
 
     Args:
         spec: What the wait is for.
-        rescheduled: Whether each poll runs in a process of its own. Such a wait does not count failed polls, and pauses
-            for at least a minute.
+        rescheduled: Whether each poll runs in its own process. Failed polls are then not counted across polls, and each
+            pause is at least 60 seconds.
     """
 
     def __init__(self, spec: WaitSpec, *, rescheduled: bool = False) -> None:
-        """Store the arguments; nothing is requested."""
+        """Store the arguments; no request is sent."""
         self.spec = spec
         self._resource = spec.resource
         self._rescheduled = rescheduled
@@ -190,7 +190,7 @@ class Wait:
         self._logged: str | None = None
 
     def __str__(self) -> str:
-        """Name what the wait is for."""
+        """Return what the wait is for, for the start of a sentence."""
         return f"{self._resource.label} {self.spec.resource_id}"
 
     @property
@@ -201,7 +201,7 @@ class Wait:
 
     @property
     def name(self) -> str:
-        """What the wait is for, within a sentence."""
+        """What the wait is for, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | Pause:
@@ -212,7 +212,7 @@ class Wait:
             now: Seconds since the epoch.
 
         Returns:
-            The result that ends the wait, or the pause before the next poll.
+            The result if the wait has ended, or the pause before the next poll.
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
@@ -231,7 +231,7 @@ class Wait:
 
         Args:
             now: Seconds since the epoch.
-            at_least: A lower bound in seconds, unless the deadline is earlier.
+            at_least: The minimum in seconds, unless the deadline is earlier.
 
         Returns:
             Seconds, 0 if the deadline has passed.
@@ -247,8 +247,8 @@ class Wait:
             count = self._failed_polls.count
             if self._failed_polls.too_many:
                 text = (
-                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. It is still in Pinecone. "
-                    f"Retry the task when Pinecone can be reached. Last error: {error}"
+                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. This does not stop it in "
+                    f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
                 )
                 return _failure(PineconeUnreachable(text), cause=error)
             return self._pause_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
@@ -263,8 +263,8 @@ class Wait:
         if now >= self.spec.deadline_at:
             waited = timedelta(seconds=round(max(0.0, now - self.spec.started_at)))
             text = (
-                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. It is still running in "
-                "Pinecone. Increase timeout to wait longer."
+                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
+                "stop it in Pinecone. Increase timeout to wait longer."
             )
             return WaitResult(error=WaitTimeout(text))
         message = None if state == self._logged else f"{self}: {state}"

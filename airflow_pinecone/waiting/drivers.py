@@ -1,6 +1,6 @@
-"""Who polls and sleeps: a worker or the triggerer. What a poll means is decided in ``decisions``.
+"""Poll and sleep, in a worker or in the triggerer. ``decisions`` decides what a poll means.
 
-In poke and reschedule mode Airflow sleeps; those sensors use the decisions directly.
+In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the decisions directly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
 from airflow_pinecone.waiting.pace import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
-# Seconds for which a backup or restore that may have been created is searched for.
+# How long to search for a backup or restore that may have been created, in seconds.
 SEARCH_SECONDS = 30.0
 
 Found = TypeVar("Found")
@@ -32,10 +32,10 @@ def wait_sync(
         poll: Requests the model once, or raises a PineconeError.
         log: Logs a message.
         clock: The clock.
-        first: The model as the previous request returned it; saves the first poll.
+        first: The model if the previous request returned it; replaces the first poll.
 
     Returns:
-        How the wait ended.
+        The result of the wait.
     """
     log(wait.opening)
     now = monotonic_epoch_clock(clock)
@@ -51,8 +51,8 @@ def wait_sync(
 async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log, clock: Clock) -> WaitResult:
     """Wait in the triggerer. The wait starts with a pause.
 
-    The worker has just polled. And Airflow's scheduler would treat a trigger that ends before the scheduler knows that
-    the task has deferred as a failed try ("finished with state success, but the task instance's state attribute is
+    The worker has just polled. Also, if a trigger ends before the scheduler has registered that the task is deferred,
+    the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
 
     Args:
@@ -62,7 +62,7 @@ async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log,
         clock: The clock.
 
     Returns:
-        How the wait ended.
+        The result of the wait.
     """
     log(wait.opening)
     now = monotonic_epoch_clock(clock)
@@ -97,7 +97,7 @@ def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
 
 
 def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock) -> Found | None:
-    """Search for something that may become visible late, for SEARCH_SECONDS.
+    """Search repeatedly for a resource that may not be visible yet, for SEARCH_SECONDS.
 
     Args:
         find: Searches once; returns None if there is nothing.
@@ -105,10 +105,10 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock) -
         clock: The clock.
 
     Returns:
-        What was found, or None if a search that started after SEARCH_SECONDS found nothing.
+        What was found, or None if nothing was found within SEARCH_SECONDS.
 
     Raises:
-        PineconeTransientError: The last search failed, so the answer is unknown.
+        PineconeTransientError: The last search failed, so it is unknown whether the resource exists.
         PineconePermanentError: Pinecone rejected a search.
     """
     end = clock.monotonic() + SEARCH_SECONDS
@@ -144,7 +144,7 @@ def delete_when_unused(
         log: Logs a message.
         clock: The clock.
         backup_id: The id of the backup, for messages.
-        deadline_at: When to stop, in seconds since the epoch.
+        deadline_at: When to time out, in seconds since the epoch.
         poke_interval: Seconds between two attempts; None increases the interval with the time waited.
 
     Raises:
@@ -173,6 +173,6 @@ def delete_when_unused(
             ) from in_use
         if not logged:
             deadline = datetime.fromtimestamp(deadline_at, UTC)
-            log(f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for the restore to end. {in_use}")
+            log(f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for the restore to finish. {in_use}")
             logged = True
         clock.sleep(min(poll_interval(waited, poke_interval), left))

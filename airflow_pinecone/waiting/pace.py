@@ -7,13 +7,13 @@ from datetime import timedelta
 from airflow_pinecone.errors import PineconeTransientError
 
 DEFAULT_TIMEOUT = 6 * 60 * 60.0
-# Without a poke_interval, the interval between two polls is this share of the time waited, within bounds in seconds.
+# Without a poke_interval, the poll interval is this share of the time waited, limited to this range in seconds.
 INTERVAL_SHARE = 0.1
 MIN_INTERVAL = 5.0
 MAX_INTERVAL = 60.0
-# Airflow recommends a minute or more between two pokes of a rescheduled sensor.
+# Airflow recommends at least one minute between pokes in reschedule mode.
 MIN_RESCHEDULE_INTERVAL = 60.0
-# More consecutive failed polls end a wait. With their growing intervals that takes more than six minutes.
+# A wait ends after more consecutive failed polls than this. With the backoff, that takes at least seven minutes.
 MAX_FAILED_POLLS = 10
 
 
@@ -36,16 +36,16 @@ def deadline_of(started_at: float, timeout: float, execution_timeout: timedelta 
     Args:
         started_at: When the task started, in seconds since the epoch.
         timeout: The task's ``timeout``, in seconds.
-        execution_timeout: The task's ``execution_timeout``. Airflow does not enforce it while a task is deferred.
+        execution_timeout: The task's ``execution_timeout``. Airflow 3 does not enforce it while a task is deferred.
 
     Returns:
-        The earlier of the two, in seconds since the epoch.
+        The time of the shorter timeout, in seconds since the epoch.
     """
     return started_at + min(timeout, execution_timeout.total_seconds() if execution_timeout else timeout)
 
 
 class FailedPolls:
-    """The number of consecutive failed polls."""
+    """Count consecutive failed polls."""
 
     def __init__(self) -> None:
         """Start at 0."""
@@ -53,7 +53,7 @@ class FailedPolls:
 
     @property
     def too_many(self) -> bool:
-        """Whether the wait has to end."""
+        """Whether the wait must end."""
         return self.count > MAX_FAILED_POLLS
 
     def add(self, error: PineconeTransientError) -> float:
@@ -63,13 +63,13 @@ class FailedPolls:
             error: Its error.
 
         Returns:
-            The least number of seconds until the next poll. It doubles with each failed poll, is at least what the
-            response demands, and at most MAX_INTERVAL.
+            The minimum number of seconds until the next poll. It doubles with each failed poll, is at least the
+            Retry-After of the response, and is at most MAX_INTERVAL.
         """
         self.count += 1
         backoff = MIN_INTERVAL * 2.0 ** min(self.count - 1, 10)
         return min(max(backoff, error.retry_after or 0.0), MAX_INTERVAL)
 
     def reset(self) -> None:
-        """Start at 0 again, after a poll that succeeded."""
+        """Reset the number to 0 after a successful poll."""
         self.count = 0

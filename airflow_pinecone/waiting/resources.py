@@ -17,20 +17,20 @@ Model = BackupModel | RestoreModel
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of resource that can be waited for.
+    """A resource type that can be waited for.
 
     Attributes:
         name: Its name in stored arguments.
         label: Its name at the start of messages.
-        goal: What a wait expects it to do, as an infinitive.
-        remedy: What a user can do when it failed or no longer exists.
+        goal: What the wait expects the resource to do, as a verb phrase.
+        remedy: What a user can do if it failed or no longer exists.
         index_field: The field that names its index.
         xcom_key: The XCom key of its id.
         phase: Returns the phase of a model.
         state: Describes the state of a model, as a clause for messages.
-        failed: The error for a failed one.
-        not_found: The error for one that no longer exists.
-        poll: Requests the model of an id once.
+        failed: The error for a failed resource.
+        not_found: The error for a resource that no longer exists.
+        poll: Requests the model once, by its id.
     """
 
     name: str

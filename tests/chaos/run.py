@@ -11,12 +11,13 @@ import logging
 import random
 import secrets
 import shutil
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 import psutil
@@ -195,14 +196,32 @@ class ChaosRun:
         """Suspend the triggerer until another one has its triggers, and resume it: nothing may be deleted."""
         frozen = self.airflow.part("triggerer")
         processes = [frozen, *frozen.children(recursive=True)]
-        for process in processes:
-            process.suspend()
+        self.suspend(processes)
         self.airflow.start_part("triggerer")
         self.wait_for_polls(chains, 1)
         for process in processes:
             process.resume()
         chains[0].wait_until(lambda: "did not mark it as failed" in chains[0].log(), "the log of the resumed triggerer")
         kill_tree(frozen)
+
+    def suspend(self, processes: Sequence[psutil.Process]) -> None:
+        """Suspend processes at a time when none of them holds the write lock of Airflow's SQLite database."""
+
+        def suspended() -> bool:
+            for process in processes:
+                process.suspend()
+            with closing(sqlite3.connect(HOME / "airflow.db", timeout=5, isolation_level=None)) as database:
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    # Nothing else could write until the processes are resumed.
+                    for process in processes:
+                        process.resume()
+                    return False
+                database.execute("ROLLBACK")
+                return True
+
+        self.airflow.wait_until(suspended, 120, "the processes to be suspended outside of a write")
 
     def kill_scheduler(self, chains: Sequence[Chain]) -> None:
         """Kill the scheduler alone: a new one starts the tasks again while their processes are still running."""

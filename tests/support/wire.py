@@ -9,6 +9,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,9 @@ from typing import IO, Any, NamedTuple, Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+# Seconds after which a script ends, so that a client that waits too long fails its test and does not block it.
+_LONGEST = 10.0
 
 
 class Certificate(NamedTuple):
@@ -126,7 +130,7 @@ def http_response(body: bytes = b"", status: str = "200 OK", **headers: object) 
 
 def hang(sock: socket.socket, wire: Wire) -> None:
     """Do not respond."""
-    wire.closing.wait(10)
+    wire.closing.wait(_LONGEST)
 
 
 def hang_up(sock: socket.socket, wire: Wire) -> None:
@@ -134,12 +138,13 @@ def hang_up(sock: socket.socket, wire: Wire) -> None:
 
 
 def drip(start: bytes, unit: bytes = b" ") -> Script:
-    """Return a script that sends the start of a response, and then a small unit again and again, without an end."""
+    """Return a script that sends the start of a response, and then a small unit every 20 ms."""
 
     def script(sock: socket.socket, wire: Wire) -> None:
+        end = time.monotonic() + _LONGEST
         sock.sendall(start)
         with contextlib.suppress(OSError):
-            while not wire.closing.wait(0.02):
+            while not wire.closing.wait(0.02) and time.monotonic() < end:
                 sock.sendall(unit)
 
     return script
@@ -149,9 +154,10 @@ def flood(start: bytes, unit: bytes) -> Script:
     """Return a script that sends the start of a response, and then units as fast as the client reads them."""
 
     def script(sock: socket.socket, wire: Wire) -> None:
+        end = time.monotonic() + _LONGEST
         with contextlib.suppress(OSError):
             sock.sendall(start)
-            while not wire.closing.is_set():
+            while not wire.closing.is_set() and time.monotonic() < end:
                 sock.sendall(unit)
 
     return script

@@ -502,7 +502,7 @@ FORBIDDEN = {
 REJECTIONS = [
     (400, "INVALID_ARGUMENT", "Index is pod-based", "cannot back up pod-based indexes"),
     (401, "UNAUTHENTICATED", "Invalid API Key", "Check the API key in the password field of connection"),
-    (402, "PAYMENT_REQUIRED", "Pay up", "past due invoices"),
+    (402, "PAYMENT_REQUIRED", "Pay up", "past-due invoices"),
     *((403, "FORBIDDEN", message, hint) for message, hint in FORBIDDEN.items()),
     (404, "NOT_FOUND", "Resource docs-example not found", "Check the name or id"),
     (422, "UNPROCESSABLE_ENTITY", "Failed to deserialize", "Check the name and the description"),

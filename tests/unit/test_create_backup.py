@@ -87,7 +87,7 @@ def test_id_is_pushed_before_the_wait(emulator: Emulator, create: Create, path: 
     [
         (400, "pod-based"),
         (401, "Check the API key"),
-        (402, "past due"),
+        (402, "past-due"),
         (403, "quota"),
         (404, "Check the name"),
         (422, "could not parse"),

@@ -201,7 +201,7 @@ def test_previous_does_not_need_the_time_of_the_only_backup() -> None:
 
 @pytest.mark.parametrize("created", NOT_TIMES)
 def test_previous_is_an_error_if_the_time_of_the_backup_is_unknown(created: Any) -> None:
-    with pytest.raises(BackupCheckFailed, match=r"own .*created_at is missing"):
+    with pytest.raises(BackupCheckFailed, match=r"own .*created_at is missing or invalid"):
         previous_ready(backup("own", created), [backup("other", day(1))])
 
 
@@ -210,7 +210,7 @@ def test_previous_is_an_error_if_the_time_of_the_only_candidates_is_unknown(crea
     """They may be earlier, so it is unknown whether this is the first backup."""
     undated = [backup("b-1", created), backup("b-2", created)]
     for others in (undated, [*undated, backup("later", day(3))]):
-        with pytest.raises(BackupCheckFailed, match=r"own .*created_at of b-2, b-1 is missing"):
+        with pytest.raises(BackupCheckFailed, match=r"own .*created_at of b-2, b-1 is missing or invalid"):
             previous_ready(backup("own", OWN), others)
 
 

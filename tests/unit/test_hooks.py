@@ -224,7 +224,7 @@ def test_working_connection(emulator: Emulator, connection: None) -> None:
         ({}, {"status": 503}, "HTTP 503"),
         ({}, {"drop": "before"}, "Could not list the indexes"),
         ({}, {"body": "<html>"}, "Check the host of connection"),
-        ({}, {"body": {"indexes": 5}}, "not a list of indexes"),
+        ({}, {"body": {"indexes": 5}}, "list of indexes"),
         ({"password": ""}, {}, "no API key"),
         ({"extra": {"timeout": 0}}, {}, "timeout in the extra field"),
     ],

@@ -62,7 +62,7 @@ def store_state(monkeypatch: pytest.MonkeyPatch, ti: TaskInstance, state: Any) -
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
 
 
-# Airflow before 3.3 does not tell a trigger that its task was ended.
+# Airflow before 3.3 does not tell a trigger that its task was killed.
 @pytest.fixture(params=["worker", "triggerer"] if hasattr(BaseTrigger, "on_kill") else ["worker"])
 def kill(
     request: pytest.FixtureRequest,

@@ -304,7 +304,7 @@ def test_backup_that_does_not_exist_any_more_counts_as_deleted(emulator: Emulato
     assert ids(outcome.value["deleted"]) == [history[3], history[2]]
     no_rule, not_found = outcome.value["deleted"][0]["reasons"]
     assert no_rule == "no rule keeps it"
-    assert "not exist" in not_found
+    assert "no longer existed" in not_found
     assert methods(emulator) == ["GET", "DELETE", "DELETE"]
 
 

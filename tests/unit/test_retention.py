@@ -105,14 +105,14 @@ ALWAYS_KEPT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "empty time": ({"created_at": ""}, {}, "its created_at is missing"),
     "invalid time": ({"created_at": "yesterday"}, {}, "its created_at is invalid"),
     "time is a number": ({"created_at": 1_700_000_000}, {}, "its created_at is invalid"),
-    "younger, without a time zone": ({"created_at": "2025-05-14T12:00:01"}, {}, "younger than this decision"),
+    "younger, without a time zone": ({"created_at": "2025-05-14T12:00:01"}, {}, "created after this decision"),
     "time out of range": ({"created_at": "0001-01-01T00:00:00+01:00"}, {}, "its created_at is invalid"),
-    "younger": ({"created_at": "2025-05-14T12:00:00.000001Z"}, {}, "younger than this decision"),
-    "younger, with an offset": ({"created_at": "2025-05-14T12:00:00-01:00"}, {}, "younger than this decision"),
+    "younger": ({"created_at": "2025-05-14T12:00:00.000001Z"}, {}, "created after this decision"),
+    "younger, with an offset": ({"created_at": "2025-05-14T12:00:00-01:00"}, {}, "created after this decision"),
     "failed, younger": (
         {"status": "Failed", "created_at": "2025-05-14T12:30:00Z"},
         {"remove_failed": True},
-        "younger than this decision",
+        "created after this decision",
     ),
     "earlier index": ({"source_index_id": "earlier"}, {"owned_only": False}, "earlier index"),
     "failed, earlier index": (
@@ -146,7 +146,7 @@ def test_backup_is_kept_whatever_the_rules_are(fields: dict[str, Any], switches:
 def test_backup_has_each_reason_to_keep_it_whatever_the_rules_are() -> None:
     other = backup("other", "05-15T03", source_index_id="earlier", description="by hand", status="Failed")
     decided = decide([other, backup("good", "05-14T03")], keep_last=1)
-    terms = ["earlier index", "owned_only", "remove_failed", "younger"]
+    terms = ["earlier index", "owned_only", "remove_failed", "created after"]
     assert [term in reason for term, reason in zip(terms, reasons(decided, "other"), strict=True)] == [True] * 4
 
 
