@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 import os
+import reprlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.faults import Fault, parse_fault
 from airflow_pinecone.emulator.server import Emulator
+
+_MAX_DIGITS = 15
 
 _EPILOG = """\
 A fault is METHOD PATH NAME=VALUE ..., for example
@@ -72,8 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     try:
         emulator.start()
-    except OSError as error:
-        print(f"Cannot listen on {options.host}:{options.port}: {error.strerror or error}", file=sys.stderr)
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host is not a valid name.
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        print(f"Cannot listen on {emulator.url.removeprefix('http://')}: {reason}", file=sys.stderr)
         return 1
     print(f"listening on {emulator.url}", flush=True)
     signal.sigwait(stop_signals)
@@ -90,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--host", type=_host, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=5080, help="port to listen on; 0 for a free port (default: %(default)s)")
     add(
         "--api-key",
@@ -142,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _host(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the host must not be empty")
+    return text
+
+
 def _port(text: str) -> int:
     port = _whole_number(text)
     if port > 65535:
@@ -150,9 +160,13 @@ def _port(text: str) -> int:
 
 
 def _whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+    if not _is_whole_number(text):
+        raise argparse.ArgumentTypeError(f"{reprlib.repr(text)} is not a whole number of at most {_MAX_DIGITS} digits")
     return int(text)
+
+
+def _is_whole_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _seconds(text: str) -> float:
@@ -167,8 +181,8 @@ def _seconds(text: str) -> float:
 
 def _index(text: str) -> str:
     name, colon, records = text.partition(":")
-    if not name or (colon and not (records.isascii() and records.isdecimal())):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME or NAME:RECORDS")
+    if not name or (colon and not _is_whole_number(records)):
+        raise argparse.ArgumentTypeError(f"{reprlib.repr(text)} is not NAME or NAME:RECORDS")
     return text
 
 

@@ -39,7 +39,7 @@ class ControlPlane:
             base_url: The URL of the emulator.
 
         Raises:
-            ApiError: Two indexes have the same name.
+            ApiError: The name of an index is invalid, or two indexes have the same name.
             ValueError: The API key is empty.
         """
         if not api_key:
@@ -87,8 +87,9 @@ class ControlPlane:
             The index as in a response.
 
         Raises:
-            ApiError: The name is in use.
+            ApiError: The name is invalid or in use.
         """
+        request_bodies.check_index_name(name)
         with self._lock:
             index = self.project.add_index({"name": name, **fields}, _spread(records, namespaces))
             return index.to_api(self._now(), self.base_url)
@@ -130,10 +131,13 @@ class ControlPlane:
         """Process a request and return the response."""
         with self._lock:
             try:
+                _check_method(request)
                 self._check_headers(request)
+                if request.content_error:
+                    raise request.content_error
                 return ApiResponse(*self._route(request))
             except ApiError as error:
-                return ApiResponse(error.status, error.body)
+                return ApiResponse(error.status, error.body, error.headers)
 
     def _now(self) -> float:
         return self.scenario.clock()
@@ -150,7 +154,7 @@ class ControlPlane:
             )
 
     def _route(self, request: ApiRequest) -> tuple[int, Body]:
-        segments = [unquote(segment) for segment in request.path.split("/")[1:]]
+        segments = _segments(request)
         project, now = self.project, self._now()
         match request.method, *segments:
             case ["GET", "indexes"]:
@@ -204,8 +208,36 @@ class ControlPlane:
     def _create_index_from_backup(self, backup_id: str, request: ApiRequest, now: float) -> Model:
         index = request_bodies.parse_create_index_from_backup(request.json())
         self.project.check_restore_allowed(backup_id, index["name"], now)
-        job = self.project.add_restore_job(backup_id, index, now, self.scenario.take_restore_lifecycle())
+        lifecycle = self.scenario.take_restore_lifecycle(backup_id)
+        job = self.project.add_restore_job(backup_id, index, now, lifecycle)
         return {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
+
+
+def _segments(request: ApiRequest) -> list[str]:
+    return [unquote(segment) for segment in request.path.split("/")[1:]]
+
+
+def _check_method(request: ApiRequest) -> None:
+    """Raise 405 if no operation of the API has this method and this path.
+
+    An operation that the API has, but the emulator has not, is answered with 501. For a path that the emulator does not
+    know, every method that the API uses may be one.
+    """
+    allowed = ["DELETE", "GET", "PATCH", "POST", "PUT"]
+    match _segments(request):
+        case ["indexes"] | ["indexes", _, "backups"] | ["data-plane", _, "describe_index_stats"]:
+            allowed = ["GET", "POST"]
+        case ["indexes", name] if name != "create-for-model":
+            allowed = ["DELETE", "GET", "PATCH"]
+        case ["backups"] | ["restore-jobs"] | ["restore-jobs", _]:
+            allowed = ["GET"]
+        case ["backups", _]:
+            allowed = ["DELETE", "GET"]
+        case ["backups", _, "create-index"]:
+            allowed = ["POST"]
+    if request.method not in allowed:
+        headers = {"Allow": ", ".join(allowed)}
+        raise ApiError(405, f"The method {request.method} is not allowed for {request.path}.", headers)
 
 
 def _list(resources: Iterable[Resource], listing: str, request: ApiRequest, now: float) -> Model:

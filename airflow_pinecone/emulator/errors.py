@@ -1,5 +1,6 @@
 """The error responses of the API, in the shape of the published description."""
 
+from collections.abc import Mapping
 from typing import Any
 
 _CODES = {
@@ -8,9 +9,11 @@ _CODES = {
     402: "PAYMENT_REQUIRED",
     403: "FORBIDDEN",
     404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
     408: "DEADLINE_EXCEEDED",
     409: "ALREADY_EXISTS",
     412: "FAILED_PRECONDITION",
+    413: "INVALID_ARGUMENT",
     422: "UNPROCESSABLE_ENTITY",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
@@ -33,8 +36,9 @@ def error_body(status: int, message: str) -> dict[str, Any]:
 class ApiError(Exception):
     """A request fails with an error response."""
 
-    def __init__(self, status: int, message: str) -> None:
-        """Create the error from the HTTP status and the message of the response."""
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        """Create the error from the HTTP status, the message and the additional headers of the response."""
         super().__init__(message)
         self.status = status
         self.body = error_body(status, message)
+        self.headers = headers or {}

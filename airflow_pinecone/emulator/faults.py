@@ -113,12 +113,12 @@ class Fault:
 
     def response(self, original: ApiResponse | None) -> ApiResponse:
         """Return the response to send; `original` is that of the control plane, or None if `work` is false."""
-        status, body = original or (200, None)
+        status, body, headers = original or ApiResponse(200, None)
         if self.status is not None:
-            status = self.status
+            status, headers = self.status, {}
             if status >= 400:
                 body = error_body(status, "Fault injected by the emulator.")
-        return ApiResponse(status, body if self.body is None else self.body)
+        return ApiResponse(status, body if self.body is None else self.body, {**headers, **self.headers})
 
     def wait(self, timeout: float = 10.0, hits: int = 1) -> None:
         """Wait until the fault has affected a request.

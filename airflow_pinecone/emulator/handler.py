@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +12,10 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from airflow_pinecone.emulator.control_plane import ControlPlane
+from airflow_pinecone.emulator.errors import ApiError, error_body
 from airflow_pinecone.emulator.faults import Fault, Faults
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, encode
+from airflow_pinecone.emulator.request_bodies import parse_json
 from airflow_pinecone.emulator.slow_responses import send_slowly
 
 _REQUEST_ID = "x-pinecone-request-id"
@@ -92,12 +93,14 @@ class Handler:
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Handle an HTTP request."""
+        content, content_error = await _read(http_request)
         request = ApiRequest(
             method=http_request.method,
             target=http_request.raw_path,
             headers=http_request.headers,
-            content=await http_request.read(),
+            content=content,
             base_url=f"{http_request.scheme}://{http_request.host}",
+            content_error=content_error,
         )
         exchange = self._record(request, http_request)
         fault = exchange.fault
@@ -109,7 +112,7 @@ class Handler:
         if not await self._continues(fault, "after"):
             return _drop(http_request, exchange)
         fault.reach("response")
-        response = _http_response(exchange, fault.response(original), fault.headers)
+        response = _http_response(exchange, fault.response(original))
         if fault.drop == "during":
             return await _send_half(http_request, response)
         if fault.drip or fault.endless:
@@ -123,7 +126,7 @@ class Handler:
         if "Api-Key" in headers:  # also a key that is not valid
             headers["Api-Key"] = _REDACTED
         try:
-            body = json.loads(request.content)
+            body = parse_json(request.content)
         except ValueError:
             body = None
         peer = http_request.transport.get_extra_info("peername") if http_request.transport else ("", 0)
@@ -182,9 +185,25 @@ class Handler:
         return web.Response()  # aiohttp requires a response, but the connection is closed.
 
 
-def _http_response(
-    exchange: Exchange, response: ApiResponse, extra_headers: Mapping[str, str] | None = None
-) -> web.Response:
+def invalid_http_response(status: int, message: str) -> web.Response:
+    """Return the response to a request that is not valid HTTP; it is not recorded, because it could not be parsed."""
+    _log.info("Invalid HTTP request: %s", status)
+    content, content_type = encode(error_body(status, message))
+    headers = {_REQUEST_ID: str(uuid4()), "Content-Type": content_type}
+    return web.Response(status=status, body=content, headers=headers)
+
+
+async def _read(http_request: web.BaseRequest) -> tuple[bytes, ApiError | None]:
+    """Read the request body, and return it or the error."""
+    try:
+        return await http_request.read(), None
+    except web.HTTPRequestEntityTooLarge as error:
+        return b"", ApiError(413, error.text or error.reason)
+    except web.RequestPayloadError as error:
+        return b"", ApiError(400, f"The request body cannot be read: {error}")
+
+
+def _http_response(exchange: Exchange, response: ApiResponse) -> web.Response:
     """Record a response and convert it for aiohttp."""
     content, content_type = encode(response.body)
     exchange.status = response.status
@@ -193,7 +212,7 @@ def _http_response(
     headers = CIMultiDict({_REQUEST_ID: exchange.request_id})
     if content_type:
         headers["Content-Type"] = content_type
-    headers.update(extra_headers or {})
+    headers.update(response.headers)
     exchange.request_id = headers[_REQUEST_ID]
     return web.Response(status=response.status, body=content, headers=headers)
 

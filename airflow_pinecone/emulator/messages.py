@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.request_bodies import read_object
 
 Body = bytes | str | dict[str, Any] | list[Any] | None
@@ -21,6 +23,7 @@ class ApiRequest:
         headers: The headers; lookups must ignore case.
         content: The bytes of the body.
         base_url: The base URL that the client used. The `host` of an index starts with it.
+        content_error: The error if the body could not be read; `content` is empty then.
     """
 
     method: str
@@ -28,6 +31,7 @@ class ApiRequest:
     headers: Mapping[str, str]
     content: bytes
     base_url: str
+    content_error: ApiError | None = None
 
     @property
     def path(self) -> str:
@@ -45,10 +49,17 @@ class ApiRequest:
 
 
 class ApiResponse(NamedTuple):
-    """The HTTP status and the body: a JSON value, text or bytes as they are, or None for no body."""
+    """A response, without the headers that every response has.
+
+    Attributes:
+        status: The HTTP status.
+        body: A JSON value, text or bytes as they are, or None for no body.
+        headers: Additional headers.
+    """
 
     status: int
     body: Body
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def encode(body: Body) -> tuple[bytes, str]:

@@ -1,15 +1,17 @@
 """Pages of a list response."""
 
 import base64
-import binascii
 import json
+import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.request_bodies import parse_json
 
 _DEFAULT_LIMIT = 10
 _MAX_LIMIT = 100
+_LIMITS = {str(limit): limit for limit in range(1, _MAX_LIMIT + 1)}
 
 
 class _Position(NamedTuple):
@@ -51,16 +53,19 @@ def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> 
 
 
 def _read_limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_LIMIT):
-        raise ApiError(400, f"The limit must be a whole number from 1 to {_MAX_LIMIT}, not {text!r}.")
-    return int(text)
+    if text not in _LIMITS:
+        raise ApiError(400, f"The limit must be a whole number from 1 to {_MAX_LIMIT}, not {reprlib.repr(text)}.")
+    return _LIMITS[text]
 
 
 def _read_token(token: str, listing: str) -> _Position:
     try:
-        token_listing, start, limit = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        if token_listing == listing:
-            return _Position(int(start), int(limit))
-    except (binascii.Error, ValueError, TypeError):
-        pass
+        value = parse_json(base64.b64decode(token, altchars=b"-_", validate=True))
+    except ValueError:
+        value = None
+    match value:
+        # bool is a subclass of int in Python, but not in JSON.
+        case [str(name), int(start), int(limit)] if not (isinstance(start, bool) or isinstance(limit, bool)):
+            if name == listing and start >= 0 and 1 <= limit <= _MAX_LIMIT:
+                return _Position(start, limit)
     raise ApiError(400, "Invalid pagination token.")

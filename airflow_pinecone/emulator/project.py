@@ -122,10 +122,10 @@ class Project:
             raise ApiError(400, f"Backup {backup_id} is not ready: its status is {backup.status(now)}.")
 
     def add_restore_job(self, backup_id: str, index: Model, now: float, lifecycle: Lifecycle) -> RestoreJob:
-        """Add a restore job and its index. The index inherits the source's tags, but not its deletion protection."""
+        """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection."""
         backup = self.backup(backup_id, now)
         model = {**backup.source, "deletion_protection": "disabled", **index}
-        model["tags"] = {**backup.source["tags"], **index.get("tags", {})}
+        model["tags"] = {**(backup.model.get("tags") or {}), **index.get("tags", {})}
         job_id = str(uuid4())
         job = RestoreJob(
             {

@@ -8,9 +8,39 @@ from typing import Any
 from airflow_pinecone.emulator.errors import ApiError
 
 _INVALID_BODY = "Failed to deserialize the JSON body into the target type: "
+# A value that is nested deeper could exceed Python's recursion limit when it is copied or encoded.
+_MAX_DEPTH = 128
 _INDEX_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
 _METRICS = ("cosine", "euclidean", "dotproduct")
 _CLOUDS = ("gcp", "aws", "azure")
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON as strictly as the service, which accepts less than Python does.
+
+    Raises:
+        ValueError: The content is not JSON in UTF-8, contains NaN, a number without a finite value or half of a
+            surrogate pair, or is nested too deeply.
+    """
+    try:
+        value = json.loads(content.decode())
+        _check_depth(value)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise ValueError(f"invalid Unicode: {error}") from None
+    except RecursionError:
+        raise ValueError("recursion limit exceeded") from None
+    return value
+
+
+def check_index_name(name: str) -> None:
+    """Raise ApiError 400 if the name of an index is invalid."""
+    if not _INDEX_NAME.fullmatch(name):
+        raise ApiError(
+            400,
+            f"Index name {name!r} must be 1-45 characters long, start and end with an alphanumeric character"
+            ", and consist only of lower case alphanumeric characters or '-'.",
+        )
 
 
 def read_object(content: bytes, content_type: str) -> dict[str, Any]:
@@ -29,7 +59,7 @@ def read_object(content: bytes, content_type: str) -> dict[str, Any]:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise ApiError(400, "Bad request. Expected a request with Content-Type: application/json.")
     try:
-        value = json.loads(content)
+        value = parse_json(content)
     except ValueError as error:
         raise ApiError(422, _INVALID_BODY + str(error)) from None
     if not isinstance(value, dict):
@@ -87,6 +117,15 @@ def parse_configure_index(body: dict[str, Any], model: Mapping[str, Any]) -> dic
     return changes
 
 
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
+    if any(isinstance(item, (dict, list)) for item in level):
+        raise ValueError("recursion limit exceeded")
+
+
 def _spec(spec: dict[str, Any]) -> dict[str, Any]:
     index_type, settings = _split_spec(spec)
     if index_type == "pod":
@@ -119,12 +158,7 @@ def _read_capacity(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _index_name(body: dict[str, Any]) -> str:
     name: str = _required(body, "name", str)
-    if not _INDEX_NAME.fullmatch(name):
-        raise ApiError(
-            400,
-            f"Index name {name!r} must be 1-45 characters long, start and end with an alphanumeric character"
-            ", and consist only of lower case alphanumeric characters or '-'.",
-        )
+    check_index_name(name)
     return name
 
 

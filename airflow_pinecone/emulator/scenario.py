@@ -13,6 +13,11 @@ class _PlannedBackup(NamedTuple):
     changes: dict[str, Any]
 
 
+class _PlannedRestore(NamedTuple):
+    backup_id: str | None
+    changes: dict[str, Any]
+
+
 @dataclass(kw_only=True)
 class Scenario:
     """Settings for all backups and restore jobs, and plans for the next ones.
@@ -43,7 +48,7 @@ class Scenario:
     quota: int = 500
     clock: Callable[[], float] = time.time
     _next_backups: list[_PlannedBackup] = field(default_factory=list, init=False, repr=False)
-    _next_restores: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
+    _next_restores: list[_PlannedRestore] = field(default_factory=list, init=False, repr=False)
 
     def next_backup(
         self,
@@ -85,6 +90,7 @@ class Scenario:
 
     def next_restore(
         self,
+        backup_id: str | None = None,
         *,
         restore_after: float | None = None,
         ends: str | None = None,
@@ -95,6 +101,7 @@ class Scenario:
         """Plan the lifecycle of the next restore job. Repeated calls plan the ones after it.
 
         Args:
+            backup_id: The backup to which the plan applies; None for any backup.
             restore_after: Seconds until the final status; None for the setting `restore_after`.
             ends: "Completed", "Failed", "Cancelled" or "never"; None for the setting `restore_ends`.
             statuses: The statuses that successive describe requests return; the last one repeats. They replace
@@ -110,7 +117,7 @@ class Scenario:
             "described_after": lag,
             "fields": dict(fields or {}),
         }
-        self._next_restores.append(_without_none(changes))
+        self._next_restores.append(_PlannedRestore(backup_id, _without_none(changes)))
 
     def take_backup_lifecycle(self, index_name: str) -> Lifecycle:
         """Return the lifecycle of the backup that is being created, and remove its plan."""
@@ -126,7 +133,7 @@ class Scenario:
                 return replace(lifecycle, **planned.changes)
         return lifecycle
 
-    def take_restore_lifecycle(self) -> Lifecycle:
+    def take_restore_lifecycle(self, backup_id: str) -> Lifecycle:
         """Return the lifecycle of the restore job that is being created, and remove its plan."""
         lifecycle = Lifecycle(
             ends_after=self.restore_after,
@@ -134,7 +141,11 @@ class Scenario:
             listed_after=self.restore_lag,
             described_after=self.restore_lag,
         )
-        return replace(lifecycle, **self._next_restores.pop(0)) if self._next_restores else lifecycle
+        for planned in self._next_restores:
+            if planned.backup_id in {None, backup_id}:
+                self._next_restores.remove(planned)
+                return replace(lifecycle, **planned.changes)
+        return lifecycle
 
 
 def _without_none(changes: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,37 @@ from aiohttp import web
 
 from airflow_pinecone.emulator.control_plane import ControlPlane
 from airflow_pinecone.emulator.faults import Fault, Faults
-from airflow_pinecone.emulator.handler import Exchange, Handler
+from airflow_pinecone.emulator.handler import Exchange, Handler, invalid_http_response
 from airflow_pinecone.emulator.resources import Model
 from airflow_pinecone.emulator.scenario import Scenario
+
+
+class _Connection(web.RequestHandler):
+    """A connection whose errors have the shape of the API's errors."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the response to a request that is not valid HTTP, or log an exception of the emulator."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        # The other lines quote the request, which may contain a key.
+        lines = (message or "").splitlines() or ["Invalid HTTP request"]
+        response = invalid_http_response(status, lines[0].rstrip(":") + ".")
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """A server that makes these connections."""
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the handler of a new connection."""
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
 
 class Emulator:
@@ -52,14 +80,16 @@ class Emulator:
         Args:
             api_key: The only valid API key.
             indexes: Names of the first indexes, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
-            host: The address to listen on.
+            host: The address to listen on: IPv4, IPv6 without brackets, or a name.
             port: The port to listen on; 0 for a free port, which later starts reuse.
             **settings: Settings of the `Scenario`, for example `ready_after`, `quota` or `clock`.
 
         Raises:
-            ApiError: Two indexes have the same name.
-            ValueError: The API key is empty.
+            ApiError: The name of an index is invalid, or two indexes have the same name.
+            ValueError: The API key or the host is empty.
         """
+        if not host:
+            raise ValueError("The host must not be empty.")
         self.host = host
         self.port = port
         self.requests: list[Exchange] = []
@@ -83,8 +113,13 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base URL, for example `http://127.0.0.1:5080`."""
-        return f"http://{self.host}:{self.port}"
+        """The base URL, for example `http://127.0.0.1:5080` or `http://[::1]:5080`."""
+        host = f"[{self.host}]" if self._is_ipv6 else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def _is_ipv6(self) -> bool:
+        return ":" in self.host
 
     @property
     def api_key(self) -> str:
@@ -146,7 +181,8 @@ class Emulator:
         """
         if self._thread is not None:
             raise RuntimeError("The emulator is already running.")
-        listener = socket.create_server((self.host, self.port))
+        family = socket.AF_INET6 if self._is_ipv6 else socket.AF_INET
+        listener = socket.create_server((self.host, self.port), family=family)
         self.port = listener.getsockname()[1]
         self.control_plane.base_url = self.url
         self._loop = asyncio.new_event_loop()
@@ -168,7 +204,7 @@ class Emulator:
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
-        runner = web.ServerRunner(web.Server(self._handler.handle, access_log=None), shutdown_timeout=10.0)
+        runner = web.ServerRunner(_Server(self._handler.handle, access_log=None), shutdown_timeout=10.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         await self._stopping.wait()

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -57,6 +58,13 @@ def running(*arguments: str, **changes: str) -> Iterator[Running]:
                 process.kill()
 
 
+@pytest.fixture
+def returns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `main` stop as soon as it listens, so that a test fails and does not hang if an argument is accepted."""
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda how, signals: None)
+    monkeypatch.setattr(signal, "sigwait", lambda signals: signal.SIGTERM)
+
+
 def run(*arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env=environment(changes), check=False
@@ -69,13 +77,13 @@ def test_runs_until_a_signal(stop_signal: signal.Signals) -> None:
         created = emulator.request("POST", "/indexes/docs-example/backups", json={})
         assert (created.status_code, created.json()["record_count"]) == (201, 7)
         assert emulator.request("GET", "/backups/" + created.json()["backup_id"]).json()["status"] == "Ready"
-        assert emulator.request("PUT", "/indexes").status_code == 501
+        assert emulator.request("PUT", "/collections").status_code == 501
         emulator.process.send_signal(stop_signal)
         output, log = emulator.process.communicate(timeout=20)
         assert emulator.process.returncode == 0
     assert output == ""
     assert "POST /indexes/docs-example/backups 201" in log
-    assert "Not emulated: PUT /indexes" in log
+    assert "Not emulated: PUT /collections" in log
     assert KEY not in log
     assert "Traceback" not in log
 
@@ -131,12 +139,18 @@ def test_restore_settings(arguments: list[str], status: str | int, listed: int) 
         assert len(emulator.request("GET", "/restore-jobs").json()["data"]) == listed
 
 
-def test_port_in_use() -> None:
-    with running("--api-key", KEY) as emulator:
-        port = emulator.url.rpartition(":")[2]
-        completed = run("--api-key", KEY, "--port", port)
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_port_in_use(host: str, shown: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"this machine does not have the address {host}")
+    with listener:
+        port = listener.getsockname()[1]
+        completed = run("--api-key", KEY, "--host", host, "--port", str(port))
     assert completed.returncode == 1
-    assert completed.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
+    assert completed.stderr.startswith(f"Cannot listen on {shown}:{port}: Address already in use")
     assert "Traceback" not in completed.stderr
     assert completed.stdout == ""
 
@@ -156,6 +170,11 @@ def test_missing_api_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         ["--index", ":5"],
         ["--index", "a:many"],
         ["--index", "a", "--index", "a"],
+        ["--index", "A_B"],
+        ["--index", "a:" + "9" * 5000],
+        ["--host", ""],
+        ["--port", "9" * 5000],
+        ["--quota", "9" * 5000],
         ["--ready-after", "-1"],
         ["--ready-after", "nan"],
         ["--ready-after", "soon"],
@@ -163,10 +182,27 @@ def test_missing_api_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         ["--fault", "GET /backups colour=red"],
     ],
 )
+@pytest.mark.usefixtures("returns_at_once")
 def test_error_names_the_invalid_argument(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--api-key", KEY, "--port", "0", *arguments])
     assert f"argument {arguments[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("returns_at_once")
+def test_invalid_index_name_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--api-key", KEY, "--index", "A_B"])
+    error = capsys.readouterr().err
+    assert "argument --index: Index name 'A_B' must" in error
+    assert "lower case" in error
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "a" * 64])
+@pytest.mark.usefixtures("returns_at_once")
+def test_unknown_host(capsys: pytest.CaptureFixture[str], host: str) -> None:
+    assert main(["--api-key", KEY, "--port", "0", "--host", host]) == 1
+    assert capsys.readouterr().err.startswith(f"Cannot listen on {host}:0: ")
 
 
 def test_help_lists_faults_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,12 @@ def test_tags_and_deletion_protection_of_the_new_index(ask: Ask, backup_id: str)
     assert index["deletion_protection"] == "enabled"
 
 
+def test_tags_are_those_of_the_backup_and_not_of_its_index(ask: Ask, emulator: Emulator, backup_id: str) -> None:
+    tagged = emulator.add_backup("source", tags={"team": "ads"})["backup_id"]
+    restore(ask, tagged, tags={"new": "1"})
+    assert ask("GET", "/indexes/restored").json()["tags"] == {"team": "ads", "new": "1"}
+
+
 @pytest.mark.parametrize("ends", ["Failed", "Cancelled"])
 def test_failed_restore(ask: Ask, emulator: Emulator, backup_id: str, ends: str) -> None:
     emulator.next_restore(ends=ends)
@@ -84,6 +90,14 @@ def test_statuses_and_fields_of_the_next_restore(ask: Ask, emulator: Emulator, b
     assert [job["status"] for job in jobs] == ["Pending", "InProgress", "Completed"]
     assert "completed_at" not in jobs[-1]
     assert jobs[-1]["percent_complete"] is None
+
+
+def test_plan_for_the_restore_of_one_backup(ask: Ask, emulator: Emulator, backup_id: str) -> None:
+    other = emulator.add_backup("docs-example")["backup_id"]
+    emulator.next_restore(other, ends="Failed")
+    restore(ask, backup_id)
+    ask("POST", f"/backups/{other}/create-index", json={"name": "other"})
+    assert [job["status"] for job in emulator.restore_jobs] == ["Completed", "Failed"]
 
 
 def test_backup_cannot_be_deleted_while_a_restore_is_pending(ask: Ask, emulator: Emulator, backup_id: str) -> None:

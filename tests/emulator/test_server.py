@@ -13,6 +13,7 @@ from support.emulator_client import Ask
 
 from airflow_pinecone import emulator as emulator_package
 from airflow_pinecone.emulator import Emulator, Exchange
+from airflow_pinecone.emulator.errors import ApiError
 
 BACKUPS = "/indexes/docs-example/backups"
 
@@ -48,7 +49,7 @@ def test_both_versions_are_supported(ask: Ask, version: str) -> None:
         ("POST", "/indexes/docs-example/backup-schedules"),
         ("POST", "/indexes/create-for-model"),
         ("GET", "/collections"),
-        ("PUT", "/indexes"),
+        ("PUT", "/collections"),
         ("GET", "/"),
         ("GET", "/data-plane/x/query"),
         ("GET", "//backups"),
@@ -149,6 +150,39 @@ def test_exception_in_the_block_stops_the_emulator() -> None:
         _ = 1 / 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", emulator.port))
+
+
+def _ipv6_is_available() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_ipv6_address_is_in_brackets_in_the_url() -> None:
+    assert Emulator("key", host="::1", port=5080).url == "http://[::1]:5080"
+    assert Emulator("key", host="127.0.0.1", port=5080).url == "http://127.0.0.1:5080"
+
+
+@pytest.mark.skipif(not _ipv6_is_available(), reason="needs IPv6")
+def test_emulator_listens_on_an_ipv6_address() -> None:
+    headers = {"Api-Key": "key", "X-Pinecone-Api-Version": "2025-10"}
+    with Emulator("key", ["docs-example"], host="::1") as emulator:
+        assert emulator.url.startswith("http://[::1]:")
+        response = requests.get(emulator.url + "/indexes", headers=headers, timeout=20)
+        assert emulator.requests[0].peer[0] == "::1"
+    (index,) = response.json()["indexes"]
+    assert index["host"].startswith(emulator.url)
+
+
+@pytest.mark.parametrize("name", ["A_B", "A", "a_b", "-a", "a-", "a.b", "a b", "é", "", "a" * 46])
+def test_invalid_index_name_is_an_error(emulator: Emulator, name: str) -> None:
+    with pytest.raises(ApiError, match=r"Index name .* must") as raised:
+        emulator.add_index(name)
+    assert repr(name) in str(raised.value)
+    with pytest.raises(ApiError, match=r"Index name .* must"):
+        Emulator("key", [name])
 
 
 def test_unknown_setting_is_an_error() -> None:

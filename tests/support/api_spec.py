@@ -42,6 +42,8 @@ DEVIATIONS = (
     Deviation("GET", "/indexes/{index_name}/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/restore-jobs", 400, "an invalid limit or token is an error"),
+    Deviation(None, None, 405, "the API has no operation with this method and path"),
+    Deviation(None, None, 413, "the body is larger than the emulator reads"),
     Deviation(None, None, 501, "the emulator does not emulate this call"),
 )
 # Clients have received null in these fields, although the description does not allow it. Tests set them with
@@ -55,7 +57,7 @@ _DATA_PLANE = "/data-plane/"
 # The statuses of responses to requests without an API key or a supported version: no description applies to them.
 _INVALID_HEADERS_STATUSES = {400, 401}
 # The statuses of responses to invalid requests, which may differ from the description.
-_INVALID_REQUEST_STATUSES = {400, 401, 422, 501}
+_INVALID_REQUEST_STATUSES = {400, 401, 405, 413, 422, 501}
 
 
 class Description:
