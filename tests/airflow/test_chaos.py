@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chaos.chains import Chain, Verdict, run_chain, table
+import requests
+from chaos.chains import TAG, RestoreChain, Verdict, create_chain, run_chain, table
 from chaos.faults import FAULTS
 from local_airflow import LocalAirflow
-from support.real_airflow import Run
+from support.real_airflow import API_KEY, Run
 
 from airflow_pinecone.emulator import Emulator
 
@@ -35,6 +36,16 @@ CASES = [
     ("marked as failed, delete_on_kill", "worker"),
     ("marked as failed, delete_on_kill", "triggerer"),
     ("execution_timeout", "execution_timeout"),
+    ("key replaced during the wait", "worker"),
+    ("key replaced during the wait", "sensor_deferred"),
+    ("403 or 404 for up to 40 s", "triggerer"),
+    ("fail_fast: another task fails", "fail_fast_worker"),
+    ("fail_fast: another task fails", "fail_fast_triggerer"),
+    ("restore, killed between the POST and the response", "restore_worker"),
+    ("restore, killed between the response and XCom", "restore_triggerer"),
+    ("restore, killed during the wait", "restore_worker"),
+    ("restore, lost response, listed up to 20 s late", "restore_triggerer"),
+    ("restore, name in use by another run's restore", "restore_worker"),
 ]
 
 
@@ -42,7 +53,7 @@ CASES = [
 def verdicts(real_airflow: LocalAirflow, emulator: Emulator, rescheduled_run: Run) -> Iterator[list[Verdict]]:
     """Run all chains, and return their verdicts in the order of CASES."""
     chains = [
-        Chain(real_airflow, emulator, f"chaos_{waiter}", f"short-{n:02}", f"short-{n:02}", waiter, random.Random(n))
+        create_chain(real_airflow, emulator, f"short-{n:02}", waiter, random.Random(n))
         for n, (_, waiter) in enumerate(CASES)
     ]
     poll_interval, real_airflow.poll_interval = real_airflow.poll_interval, 1.0
@@ -85,3 +96,51 @@ def test_verdict_detects_each_problem(verdicts: list[Verdict]) -> None:
     assert counts() == (0, 1, 1)
     assert "1 lost; 1 false success" in str(judge())
     assert table([judge()]).splitlines()[-1].startswith("| **all** | 1 | 1 | 2 | 1 | 0 | 1 |")
+
+
+def test_verdict_detects_each_problem_of_a_restore(verdicts: list[Verdict]) -> None:
+    chain = verdicts[CASES.index(("restore, killed during the wait", "restore_worker"))].chain
+    assert isinstance(chain, RestoreChain)
+
+    def judge(state: str = "success") -> Verdict:
+        verdict = Verdict("any fault", chain, state=state)
+        verdict.judge()
+        return verdict
+
+    def counts() -> tuple[int, int, int]:
+        verdict = judge()
+        return verdict.duplicated, verdict.lost, verdict.false_success
+
+    assert judge().good
+    assert judge("failed").problems == [
+        "the run failed, and no log has the reason",
+        "the state is failed, expected success",
+    ]
+    (job,) = chain.created
+    # The restore of another run is neither the chain's restore nor its result.
+    chain.of_other_runs.add(job["restore_job_id"])
+    assert counts() == (0, 1, 1)
+    chain.of_other_runs.clear()
+    other = restore(chain, "without-tag")
+    assert counts() == (0, 0, 0)
+    chain.of_other_runs.add(other)
+    other = restore(chain, "with-tag", tags={TAG: "0" * 32})
+    assert counts() == (1, 0, 0)
+    # The log names the first index, but not the other one.
+    assert judge("failed").lost == 1
+    chain.emulator.finish_restore(job["restore_job_id"], "Failed")
+    assert counts() == (0, 0, 1)
+    chain.emulator.finish_restore(other, "Failed")
+    assert counts() == (0, 1, 1)
+
+
+def restore(chain: RestoreChain, suffix: str, **body: object) -> str:
+    """Restore the chain's backup into another index, and return the id of the restore job."""
+    response = requests.post(
+        chain.emulator.url + chain.create_path,
+        json={"name": f"{chain.run_id}-{suffix}", **body},
+        headers={"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"},
+        proxies={"http": ""},
+        timeout=20,
+    )
+    return str(response.json()["restore_job_id"])

@@ -1,89 +1,151 @@
-"""Chains: all tries of one backup task on a real Airflow, with one fault, and a verdict on the outcome.
+"""Chains: all tries of one backup or restore task on a real Airflow, with one fault, and a verdict on the outcome.
 
-A chain must succeed with the one backup that it created, Ready, or fail with a reason in its log. ``faults`` has the
-faults; ``run`` runs many chains.
+A chain must succeed with the one backup that it created, Ready, or with the one index that it restored, or fail with a
+reason in its log. ``faults`` has the faults; ``run`` runs many chains.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
-from airflow_pinecone.models import backup_phase
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.models import backup_phase, restore_job_phase
 
 # Seconds for a whole chain. Several of its tries may search for a backup for 30 s each.
 CHAIN_TIMEOUT = 420.0
 MARK = re.compile(r"\[airflow-pinecone [0-9a-f]+\]")
-# The reason in the log of a failed task: the message of an error of this package, or that a user marked the task.
+TAG = "airflow-pinecone"
+# The reason in the log of a failed task: the message of an error of this package, or that the task was killed.
 REASON = re.compile(
     r'"exc_value": ?"(Could not |The outcome of a create request is unknown|Stopped waiting for '
-    r"|Backup [0-9a-f-]+ (of index \S+ failed|no longer exists|did not become Ready within))"
+    r"|Backup [0-9a-f-]+ (of index \S+ failed|no longer exists|did not become Ready within)"
+    r"|Index \S+ already exists, and was not created by this task)"
     r"|the task was marked as failed"
+    r"|The task was killed\. Backup [0-9a-f-]+ is kept in Pinecone"
 )
 OUTCOMES = {"success": "succeeded", "failed": "failed", "": "unfinished"}
 
 
 @dataclass
 class Expected:
-    """The expected state of a chain's run, and the expected number of usable backups."""
+    """The expected state of a chain's run, and the expected number of usable backups or restores."""
 
     state: str = "success"
     usable: int = 1
 
 
 @dataclass
-class Chain(Run):
-    """A run of one of the DAGs in dags/chaos.py. Its id is the name of its index."""
+class Chain(Run, ABC):
+    """A run of one of the DAGs in dags/chaos.py. Its id is the name of its index.
+
+    Attributes:
+        waiter: What waits: the suffix of the DAG id.
+        rng: Where a fault takes its details from.
+        expected: The expected outcome.
+        conn_id: The connection of the run.
+    """
 
     waiter: str
     rng: random.Random
     expected: Expected = field(default_factory=Expected)
+    conn_id: str = "pinecone_default"
+
+    # The task that sends the create request, and the XCom key of the id that it gets.
+    first_task: ClassVar[str]
+    id_key: ClassVar[str]
 
     @property
     def last_task(self) -> str:
-        """The task that succeeds when the backup is Ready."""
-        return "ready" if self.waiter.startswith("sensor") else "backup"
+        """The task that succeeds when the wait is over."""
+        return self.first_task
 
     @property
-    def backups_path(self) -> str:
-        """The path of requests that create and list backups of the chain's index."""
-        return f"/indexes/{self.index}/backups"
+    @abstractmethod
+    def create_path(self) -> str:
+        """The path of the create request."""
 
     @property
+    @abstractmethod
     def created(self) -> list[dict[str, Any]]:
-        """All backups that were created, the oldest first. A deleted one is as in the response to its creation."""
-        responses = [
-            request.answer
-            for request in self.emulator.requests
-            if (request.method, request.path, request.status) == ("POST", self.backups_path, 201)
-        ]
-        by_id = {b["backup_id"]: b for b in [*responses, *self.backups] if isinstance(b, dict)}
-        return sorted(by_id.values(), key=lambda backup: backup["created_at"])
+        """All backups or restore jobs that the chain created, the oldest first."""
 
-    def trigger(self) -> None:
-        """Trigger the run."""
-        self.airflow.trigger(self.dag_id, {"index": self.index}, run_id=self.run_id)
+    @property
+    @abstractmethod
+    def usable(self) -> list[dict[str, Any]]:
+        """Those that exist and have not failed."""
 
-    def next_backup(self, **settings: Any) -> None:
-        """Plan the lifecycle of the chain's next backup."""
-        self.emulator.next_backup(self.index, **settings)
+    @property
+    @abstractmethod
+    def results(self) -> list[dict[str, Any]]:
+        """What the last task may return: one for each that has succeeded."""
 
-    def finish_backups(self) -> None:
-        """Wait for a backup, and let the unfinished ones become Ready."""
-        self.wait_until(lambda: self.created, "a backup")
-        for backup in self.backups:
-            if backup_phase(backup["status"]) == "running":
-                self.emulator.finish_backup(backup["backup_id"])
+    @abstractmethod
+    def is_named(self, model: dict[str, Any], log: str) -> bool:
+        """Return whether a log says how to find a backup or a restore."""
 
+    @abstractmethod
+    def prepare(self) -> None:
+        """Add to the emulator what must exist before the run."""
+
+    @abstractmethod
+    def plan(self, **settings: Any) -> None:
+        """Plan the lifecycle of the chain's next backup or restore, as ``Emulator.next_backup`` does."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Wait for a backup or restore, and let the unfinished ones succeed."""
+
+    @abstractmethod
     def describe_path(self) -> str:
-        """Wait for a backup, and return the path of requests that describe it."""
-        self.wait_until(lambda: self.created, "a backup")
-        return f"/backups/{self.created[-1]['backup_id']}"
+        """Wait for a backup or restore, and return the path of the requests that poll it."""
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The params of the run."""
+        return {"index": self.index, "conn_id": self.conn_id}
+
+    def trigger(self, run_id: str | None = None) -> None:
+        """Trigger the run, or another one with the same params."""
+        self.airflow.trigger(self.dag_id, self.params, run_id=run_id or self.run_id)
+
+    def use_emulator(self, emulator: Emulator) -> None:
+        """Use another emulator, through a connection that no other chain uses. Call this before the run."""
+        self.emulator = emulator
+        self.conn_id = self.run_id
+        self.prepare()
+        self.airflow.api("POST", "connections", json=self._connection)
+
+    def update_connection(self) -> None:
+        """Store the current API key of the chain's own emulator in its connection, as a user does in the UI."""
+        self.airflow.api("PATCH", f"connections/{self.conn_id}", json=self._connection)
+
+    @property
+    def _connection(self) -> dict[str, str]:
+        return {
+            "connection_id": self.conn_id,
+            "conn_type": "pinecone",
+            "host": self.emulator.url,
+            "password": self.emulator.api_key,
+            "extra": json.dumps({"timeout": 5}),
+        }
+
+    def polls(self, status: int) -> int:
+        """Return the number of polls that were answered with a status."""
+        polls = [r for r in self.emulator.requests if (r.method, r.path) == ("GET", self.describe_path())]
+        return sum(poll.status == status for poll in polls)
+
+    def fail_sibling(self) -> None:
+        """Let the task beside the backup task fail."""
+        (self.airflow.home / "stop_points" / f"{self.run_id}.sibling").touch()
 
     def stop_next_at(self, point: str) -> None:
         """Let the run's next process stop at a stop point."""
@@ -95,26 +157,189 @@ class Chain(Run):
         self.wait_until(reached.exists, f"a process at {point}")
         reached.unlink()
 
-    def kill(self, target: str | None = None, task_id: str = "backup") -> None:
+    def kill(self, target: str | None = None, task_id: str | None = None) -> None:
         """Kill the process of a running task.
 
         Args:
             target: ``task``, or ``node`` to kill its supervisor, too, as when a node is lost; None chooses one.
-            task_id: The task.
+            task_id: The task; None for the first one.
         """
-        task, supervisor = self.processes(task_id)
+        task, supervisor = self.processes(task_id or self.first_task)
         if (target or self.rng.choice(["task", "node"])) == "node":
             # First, so that it cannot report the death of its task.
             supervisor.kill()
         task.kill()
 
     def scheduler_saw_deferral(self) -> bool:
-        """Return whether the scheduler knows that the backup task has deferred."""
-        return self.airflow.scheduler_saw_exit(self.dag_id, self.run_id, "backup")
+        """Return whether the scheduler knows that the first task has deferred."""
+        return self.airflow.scheduler_saw_exit(self.dag_id, self.run_id, self.first_task)
 
     def wait_until(self, condition: Callable[[], Any], what: str) -> None:
         """Wait until a condition is true."""
         self.airflow.wait_until(condition, 150, f"{what} ({self.run_id}, {self.dag_id})")
+
+
+@dataclass
+class BackupChain(Chain):
+    """A chain that creates a backup of its index."""
+
+    first_task = "backup"
+    id_key = "backup_id"
+
+    @property
+    def last_task(self) -> str:
+        """The task that succeeds when the backup is Ready."""
+        return "ready" if self.waiter.startswith("sensor") else self.first_task
+
+    @property
+    def create_path(self) -> str:
+        """The path of requests that create and list backups of the chain's index."""
+        return f"/indexes/{self.index}/backups"
+
+    @property
+    def created(self) -> list[dict[str, Any]]:
+        """All backups that were created, the oldest first. A deleted one is as in the response to its creation."""
+        responses = [
+            request.answer
+            for request in self.emulator.requests
+            if (request.method, request.path, request.status) == ("POST", self.create_path, 201)
+        ]
+        by_id = {b["backup_id"]: b for b in [*responses, *self.backups] if isinstance(b, dict)}
+        return sorted(by_id.values(), key=lambda backup: backup["created_at"])
+
+    @property
+    def usable(self) -> list[dict[str, Any]]:
+        """The backups that exist and have not failed."""
+        return [b for b in self.backups if backup_phase(b["status"]) != "failed"]
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The Ready backups."""
+        return [b for b in self.backups if b["status"] == "Ready"]
+
+    def is_named(self, model: dict[str, Any], log: str) -> bool:
+        """Return whether a log has the id or the mark of a backup."""
+        return any(text in log for text in (model["backup_id"], *MARK.findall(str(model))))
+
+    def prepare(self) -> None:
+        """Add the index."""
+        self.emulator.add_index(self.index)
+
+    def plan(self, **settings: Any) -> None:
+        """Plan the lifecycle of the next backup."""
+        self.emulator.next_backup(self.index, **settings)
+
+    def finish(self) -> None:
+        """Wait for a backup, and let the unfinished ones become Ready."""
+        self.wait_until(lambda: self.created, "a backup")
+        for backup in self.backups:
+            if backup_phase(backup["status"]) == "running":
+                self.emulator.finish_backup(backup["backup_id"])
+
+    def describe_path(self) -> str:
+        """Wait for a backup, and return the path of requests that describe it."""
+        self.wait_until(lambda: self.created, "a backup")
+        return f"/backups/{self.created[-1]['backup_id']}"
+
+
+@dataclass
+class RestoreChain(Chain):
+    """A chain that restores a backup of its index into a new index. No other chain uses this backup.
+
+    Attributes:
+        of_other_runs: The ids of the restore jobs that other runs started.
+    """
+
+    of_other_runs: set[str] = field(default_factory=set)
+
+    first_task = "restore"
+    id_key = "restore_job_id"
+
+    @property
+    def backup_id(self) -> str:
+        """The id of the backup."""
+        return str(self.backups[0]["backup_id"])
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The params of the run."""
+        return {**super().params, "backup_id": self.backup_id}
+
+    @property
+    def create_path(self) -> str:
+        """The path of the request that restores the backup."""
+        return f"/backups/{self.backup_id}/create-index"
+
+    @property
+    def created(self) -> list[dict[str, Any]]:
+        """All restore jobs of the backup that other runs did not start, the oldest first."""
+        jobs = [job for job in self.emulator.restore_jobs if job["backup_id"] == self.backup_id]
+        return [job for job in jobs if job["restore_job_id"] not in self.of_other_runs]
+
+    @property
+    def usable(self) -> list[dict[str, Any]]:
+        """The restore jobs that have not failed and whose index exists with the tag of the task."""
+        return [
+            job
+            for job in self.created
+            if restore_job_phase(job["status"]) != "failed" and TAG in self._index_of(job).get("tags", {})
+        ]
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The Completed restore jobs whose index is ready, each with the facts of that index."""
+        return [
+            {**job, "index_id": job["target_index_id"], "index_name": job["target_index_name"], "index_ready": True}
+            for job in self.usable
+            if job["status"] == "Completed" and self._index_of(job)["status"]["ready"]
+        ]
+
+    def is_named(self, model: dict[str, Any], log: str) -> bool:
+        """Return whether a log has the id of a restore job or the name of its index."""
+        return model["restore_job_id"] in log or model["target_index_name"] in log
+
+    def prepare(self) -> None:
+        """Add the index and its backup."""
+        self.emulator.add_index(self.index)
+        self.emulator.add_backup(self.index)
+
+    def plan(self, **settings: Any) -> None:
+        """Plan the lifecycle of the next restore."""
+        names = {"ready_after": "restore_after", "listed_after": "lag"}
+        self.emulator.next_restore(self.backup_id, **{names.get(name, name): v for name, v in settings.items()})
+
+    def finish(self) -> None:
+        """Wait for a restore job, and let the unfinished ones complete."""
+        self.wait_until(lambda: self.created, "a restore job")
+        for job in self.created:
+            if restore_job_phase(job["status"]) == "running":
+                self.emulator.finish_restore(job["restore_job_id"])
+
+    def describe_path(self) -> str:
+        """Wait for a restore job, and return the path of requests that describe it."""
+        self.wait_until(lambda: self.created, "a restore job")
+        return f"/restore-jobs/{self.created[-1]['restore_job_id']}"
+
+    def _index_of(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Return the index of a restore job, or an empty dict if it does not exist."""
+        return next((i for i in self.emulator.indexes if i["name"] == job["target_index_name"]), {})
+
+
+def create_chain(airflow: LocalAirflow, emulator: Emulator, name: str, waiter: str, rng: random.Random) -> Chain:
+    """Create a chain.
+
+    Args:
+        airflow: The Airflow that runs it.
+        emulator: The emulator.
+        name: The id of the run and the name of the index.
+        waiter: What waits: the suffix of the DAG id.
+        rng: Where a fault takes its details from.
+
+    Returns:
+        The chain.
+    """
+    chain_class = RestoreChain if waiter.startswith("restore") else BackupChain
+    return chain_class(airflow, emulator, f"chaos_{waiter}", name, name, waiter, rng)
 
 
 # A fault, or another sequence of steps beside a run. The steps up to the first yield precede the run, the others
@@ -131,10 +356,10 @@ class Verdict:
         chain: The chain.
         state: The final state of the run; empty if it did not finish.
         tries: The number of tries of its tasks.
-        created: The number of backups that were created.
-        lost: Usable backups that are neither the result of the chain nor named in the log of its failure.
-        duplicated: Usable backups beyond the expected number.
-        false_success: 1 if the run succeeded, but its result is not its Ready backup.
+        created: The number of backups or restore jobs that were created.
+        lost: Usable backups or restores that are neither the result of the chain nor named in the log of its failure.
+        duplicated: Usable backups or restores beyond the expected number.
+        false_success: 1 if the run succeeded, but its result is not its Ready backup or its restored index.
         problems: Everything else that is wrong.
     """
 
@@ -151,26 +376,24 @@ class Verdict:
     def judge(self) -> None:
         """Compare Airflow, the emulator and the logs with what is expected. The run must have finished."""
         chain = self.chain
-        tasks = dict.fromkeys(["backup", chain.last_task])
+        tasks = dict.fromkeys([chain.first_task, chain.last_task])
         self.tries = sum(chain.task(task)["try_number"] or 0 for task in tasks)
         self.created = len(chain.created)
-        usable = [b for b in chain.backups if backup_phase(b["status"]) != "failed"]
+        usable = chain.usable
         self.duplicated = max(0, len(usable) - chain.expected.usable)
         log = "\n".join(chain.log(task) for task in tasks)
         result = chain.xcom(chain.last_task)
         if self.state == "success":
-            ready = [b for b in usable if b["status"] == "Ready" and b["source_index_name"] == chain.index]
-            self.false_success = int(result not in ready)
+            self.false_success = int(result not in chain.results)
             self.lost = max(0, chain.expected.usable - len(usable))
         else:
-            # The log of the failed task names neither the id of the backup nor its mark.
-            self.lost = sum(not any(text in log for text in (b["backup_id"], *MARK.findall(str(b)))) for b in usable)
+            self.lost = sum(not chain.is_named(model, log) for model in usable)
             if not REASON.search(log):
                 self.problems.append("the run failed, and no log has the reason")
         if self.state != chain.expected.state:
             self.problems.append(f"the state is {self.state}, expected {chain.expected.state}")
         if len(usable) < chain.expected.usable:
-            self.problems.append(f"{len(usable)} usable backups, expected {chain.expected.usable}")
+            self.problems.append(f"{len(usable)} usable, expected {chain.expected.usable}")
 
     @property
     def good(self) -> bool:
@@ -181,7 +404,7 @@ class Verdict:
         """Return the verdict in one line."""
         counts = {"lost": self.lost, "duplicated": self.duplicated, "false success": self.false_success}
         wrong = [f"{count} {name}" for name, count in counts.items() if count]
-        facts = f"{self.tries} tries, {self.created} backups created, {OUTCOMES[self.state]}"
+        facts = f"{self.tries} tries, {self.created} created, {OUTCOMES[self.state]}"
         return f"{self.chain.run_id} {self.fault}, {self.chain.waiter}: {'; '.join([facts, *wrong, *self.problems])}"
 
 
@@ -191,14 +414,14 @@ def run_chain(fault: str, steps: Steps, chain: Chain) -> Verdict:
     Args:
         fault: The name of the fault.
         steps: The fault.
-        chain: The chain. Its index is created here.
+        chain: The chain. Its index is added here.
 
     Returns:
         The verdict. A fault that did not take effect is a problem, too.
     """
     verdict = Verdict(fault, chain)
-    chain.emulator.add_index(chain.index)
     try:
+        chain.prepare()
         remaining_steps = steps(chain)
         next(remaining_steps)
         chain.trigger()
@@ -214,7 +437,7 @@ def table(verdicts: list[Verdict]) -> str:
     """Return a Markdown table of all faults."""
     faults = list(dict.fromkeys(v.fault for v in verdicts))
     rows = [_row(fault, [v for v in verdicts if v.fault == fault]) for fault in faults]
-    header = ["fault", "chains", "tries", "backups created", "lost", "duplicated", "false success", "outcome"]
+    header = ["fault", "chains", "tries", "created", "lost", "duplicated", "false success", "outcome"]
     lines = [header, ["---", *["---:"] * 6, "---"], *rows, _row("**all**", verdicts)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -13,7 +13,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, NamedTuple
 
-from chaos.chains import Chain, Expected, Steps
+from chaos.chains import CHAIN_TIMEOUT, Chain, Expected, RestoreChain, Steps
+from support.real_airflow import API_KEY
+
+from airflow_pinecone.emulator import Emulator
 
 
 class Fault(NamedTuple):
@@ -21,7 +24,7 @@ class Fault(NamedTuple):
 
     Attributes:
         steps: The steps of a chain with this fault.
-        waiters: What waits for the backup. Each is the suffix of a DAG id in dags/chaos.py.
+        waiters: What waits for the backup or restore. Each is the suffix of a DAG id in dags/chaos.py.
     """
 
     steps: Steps
@@ -30,6 +33,7 @@ class Fault(NamedTuple):
 
 OPERATORS = ["worker", "triggerer"]
 ALL = [*OPERATORS, "sensor_poke", "sensor_deferred"]
+RESTORES = ["restore_worker", "restore_triggerer"]
 HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
 
 
@@ -56,48 +60,48 @@ def killed_and_post_processed_later(chain: Chain) -> Iterator[None]:
 
 
 def killed_before_response(chain: Chain) -> Iterator[None]:
-    """Kill the task when its backup exists, before it has received the response."""
+    """Kill the task when its backup or restore exists, before it has received the response."""
     yield from _killed_during_post(chain, hang="after")
 
 
 def killed_before_xcom(chain: Chain) -> Iterator[None]:
-    """Kill the task when it knows the id of its backup, before Airflow does."""
-    chain.stop_next_at("backup_id")
+    """Kill the task when it knows the id of its backup or restore, before Airflow does."""
+    chain.stop_next_at(chain.id_key)
     yield
-    chain.wait_for_stop_at("backup_id")
+    chain.wait_for_stop_at(chain.id_key)
     assert len(chain.created) == 1
     chain.kill()
 
 
 def killed_during_wait(chain: Chain) -> Iterator[None]:
     """Kill the task during a poll."""
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
     fault.wait(120)
     chain.kill(task_id=chain.last_task)
     fault.release()
-    chain.finish_backups()
+    chain.finish()
 
 
 def killed_after_wait(chain: Chain) -> Iterator[None]:
     """Kill the task after the wait, before it has pushed its result; a deferred task has resumed then."""
     chain.stop_next_at("return_value")
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
-    chain.finish_backups()
+    chain.finish()
     chain.wait_for_stop_at("return_value")
     chain.kill()
 
 
 def killed_while_resuming(chain: Chain) -> Iterator[None]:
     """Kill the process that resumes a deferred task, before it does anything."""
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     chain.describe_path()
     chain.wait_until(lambda: chain.task()["state"] == "deferred", "the deferral")
     chain.stop_next_at("execute")
-    chain.finish_backups()
+    chain.finish()
     chain.wait_for_stop_at("execute")
     chain.kill()
 
@@ -106,21 +110,21 @@ def killed_twice(chain: Chain) -> Iterator[None]:
     """Kill two tries of the task at different points."""
     first, second = chain.rng.sample(["execute", "backup_id", "return_value"], 2)
     chain.stop_next_at(first)
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     for point, next_point in ((first, second), (second, None)):
         if point == "return_value":
-            chain.finish_backups()
+            chain.finish()
         chain.wait_for_stop_at(point)
         if next_point:
             chain.stop_next_at(next_point)
         chain.kill()
-    chain.finish_backups()
+    chain.finish()
 
 
 def evicted(chain: Chain) -> Iterator[None]:
     """End the task with SIGTERM, and then with SIGKILL. The backup must not be deleted."""
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
     fault.wait(120)
@@ -129,7 +133,7 @@ def evicted(chain: Chain) -> Iterator[None]:
     chain.wait_until(lambda: "did not mark it as failed" in chain.log(), "the log that the backup is kept")
     chain.kill("node")
     fault.release()
-    chain.finish_backups()
+    chain.finish()
 
 
 # Responses
@@ -194,20 +198,56 @@ def lost_and_listed_late(chain: Chain) -> Iterator[None]:
 
 def visible_late(chain: Chain) -> Iterator[None]:
     """Neither describe nor list a new backup for a while."""
-    chain.next_backup(ready_after=5, listed_after=20, described_after=chain.rng.uniform(2, 20))
+    chain.plan(ready_after=5, listed_after=20, described_after=chain.rng.uniform(2, 20))
     yield
 
 
 def several_responses_lost(chain: Chain) -> Iterator[None]:
     """Lose the response to the create request, then let searches and polls fail."""
-    fault = chain.emulator.fault("POST", chain.backups_path, drop=chain.rng.choice(["after", "during"]))
-    chain.emulator.fault("GET", chain.backups_path, status=chain.rng.choice([429, 500, 503]), times=2)
-    chain.next_backup(ends="never")
+    fault = chain.emulator.fault("POST", chain.create_path, drop=chain.rng.choice(["after", "during"]))
+    chain.emulator.fault("GET", chain.create_path, status=chain.rng.choice([429, 500, 503]), times=2)
+    chain.plan(ends="never")
     yield
     fault.wait(120)
     chain.emulator.fault("GET", chain.describe_path(), status=503, times=2)
     chain.emulator.fault("GET", chain.describe_path(), drop="before")
-    chain.finish_backups()
+    chain.finish()
+
+
+# Changed permissions
+
+
+def key_replaced(chain: Chain) -> Iterator[None]:
+    """Replace the API key during the wait, and the connection's password after some rejected polls."""
+    # The chain has an emulator of its own, because an emulator has one key. The leak search also finds these keys.
+    with Emulator(api_key=f"{API_KEY}-1") as emulator:
+        chain.use_emulator(emulator)
+        chain.plan(ends="never")
+        yield
+        emulator.fault("GET", chain.describe_path()).wait(120)
+        emulator.api_key = f"{API_KEY}-2"
+        chain.wait_until(lambda: chain.polls(401), "a rejected poll")
+        threading.Event().wait(chain.rng.uniform(0, 20))
+        before = chain.polls(200)
+        chain.update_connection()
+        chain.wait_until(lambda: chain.polls(200) > before, "a poll with the new key")
+        chain.finish()
+        chain.final_state(CHAIN_TIMEOUT)
+    assert chain.task(chain.last_task)["try_number"] == 1
+
+
+def permission_blip(chain: Chain) -> Iterator[None]:
+    """Reject all polls with 403 or 404 for up to 40 s. This must not end the wait."""
+    chain.plan(ends="never")
+    yield
+    fault = chain.emulator.fault("GET", chain.describe_path(), status=chain.rng.choice([403, 404]), times=None)
+    fault.wait(120)
+    threading.Event().wait(chain.rng.uniform(0, 40))
+    # No further request is affected.
+    fault.times = 1
+    chain.finish()
+    chain.final_state(CHAIN_TIMEOUT)
+    assert chain.task(chain.last_task)["try_number"] == 1
 
 
 # Failed backups and rejected requests
@@ -216,7 +256,7 @@ def several_responses_lost(chain: Chain) -> Iterator[None]:
 def backup_fails_once(chain: Chain) -> Iterator[None]:
     """Let the first backup fail; a retry creates another."""
     status = chain.rng.choice(["Failed", "InitializationFailed"])
-    chain.next_backup(ready_after=1, ends=status)
+    chain.plan(ready_after=1, ends=status)
     yield
     chain.final_state()
     assert [b["status"] for b in chain.created] == [status, "Ready"]
@@ -226,21 +266,21 @@ def backup_fails_once(chain: Chain) -> Iterator[None]:
 def backup_always_fails(chain: Chain) -> Iterator[None]:
     """Let every backup fail."""
     for _ in range(10):
-        chain.next_backup(fails=True)
+        chain.plan(fails=True)
     chain.expected = Expected("failed", 0)
     yield
 
 
 def backup_disappears(chain: Chain) -> Iterator[None]:
     """Delete the backup during the wait; a retry creates another."""
-    chain.next_backup(ends="never", disappears_after=chain.rng.uniform(1, 5))
+    chain.plan(ends="never", disappears_after=chain.rng.uniform(1, 5))
     yield
 
 
 def rejected(chain: Chain) -> Iterator[None]:
     """Reject the create request: one try, and no backup."""
     status = chain.rng.choice([400, 401, 402, 403, 404, 422])
-    chain.emulator.fault("POST", chain.backups_path, status=status, times=None)
+    chain.emulator.fault("POST", chain.create_path, status=status, times=None)
     chain.expected = Expected("failed", 0)
     yield
     chain.final_state()
@@ -265,19 +305,19 @@ def cleared_after_success(chain: Chain) -> Iterator[None]:
 def cleared_during_wait(chain: Chain) -> Iterator[None]:
     """Clear a deferred task: it creates a second backup, and the first one is kept."""
     chain.expected = Expected(usable=2)
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     chain.describe_path()
     chain.wait_until(lambda: chain.task()["state"] == "deferred" and chain.scheduler_saw_deferral(), "the deferral")
     chain.clear()
     chain.wait_until(lambda: len(chain.created) == 2, "the second backup")
-    chain.finish_backups()
+    chain.finish()
 
 
 def marked_as_failed(chain: Chain) -> Iterator[None]:
     """Mark the task as failed: delete_on_kill deletes the unfinished backup."""
     chain.expected = Expected("failed", 0)
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path())
     fault.wait(120)
@@ -285,17 +325,57 @@ def marked_as_failed(chain: Chain) -> Iterator[None]:
     chain.wait_until(lambda: not chain.backups, "the backup to be deleted")
 
 
+def sibling_fails(chain: Chain) -> Iterator[None]:
+    """Let another task of a DAG with ``fail_fast`` fail: Airflow ends the waiting task, and the backup is kept."""
+    chain.expected = Expected("failed")
+    chain.plan(ends="never")
+    yield
+    chain.emulator.fault("GET", chain.describe_path()).wait(120)
+    deferred = chain.waiter.endswith("triggerer")
+    chain.wait_until(lambda: chain.task()["state"] == ("deferred" if deferred else "running"), "the wait")
+    chain.fail_sibling()
+    assert chain.final_state() == "failed"
+    # Airflow fails a running task, and skips a deferred one.
+    assert chain.task()["state"] == ("skipped" if deferred else "failed")
+    (backup,) = chain.created
+    kept = f"Backup {backup['backup_id']} is kept in Pinecone"
+    chain.wait_until(lambda: kept in chain.log(), "the log that the backup is kept")
+    chain.finish()
+
+
+def restored_by_another_run(chain: Chain) -> Iterator[None]:
+    """Let another run restore the backup into the same index name first: the chain must not adopt its restore."""
+    assert isinstance(chain, RestoreChain)
+    other_run = f"{chain.run_id}-other"
+    chain.plan(ends="never")
+    chain.trigger(other_run)
+    chain.wait_until(lambda: chain.created, "the restore of the other run")
+    (job,) = chain.created
+    chain.of_other_runs.add(job["restore_job_id"])
+    chain.expected = Expected("failed", 0)
+    # Pinecone responds with 409, or its response is lost.
+    response: dict[str, Any] = chain.rng.choice([{}, {"drop": "after"}, {"status": 500, "work": True}])
+    fault = chain.emulator.fault("POST", chain.create_path, **response)
+    yield
+    fault.wait(120)
+    chain.final_state()
+    assert chain.task("restore")["try_number"] == 1
+    assert chain.xcom("restore", "restore_job_id") is None
+    chain.emulator.finish_restore(job["restore_job_id"])
+    assert chain.airflow.wait_for_run(chain.dag_id, other_run, 120) == "success"
+
+
 def execution_timeout(chain: Chain) -> Iterator[None]:
     """Let the first try reach its execution_timeout; the second one waits for the same backup."""
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     chain.wait_until(lambda: (chain.task()["try_number"] or 0) >= 2, "the second try")
-    chain.finish_backups()
+    chain.finish()
 
 
 def _killed_during_post(chain: Chain, seconds: float = 0.0, **settings: Any) -> Iterator[None]:
     """Kill the task while its create request hangs, and release the request after some seconds."""
-    fault = chain.emulator.fault("POST", chain.backups_path, **settings)
+    fault = chain.emulator.fault("POST", chain.create_path, **settings)
     yield
     fault.wait(120)
     chain.kill()
@@ -305,8 +385,8 @@ def _killed_during_post(chain: Chain, seconds: float = 0.0, **settings: Any) -> 
 
 def _fault_in_post(chain: Chain, backup: dict[str, Any] | None = None, **settings: Any) -> Iterator[None]:
     """Let the create request fail. `backup` has more settings of the backup."""
-    chain.next_backup(ready_after=chain.rng.uniform(1, 8), **(backup or {}))
-    fault = chain.emulator.fault("POST", chain.backups_path, **settings)
+    chain.plan(ready_after=chain.rng.uniform(1, 8), **(backup or {}))
+    fault = chain.emulator.fault("POST", chain.create_path, **settings)
     yield
     fault.wait(120)
 
@@ -316,11 +396,11 @@ def _fault_in_post_or_poll(chain: Chain, **settings: Any) -> Iterator[None]:
     if chain.rng.random() < 0.5:
         yield from _fault_in_post(chain, **settings)
         return
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), **{"times": chain.rng.randint(1, 2), **settings})
     fault.wait(120)
-    chain.finish_backups()
+    chain.finish()
 
 
 # By the name in the table.
@@ -354,4 +434,18 @@ FAULTS = {
     "cleared during the wait": Fault(cleared_during_wait, ["triggerer"]),
     "marked as failed, delete_on_kill": Fault(marked_as_failed, OPERATORS),
     "execution_timeout": Fault(execution_timeout, ["execution_timeout"]),
+    "key replaced during the wait": Fault(key_replaced, ALL),
+    "403 or 404 for up to 40 s": Fault(permission_blip, ALL),
+    "fail_fast: another task fails": Fault(sibling_fails, ["fail_fast_worker", "fail_fast_triggerer"]),
+    "restore, killed before the POST": Fault(killed_before_post, RESTORES),
+    "restore, killed after the POST, which is lost": Fault(killed_and_post_lost, RESTORES),
+    "restore, killed after the POST, which is processed later": Fault(killed_and_post_processed_later, RESTORES),
+    "restore, killed between the POST and the response": Fault(killed_before_response, RESTORES),
+    "restore, killed between the response and XCom": Fault(killed_before_xcom, RESTORES),
+    "restore, killed during the wait": Fault(killed_during_wait, ["restore_worker"]),
+    "restore, killed between the wait and XCom": Fault(killed_after_wait, RESTORES),
+    "restore, lost response, listed up to 20 s late": Fault(lost_and_listed_late, RESTORES),
+    "restore, key replaced during the wait": Fault(key_replaced, RESTORES),
+    "restore, 403 or 404 for up to 40 s": Fault(permission_blip, RESTORES),
+    "restore, name in use by another run's restore": Fault(restored_by_another_run, RESTORES),
 }

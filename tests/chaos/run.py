@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 
 import psutil
-from chaos.chains import CHAIN_TIMEOUT, Chain, Steps, Verdict, run_chain, table
+from chaos.chains import CHAIN_TIMEOUT, Chain, Steps, Verdict, create_chain, run_chain, table
 from chaos.faults import ALL, FAULTS, OPERATORS
 from support.real_airflow import API_KEY, ROOT, create_airflow, files_with
 
@@ -92,7 +92,7 @@ class ChaosRun:
         self._count += 1
         name = f"chaos-{self._count:03}"
         rng = random.Random(self.rng.random())
-        return Chain(self.airflow, self.emulator, f"chaos_{waiter}", name, name, waiter, rng)
+        return create_chain(self.airflow, self.emulator, name, waiter, rng)
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Store a verdict and print it."""
@@ -265,16 +265,16 @@ class ChaosRun:
 
 def waiting(chain: Chain) -> Iterator[None]:
     """Bring a chain to where its backup is not Ready, and the first poll has been answered."""
-    chain.next_backup(ends="never")
+    chain.plan(ends="never")
     yield
     chain.emulator.fault("GET", chain.describe_path()).wait(120)
     yield
-    chain.finish_backups()
+    chain.finish()
 
 
 def posting(chain: Chain) -> Iterator[None]:
     """Bring a chain to where its backup exists, but the response has not been sent."""
-    fault = chain.emulator.fault("POST", chain.backups_path, hang="after")
+    fault = chain.emulator.fault("POST", chain.create_path, hang="after")
     yield
     fault.wait(120)
     yield
