@@ -56,6 +56,19 @@ def task_state(ti: Any) -> str | None:
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
 
 
+def is_fail_fast(task: Any) -> bool:
+    """Return whether a task is in a DAG that Airflow ends at the first failure.
+
+    Args:
+        task: The operator.
+
+    Returns:
+        Whether its DAG has ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet.
+    """
+    dag = task.dag if task.has_dag() else None
+    return bool(getattr(dag, "fail_fast", False) or getattr(dag, "fail_stop", False))
+
+
 def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
     """Return when a sensor in reschedule mode poked for the first time since it was last cleared.
 

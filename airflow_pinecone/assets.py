@@ -5,12 +5,13 @@ In Airflow 2, an Asset is a Dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
-from airflow.providers.common.compat.sdk import Asset
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.validation import validate_index_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def backup_asset(index_name: str) -> Asset:
     """Return the Asset of an index's backups.
 
     Add it to the ``outlets`` of a CreateBackupOperator, and use it as the ``schedule`` of DAGs that run after each
-    backup.
+    backup. If the operator is mapped or its ``index_name`` is a template, add an AssetAlias to the ``outlets`` instead:
+    the operator updates this asset of its index through the alias.
 
     Args:
         index_name: The index. It cannot be a template, because Airflow has to know its assets before a run.
@@ -68,14 +70,50 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=uri.netloc.lower())
 
 
-def add_facts_to_events(context: Context, outlets: Iterable[Any], backup: Mapping[str, Any]) -> None:
-    """Add the details of a backup to the event of each Asset among the outlets of a task.
+def add_facts_to_events(
+    context: Context, outlets: Iterable[Any], backup: Mapping[str, Any], warn: Callable[..., None]
+) -> None:
+    """Add the details of a backup to the asset events of a task.
+
+    Through each AssetAlias among the outlets, an event of the Asset of the source index is added.
 
     Args:
         context: The context of the task.
-        outlets: The outlets. Those that are not an Asset, such as an AssetAlias, are ignored.
+        outlets: The outlets. The event of an Asset of another index's backups stays as it is. Outlets of other types
+            are ignored.
         backup: The backup. A missing field becomes None.
+        warn: Logs a warning, with a format and its arguments.
     """
+    facts = {field: backup.get(field) for field in _FIELDS}
+    source = backup.get("source_index_name")
+    asset = _asset_of(source)
     for outlet in outlets:
-        if isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update({field: backup.get(field) for field in _FIELDS})
+        if isinstance(outlet, AssetAlias):
+            if asset is None:
+                warn("The source index of backup %s is unknown, so %s gets no event.", facts["backup_id"], outlet.name)
+            else:
+                context["outlet_events"][outlet].add(asset, extra=dict(facts))
+        elif isinstance(outlet, Asset):
+            if _is_of_backups(outlet.uri) and (asset is None or outlet.uri != asset.uri):
+                warn(
+                    "The event of %s has no details, because backup %s is of index %s. If the task is mapped or its "
+                    "index_name is a template, use an AssetAlias in its outlets.",
+                    outlet.uri,
+                    facts["backup_id"],
+                    source,
+                )
+            else:
+                context["outlet_events"][outlet].extra.update(facts)
+
+
+def _asset_of(index_name: Any) -> Asset | None:
+    try:
+        return backup_asset(index_name)
+    except PineconeInputError:
+        return None
+
+
+def _is_of_backups(uri: str) -> bool:
+    """Return whether a URI is that of the backups of any index."""
+    parts = urlsplit(uri)
+    return parts.scheme == SCHEME and parts.path == "/backups"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -14,13 +15,29 @@ from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
 from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
 from airflow_pinecone.transport import Log, Operation, Settings, Transport, is_loopback, was_not_processed
-from airflow_pinecone.validation import one_line, validate_id, validate_index_name
+from airflow_pinecone.validation import is_host, one_line, validate_id, validate_index_name, validate_text
 
 _PAGE_SIZE = 100
+# A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
+# most 1,000 backups.
+MAX_PAGES = 1000
+MAX_PAGES_WITHOUT_NEWS = 20
 _HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,99})?")
 
 Row = TypeVar("Row", BackupModel, RestoreJobModel)
 Created = TypeVar("Created", BackupModel, RestoreStarted)
+
+
+class IndexBackups(NamedTuple):
+    """The backups of an index name.
+
+    Attributes:
+        backups: The backups, in no documented order.
+        index_exists: Whether an index has this name now. A deleted index keeps its backups.
+    """
+
+    backups: list[BackupModel]
+    index_exists: bool
 
 
 class PineconeClient:
@@ -48,6 +65,11 @@ class PineconeClient:
         """The session of all calls, with the API key in its headers."""
         return self._transport.session
 
+    @property
+    def timeout(self) -> float:
+        """Seconds to connect, and then for the whole response of a request."""
+        return self._transport.settings.timeout
+
     def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
         """Create a backup of an index. The request is not repeated once Pinecone may have processed it.
 
@@ -72,10 +94,14 @@ class PineconeClient:
             f"create a backup of index {index_name}",
             {
                 400: "Pinecone cannot back up pod-based indexes, or indexes in a project with a customer-managed "
-                "encryption key."
+                "encryption key.",
+                "quota": "The project has reached its quota of backups (500 on the Standard plan, 1,000 on Enterprise)."
+                " Delete old backups, or ask Pinecone for a higher quota. PruneBackupsOperator with dry_run=True lists "
+                "the backups that no rule keeps.",
+                "plan": "The plan of this project does not include backups. Upgrade it to a paid plan.",
             },
         )
-        body = {"name": name, "description": description}
+        body = {"name": validate_text(name, "name"), "description": validate_text(description, "description")}
         return self._create(operation, body, responses.backup)
 
     def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
@@ -124,6 +150,48 @@ class PineconeClient:
             operation = Operation("GET", path, f"list the backups of index {index_name}")
         return self._pages(operation, responses.backup, "backup_id", retry=retry)
 
+    def list_backups_of(
+        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+    ) -> IndexBackups:
+        """List the backups of an index name, even if the index was deleted.
+
+        Pinecone lists the backups of a deleted index only with those of the project, so this method searches there.
+
+        Args:
+            index_name: The name of the index.
+            include_deleted_indexes: Whether to search the project for backups of earlier indexes with this name, too.
+                If no index has the name now, they are always searched.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The backups, each once, and whether the index exists.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected a request; ``status_code`` is 404 if neither an index nor a backup
+                has this name.
+            PineconeTransientError: A request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
+        and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        not_found = None
+        backups: dict[str, BackupModel] = {}
+        try:
+            listed = self.list_backups(validate_index_name(index_name), retry=retry)
+            backups = {backup["backup_id"]: backup for backup in listed}
+        except PineconePermanentError as error:
+            if error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            not_found = error
+        if not_found or include_deleted_indexes:
+            for backup in self.list_backups(retry=retry):
+                if backup.get("source_index_name") == index_name:
+                    backups.setdefault(backup["backup_id"], backup)
+        if not_found and not backups:
+            # It is probably a misspelled name, or a key of another project.
+            raise not_found
+        return IndexBackups(list(backups.values()), index_exists=not_found is None)
+
     def delete_backup(self, backup_id: str) -> None:
         """Delete a backup. If the request had to be repeated, a 404 counts as success.
 
@@ -137,7 +205,12 @@ class PineconeClient:
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
         """
-        operation = Operation("DELETE", ("backups", validate_id(backup_id, "backup")), f"delete backup {backup_id}")
+        operation = Operation(
+            "DELETE",
+            ("backups", validate_id(backup_id, "backup")),
+            f"delete backup {backup_id}",
+            {412: "A restore from this backup is running. Wait until it has finished."},
+        )
         self._transport.request(operation)
 
     def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
@@ -246,6 +319,7 @@ class PineconeClient:
             "POST",
             ("backups", validate_id(backup_id, "backup"), "create-index"),
             f"restore backup {backup_id} into index {validate_index_name(name)}",
+            {412: "The backup is not Ready. Wait until it is.", "quota": "The project has reached a quota of indexes."},
         )
         body = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
         return self._create(operation, body, responses.restore_started)
@@ -332,8 +406,10 @@ class PineconeClient:
         params: dict[str, str | int] = {"limit": _PAGE_SIZE}
         seen: set[str] = set()
         tokens: set[str] = set()
-        while True:
+        without_news = 0
+        for _ in range(MAX_PAGES):
             rows, token = responses.page(self._transport.request(operation, params=params, retry=retry), operation)
+            seen_before = len(seen)
             for row in rows:
                 model = read(row, operation)
                 # A row can move to another page while rows are created or deleted.
@@ -344,15 +420,19 @@ class PineconeClient:
                 return
             if token in tokens:
                 raise operation.invalid_response("repeats a page token")
+            without_news = 0 if len(seen) > seen_before else without_news + 1
+            if without_news >= MAX_PAGES_WITHOUT_NEWS:
+                raise operation.invalid_response(f"has a next page after {without_news} pages without a new row")
             tokens.add(token)
             # A token includes the page size. Pinecone rejects a request with both a token and a limit.
             params = {"paginationToken": token}
+        raise operation.invalid_response(f"has a next page after {MAX_PAGES} pages")
 
     def _data_plane_url(self, host: Any, operation: Operation) -> str:
         """Return the URL of an index's host. Raise PineconePermanentError if the API key must not be sent there."""
         text = host if isinstance(host, str) else ""
         match = _HOST.fullmatch(text)
-        if not match:
+        if not (match and is_host(match[2].strip("[]"))):
             raise PineconePermanentError(
                 f"Could not {operation.description}: its host {one_line(host)!r} is not a valid host."
             )

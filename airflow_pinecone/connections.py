@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.transport import Settings, is_loopback
-from airflow_pinecone.validation import one_line
+from airflow_pinecone.validation import is_host, one_line
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -24,6 +24,9 @@ _INVALID_HOST = "the host is invalid; use a host such as api.pinecone.io or http
 def settings_from(connection: Connection, conn_id: str) -> Settings:
     """Read the settings of a client from an Airflow connection.
 
+    If the connection is invalid, no frame of the error holds the connection or the API key: error trackers show the
+    variables of each frame.
+
     Args:
         connection: The connection. Its type is not checked.
         conn_id: Its id, for messages.
@@ -34,27 +37,41 @@ def settings_from(connection: Connection, conn_id: str) -> Settings:
     Raises:
         PineconeInputError: The API key is missing, or a field is invalid.
     """
-    key = connection.password or ""
+    problem = ""
+    try:
+        return _read(connection, conn_id)
+    except _InvalidField as error:
+        problem = str(error)
+    del connection
+    # Raised outside of the except block: the caught error holds the frames that read the connection.
+    raise PineconeInputError(f"Connection {conn_id} cannot be used: {problem}.")
 
-    def invalid(problem: str) -> PineconeInputError:
-        return PineconeInputError(f"Connection {conn_id} cannot be used: {problem}.")
+
+class _InvalidField(Exception):
+    """A field of a connection is invalid."""
+
+
+def _read(connection: Connection, conn_id: str) -> Settings:
+    key = connection.password or ""
 
     def shown(value: object) -> str:
         return one_line(repr(value), key)
 
     if not key:
-        raise invalid("it has no API key; enter it in the password field")
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise invalid("the password is not a valid API key; it contains a space, a line break or a non-ASCII character")
+        raise _InvalidField("it has no API key; enter it in the password field")
+    if not (isinstance(key, str) and key.isascii() and key.isprintable() and " " not in key):
+        raise _InvalidField(
+            "the password is not a valid API key; it contains a space, a line break or a non-ASCII character"
+        )
     try:
         extra = json.loads(connection.extra) if connection.extra else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         extra = None
     if not isinstance(extra, dict):
-        raise invalid("the extra field is not a JSON object")
+        raise _InvalidField("the extra field is not a JSON object")
     version = extra.get("api_version") or DEFAULT_API_VERSION
     if not (isinstance(version, str) and re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", version) and version >= "2025-10"):
-        raise invalid(
+        raise _InvalidField(
             f"api_version in the extra field must be 2025-10 or later, such as '2026-04', not {shown(version)}"
         )
     timeout = extra.get("timeout")
@@ -63,16 +80,13 @@ def settings_from(connection: Connection, conn_id: str) -> Settings:
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 < seconds <= 600:
-        raise invalid(f"timeout in the extra field must be above 0 and at most 600 seconds, not {shown(timeout)}")
+        raise _InvalidField(f"timeout in the extra field must be above 0 and at most 600 seconds, not {shown(timeout)}")
     allow_http = extra.get("allow_http") in (True, "true", "True")
-    try:
-        return Settings(conn_id, _url(connection, allow_http=allow_http), key, version, seconds)
-    except ValueError as error:
-        raise invalid(str(error)) from None
+    return Settings(conn_id, _url(connection, allow_http=allow_http), key, version, seconds)
 
 
 def _url(connection: Connection, *, allow_http: bool) -> str:
-    host = (connection.host or "").strip() or DEFAULT_HOST
+    host = str(connection.host or "").strip() or DEFAULT_HOST
     if "://" not in host:
         # Airflow removes the brackets around an IPv6 address when it parses a connection URI.
         host = f"[{host}]" if re.fullmatch(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*", host) else host
@@ -83,16 +97,16 @@ def _url(connection: Connection, *, allow_http: bool) -> str:
         name = parts.hostname or ""
         port = parts.port or connection.port
     except ValueError:
-        raise ValueError(_INVALID_HOST) from None
+        raise _InvalidField(_INVALID_HOST) from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("the host contains a user or a password; enter the API key in the password field")
+        raise _InvalidField("the host contains a user or a password; enter the API key in the password field")
     plain = parts.scheme in ("http", "https") and not (parts.path.strip("/") or parts.query or parts.fragment)
-    if not (plain and re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9a-f:.]+", name)):
-        raise ValueError(_INVALID_HOST)
+    if not (plain and is_host(name)):
+        raise _InvalidField(_INVALID_HOST)
     if port and not 0 < port < 65536:
-        raise ValueError(f"{port} is not a valid port")
+        raise _InvalidField(f"{port} is not a valid port")
     if parts.scheme == "http" and not (allow_http or is_loopback(name)):
-        raise ValueError(
+        raise _InvalidField(
             f"plain http to {name} would send the API key unencrypted; use https, or set "
             '{"allow_http": true} in the extra field'
         )

@@ -23,6 +23,8 @@ error means for the task.
 
 from __future__ import annotations
 
+import copyreg
+
 
 class PineconeError(Exception):
     """The base class of all errors of this package.
@@ -34,6 +36,11 @@ class PineconeError(Exception):
 
     can_retry = False
     can_recreate = False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy the error with its attributes, whatever its constructor requires."""
+        # The attribute exists, but the type stubs do not have it.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class PineconeInputError(PineconeError, ValueError):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 import requests
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, mask_secret
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.client import IndexBackups, PineconeClient
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.connections import DEFAULT_HOST, settings_from
-from airflow_pinecone.errors import PineconeError
+from airflow_pinecone.errors import PineconeError, PineconeInputError, PineconePermanentError
 from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
 from airflow_pinecone.transport import Settings
+from airflow_pinecone.validation import one_line, show_value
+
+Result = TypeVar("Result")
 
 
 class PineconeHook(BaseHook):
@@ -26,7 +30,7 @@ class PineconeHook(BaseHook):
 
     The connection is read on first use. The methods for API calls are those of
     :class:`~airflow_pinecone.client.PineconeClient`, which documents their arguments, results and errors. Each of them
-    also raises PineconeInputError if the connection is invalid, and AirflowNotFoundException if it does not exist.
+    also raises PineconeInputError if the connection is invalid or does not exist.
 
     Args:
         conn_id: The id of the Airflow connection.
@@ -56,15 +60,60 @@ class PineconeHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """The settings from the connection. Reading them masks the API key in task logs."""
-        connection = self.get_connection(self.conn_id)
+        # No variable here holds the connection: settings_from says why.
+        return settings_from(self._masked_connection(), self.conn_id)
+
+    def _masked_connection(self) -> Connection:
+        conn_id: Any = self.conn_id
+        if not (isinstance(conn_id, str) and conn_id):
+            raise PineconeInputError(f"conn_id must be the id of an Airflow connection, not {show_value(conn_id)}.")
+        try:
+            connection = self.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise PineconeInputError(
+                f"Connection {one_line(conn_id)} cannot be used: it does not exist. Add it to Airflow, or set conn_id "
+                "to another connection. An environment variable must be set for the workers and the triggerer."
+            ) from error
         if connection.password:
             mask_secret(connection.password)
-        return settings_from(connection, self.conn_id)
+        return connection
 
     @cached_property
     def client(self) -> PineconeClient:
         """The client for the connection. Unlike the hook, it may be used from any thread."""
         return PineconeClient(self.settings, self.log.warning, clock=self._clock)
+
+    def reload(self) -> PineconeClient:
+        """Read the connection again, and return a new client.
+
+        Returns:
+            The client.
+
+        Raises:
+            PineconeInputError: The connection is invalid.
+        """
+        self.__dict__.pop("settings", None)
+        self.__dict__.pop("client", None)
+        return self.client
+
+    def call(self, function: Callable[[PineconeClient], Result]) -> Result:
+        """Call a function with the client. If Pinecone rejects the API key, read the connection again and repeat once.
+
+        Args:
+            function: The function.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            PineconeError: As the function raises it.
+        """
+        try:
+            return function(self.client)
+        except PineconePermanentError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+        return function(self.reload())
 
     def get_conn(self) -> requests.Session:
         """Return the session of all calls, with the API key in its headers.
@@ -74,8 +123,7 @@ class PineconeHook(BaseHook):
             ``timeout`` of a request applies to the whole response.
 
         Raises:
-            PineconeInputError: The connection is invalid.
-            AirflowNotFoundException: The connection does not exist.
+            PineconeInputError: The connection is invalid or does not exist.
         """
         return self.client.session
 
@@ -103,6 +151,12 @@ class PineconeHook(BaseHook):
     def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
         """List the backups of an index or of the project; see :meth:`.PineconeClient.list_backups`."""
         return self.client.list_backups(index_name, retry=retry)
+
+    def list_backups_of(
+        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+    ) -> IndexBackups:
+        """List the backups of an index name; see :meth:`.PineconeClient.list_backups_of`."""
+        return self.client.list_backups_of(index_name, include_deleted_indexes=include_deleted_indexes, retry=retry)
 
     def delete_backup(self, backup_id: str) -> None:
         """Delete a backup; see :meth:`.PineconeClient.delete_backup`."""

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 DESCRIPTION_LENGTH = 500
 _NAME_LENGTH = 45
 _MARK = re.compile(r"\[airflow-pinecone [0-9a-f]{32}\]\s*\Z")
+_HOLD = re.compile(r"\[hold until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\]\s*\Z")
+# The ids of a DAG, a run and a task have no white space, so a text like this in the words of a user cannot match.
+_CREATOR = re.compile(
+    r"(?:\A|\| )Created by Airflow: dag ([\w.-]+), run \S+, task ([\w.-]+)(?:, map index [0-9]+)?\s*\Z"
+)
 
 
 class Origin(NamedTuple):
@@ -33,13 +38,17 @@ class Origin(NamedTuple):
     task_id: str
     map_index: int
     run_started_at: str
-    first_try: int
+    max_tries: int
+
+    @property
+    def digest(self) -> str:
+        """The text that identifies this origin: the value of the tag ``airflow-pinecone`` of an index it restored."""
+        return hashlib.sha256(json.dumps(list(self)).encode()).hexdigest()[:32]
 
     @property
     def mark(self) -> str:
         """The text that ends the description of a backup of this origin."""
-        digest = hashlib.sha256(json.dumps(list(self)).encode()).hexdigest()
-        return f"[airflow-pinecone {digest[:32]}]"
+        return f"[airflow-pinecone {self.digest}]"
 
 
 class Found(NamedTuple):
@@ -54,17 +63,24 @@ class Found(NamedTuple):
     failed: list[BackupModel]
 
 
-def origin_of(context: Context, retries: int | None) -> Origin:
+class Creator(NamedTuple):
+    """The task that created a backup, as the description names it."""
+
+    dag_id: str
+    task_id: str
+
+
+def origin_of(context: Context) -> Origin:
     """Return the origin of the running task.
 
     Args:
         context: The context of the task.
-        retries: The ``retries`` of the task.
 
     Returns:
-        The origin. Clearing the task changes it, because Airflow increases ``max_tries`` and so ``first_try``. The
-        start time of the run distinguishes runs with the same id in two Airflow installations, or after the metadata
-        database was rebuilt.
+        The origin. ``max_tries`` is the same for all tries until the task is cleared, and each clear increases it. The
+        scheduler sets it, so it does not depend on the ``retries`` of the DAG file that the worker has parsed. The
+        start of the run distinguishes runs of the same id in two Airflow installations, or in a rebuilt metadata
+        database.
     """
     ti = context["ti"]
     started = context["dag_run"].start_date
@@ -74,8 +90,22 @@ def origin_of(context: Context, retries: int | None) -> Origin:
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
         run_started_at=started.astimezone(UTC).isoformat() if started else "",
-        first_try=ti.max_tries - (retries or 0) + 1,
+        max_tries=ti.max_tries,
     )
+
+
+def first_try_of(context: Context, retries: int | None) -> int:
+    """Return the number of the first try since the task was last cleared.
+
+    Args:
+        context: The context of the task.
+        retries: The ``retries`` of the task, as the worker knows it.
+
+    Returns:
+        The number. It is wrong if the scheduler has another value of ``retries``, for example by
+        ``[core] default_task_retries``.
+    """
+    return int(context["ti"].max_tries) - (retries or 0) + 1
 
 
 def default_name(index_name: str, now: datetime) -> str:
@@ -94,22 +124,74 @@ def default_name(index_name: str, now: datetime) -> str:
     return f"{stem}-{time}" if stem else time
 
 
-def describe(words: str | None, origin: Origin) -> str:
-    """Write the description of a backup: the user's words, its origin, and the mark.
+def describe(words: str | None, origin: Origin, hold_until: datetime | None = None) -> str:
+    """Write the description of a backup: the user's words, its origin, its hold, and the mark.
 
     Args:
         words: The user's own description, or None.
         origin: The origin.
+        hold_until: Until when the backup must not be deleted, in UTC and without a fraction of a second; None is no
+            hold.
 
     Returns:
-        At most DESCRIPTION_LENGTH characters. The user's words are truncated first, then the ids, never the mark.
+        At most DESCRIPTION_LENGTH characters. The user's words are truncated first, then the ids, never the hold or the
+        mark.
     """
+    end = f"{show_hold(hold_until)} {origin.mark}" if hold_until else origin.mark
     mapped = f", map index {origin.map_index}" if origin.map_index >= 0 else ""
     source = f"Created by Airflow: dag {origin.dag_id}, run {origin.run_id}, task {origin.task_id}{mapped}"
-    source = _truncate(source, DESCRIPTION_LENGTH - len(origin.mark) - 1)
-    room = DESCRIPTION_LENGTH - len(source) - len(origin.mark) - 4
+    source = _truncate(source, DESCRIPTION_LENGTH - len(end) - 1)
+    room = DESCRIPTION_LENGTH - len(source) - len(end) - 4
     words = _truncate((words or "").strip(), room)
-    return f"{words} | {source} {origin.mark}" if words else f"{source} {origin.mark}"
+    return f"{words} | {source} {end}" if words else f"{source} {end}"
+
+
+def show_hold(hold_until: datetime) -> str:
+    """Format a hold as in a description, such as ``[hold until 2025-06-01T00:00:00Z]``.
+
+    Args:
+        hold_until: The end of the hold, in UTC.
+
+    Returns:
+        The text.
+    """
+    return f"[hold until {hold_until.replace(tzinfo=None).isoformat(timespec='seconds')}Z]"
+
+
+def hold_of(backup: BackupModel, now: datetime) -> datetime | None:
+    """Return until when a backup is held.
+
+    Args:
+        backup: The backup.
+        now: The time, with a time zone.
+
+    Returns:
+        The end of the hold, in UTC; None if the backup has no hold, or the hold has ended. Only a backup that this
+        package created has a hold.
+    """
+    found = _HOLD.search(_before_mark(backup) or "")
+    if found is None:
+        return None
+    try:
+        end = datetime.fromisoformat(found[1])
+    except ValueError:
+        # This package does not write such a date. Keep the backup.
+        end = datetime.max.replace(tzinfo=UTC)
+    return end if end > now else None
+
+
+def creator_of(backup: BackupModel) -> Creator | None:
+    """Return which task created a backup.
+
+    Args:
+        backup: The backup.
+
+    Returns:
+        The ids of the DAG and of the task; None if this package did not create the backup, or the ids are truncated.
+    """
+    source = _HOLD.sub("", _before_mark(backup) or "").rstrip()
+    found = _CREATOR.search(source)
+    return None if found is None or source.endswith("...") else Creator(found[1], found[2])
 
 
 def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
@@ -122,9 +204,24 @@ def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
     Returns:
         The usable backup, if any, and the failed ones.
     """
-    ours = [b for b in backups if str(b.get("description")).rstrip().endswith(origin.mark)]
+    ours = [b for b in backups if has_mark_of(b, origin)]
     usable = [b for b in ours if backup_phase(b["status"]) != "failed"]
+    # There is one, unless Pinecone processed a create request late. Prefer a Ready one.
+    usable.sort(key=lambda backup: backup_phase(backup["status"]) != "succeeded")
     return Found(usable[0] if usable else None, [b for b in ours if b not in usable])
+
+
+def has_mark_of(backup: BackupModel, origin: Origin) -> bool:
+    """Return whether a backup was created by the tries of an origin.
+
+    Args:
+        backup: The backup.
+        origin: The origin.
+
+    Returns:
+        Whether its description ends with the mark of the origin.
+    """
+    return str(backup.get("description")).rstrip().endswith(origin.mark)
 
 
 def has_mark(backup: BackupModel) -> bool:
@@ -136,8 +233,14 @@ def has_mark(backup: BackupModel) -> bool:
     Returns:
         Whether its description ends with the mark of any origin.
     """
+    return _before_mark(backup) is not None
+
+
+def _before_mark(backup: BackupModel) -> str | None:
+    """Return the description of a backup without the mark that ends it; None if it has no mark."""
     description = backup.get("description")
-    return isinstance(description, str) and _MARK.search(description) is not None
+    found = _MARK.search(description) if isinstance(description, str) else None
+    return str(description)[: found.start()] if found else None
 
 
 def _truncate(text: str, length: int) -> str:

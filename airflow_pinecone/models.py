@@ -8,8 +8,9 @@ Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict, TypeVar
 
 Phase = Literal["running", "succeeded", "failed"]
 
@@ -17,6 +18,11 @@ Phase = Literal["running", "succeeded", "failed"]
 # means that the backup or the restore job is still running.
 _BACKUP_PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
 _RESTORE_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
+
+# Keys of a dict that Airflow's serialization of XComs and trigger events does not accept, or takes for a class.
+_RESERVED_KEYS = {"__classname__", "__id__", "__type"}
+
+Value = TypeVar("Value")
 
 
 class BackupModel(TypedDict, total=False):
@@ -138,3 +144,31 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def xcom_safe(value: Value) -> Value:
+    """Rename the keys that Airflow cannot store in an XCom or in the event of a trigger.
+
+    The name of a metadata field can be such a key: a backup's ``schema`` has it as a key.
+
+    Args:
+        value: A model, or any other JSON value.
+
+    Returns:
+        The same value, but each key ``__classname__``, ``__id__`` or ``__type`` has one more leading underscore, as in
+        ``___id__`` (or several, if the dict already has that key).
+    """
+    safe: Any = value
+    if isinstance(value, list):
+        safe = [xcom_safe(item) for item in value]
+    elif isinstance(value, dict):
+        safe = {_safe_key(key, value): xcom_safe(item) for key, item in value.items()}
+    return safe  # type: ignore[no-any-return]
+
+
+def _safe_key(key: str, keys: Container[str]) -> str:
+    if key in _RESERVED_KEYS:
+        key = f"_{key}"
+        while key in keys:
+            key = f"_{key}"
+    return key

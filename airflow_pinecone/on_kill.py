@@ -35,9 +35,14 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
     kept = f"Backup {backup_id} is kept"
     try:
         state = task_state(ti)
-        if state != "failed":
-            log(f"{kept}: the task was killed, but Airflow did not mark it as failed (its state is {state}).")
-            return
+    except Exception as error:
+        # Airflow can raise any exception.
+        log(f"{kept}: Airflow did not return the state of the task ({type(error).__name__}).")
+        return
+    if state != "failed":
+        log(f"{kept}: the task was killed, but Airflow did not mark it as failed (its state is {state}).")
+        return
+    try:
         backup = hook.describe_backup(backup_id)
         if backup_phase(backup["status"]) != "running":
             log(f"{kept}: its status is {backup['status']}.")
@@ -45,9 +50,6 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
         hook.delete_backup(backup_id)
     except PineconeError as error:
         log(f"Backup {backup_id} could not be deleted and may still exist. {error}")
-    except Exception as error:
-        # Airflow can raise any exception.
-        log(f"{kept}: Airflow did not return the state of the task ({type(error).__name__}).")
     else:
         log(f"Deleted backup {backup_id} (status {backup['status']}): the task was marked as failed.")
 

@@ -2,14 +2,16 @@
 
 The rules are those of ``restic forget``. Each rule keeps some backups, and a backup that any rule keeps is kept; its
 reasons list all of those rules. ``keep_daily=7`` keeps the newest backup of each of the 7 most recent days that have
-one; a day without a backup does not count. Days, ISO weeks, months and years are in UTC. A backup that one rule keeps
-still counts for the others. ``keep_within`` is measured from the newest backup that the rules consider, not from now:
-if no new backups are created, the old ones are kept.
+one; a day without a backup does not count. While a rule has kept fewer backups than its count, it also keeps the oldest
+backup, so that the history grows to its full length. Days, ISO weeks, months and years are in UTC. A backup that one
+rule keeps still counts for the others. ``keep_within`` is measured from the newest backup that the rules consider, not
+from now: if no new backups are created, the old ones are kept.
 
 Some backups are always kept: the newest Ready one; those whose status is not final; those that were created after the
-decision or have no valid ``created_at``; those of an earlier index with the same name; with ``owned_only``, those that
-this package did not create; without ``remove_failed``, those that failed. The rules ignore all of these except the
-newest Ready one, so they cannot displace a good backup.
+decision or have no valid ``created_at``; without ``include_deleted_indexes``, those of a deleted index, such as an
+earlier one with the same name; those with a hold that has not ended; with ``owned_only``, those that this package did
+not create; with ``created_by_dag_id`` or ``created_by_task_id``, those of other tasks; without ``remove_failed``, those
+that failed. The rules ignore all of these except the newest Ready one, so they cannot displace a good backup.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from typing import NamedTuple
 
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.history import current_index_id, newest_first
-from airflow_pinecone.identity import has_mark
+from airflow_pinecone.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.models import BackupModel, backup_phase
+from airflow_pinecone.validation import MAX_DURATION, show_value
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {
@@ -39,7 +42,8 @@ class Rules(NamedTuple):
 
     Attributes:
         keep_last: Keep this many of the newest backups.
-        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one.
+        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one. If fewer
+            days have one, keep the oldest backup, too.
         keep_weekly: The same for ISO weeks.
         keep_monthly: The same for months.
         keep_yearly: The same for years.
@@ -62,10 +66,13 @@ class Rules(NamedTuple):
         for name in _PERIODS:
             count = getattr(self, name)
             if count is not None and (type(count) is not int or count < 0):
-                raise PineconeInputError(f"{name} must be an integer, 0 or above, not {count!r}.")
+                raise PineconeInputError(f"{name} must be an integer, 0 or above, not {show_value(count)}.")
         within = self.keep_within
-        if within is not None and not (isinstance(within, timedelta) and within >= timedelta(0)):
-            raise PineconeInputError(f"keep_within must be a timedelta, 0 or above, not {within!r}.")
+        if within is not None and not (isinstance(within, timedelta) and timedelta(0) <= within <= MAX_DURATION):
+            raise PineconeInputError(
+                f"keep_within must be a timedelta, 0 or above and at most {MAX_DURATION.days} days, "
+                f"not {show_value(within)}."
+            )
         if not any(self):
             raise PineconeInputError(f"At least one retention rule above 0 is required: {', '.join(self._fields)}.")
 
@@ -125,17 +132,26 @@ def plan(
     now: datetime,
     owned_only: bool = True,
     remove_failed: bool = False,
+    created_by_dag_id: str | None = None,
+    created_by_task_id: str | None = None,
+    index_exists: bool = True,
+    include_deleted_indexes: bool = False,
 ) -> Plan:
     """Decide which backups may be deleted.
 
     Args:
         backups: All backups of one index name, without duplicates, in any order.
         rules: The rules.
-        source_index_id: The id of the index that currently has the name. Backups of other indexes are kept; None keeps
-            all.
+        source_index_id: The id of the index that currently has the name, or that had it last. Without
+            ``include_deleted_indexes``, backups of other indexes are kept; None keeps all.
         now: The time of the decision, with a time zone. Backups created later are kept.
         owned_only: Whether to delete only backups that this package created.
         remove_failed: Whether to delete failed backups. No rule keeps them.
+        created_by_dag_id: Keep the backups that other DAGs created; None is every DAG.
+        created_by_task_id: Keep the backups that tasks with another id created; None is every task.
+        index_exists: Whether an index has the name now. If not, all backups are of deleted indexes.
+        include_deleted_indexes: Whether to delete backups of deleted indexes, too. The rules apply to each
+            ``source_index_id`` on its own.
 
     Returns:
         The plan. It does not depend on the order of the backups.
@@ -148,17 +164,19 @@ def plan(
         raise PineconeInputError(f"The time of the decision must have a time zone, not {now!r}.")
     ordered = newest_first(backups)
     protections = {
-        backup["backup_id"]: _protections(
-            backup, moment, source_index_id, now, owned_only=owned_only, remove_failed=remove_failed
-        )
+        backup["backup_id"]: _deleted_index(backup, source_index_id, index_exists, include_deleted_indexes)
+        + _protections(backup, moment, now, owned_only=owned_only, remove_failed=remove_failed)
+        + _other_creator(backup, created_by_dag_id, created_by_task_id)
         for moment, backup in ordered
     }
-    candidates = [
-        (moment, backup["backup_id"])
-        for moment, backup in ordered
-        if moment is not None and not protections[backup["backup_id"]] and backup_phase(backup["status"]) == "succeeded"
-    ]
-    kept_by_rules = _apply(rules, candidates)
+    candidates: dict[str, list[tuple[datetime, str]]] = {}
+    for moment, backup in ordered:
+        backup_id = backup["backup_id"]
+        if moment is not None and not protections[backup_id] and backup_phase(backup["status"]) == "succeeded":
+            candidates.setdefault(backup["source_index_id"], []).append((moment, backup_id))
+    kept_by_rules: dict[str, list[str]] = {}
+    for of_one_index in candidates.values():
+        kept_by_rules.update(_apply(rules, of_one_index))
     decisions = []
     for _, backup in ordered:
         reasons = protections[backup["backup_id"]] or kept_by_rules.get(backup["backup_id"], [])
@@ -174,7 +192,6 @@ def plan(
 def _protections(
     backup: BackupModel,
     moment: datetime | None,
-    source_index_id: str | None,
     now: datetime,
     *,
     owned_only: bool,
@@ -182,12 +199,11 @@ def _protections(
 ) -> list[str]:
     """Return why a backup is kept regardless of the rules; an empty list if the rules decide."""
     reasons = []
-    if not backup.get("source_index_id") or source_index_id is None:
-        reasons.append("its index is unknown")
-    elif backup["source_index_id"] != source_index_id:
-        reasons.append("of an earlier index with this name")
     if owned_only and not has_mark(backup):
         reasons.append("not created by airflow-pinecone (owned_only)")
+    hold = hold_of(backup, now)
+    if hold is not None:
+        reasons.append(f"held until {hold:%Y-%m-%d %H:%M:%S} UTC")
     phase = backup_phase(backup["status"])
     if phase == "running":
         reasons.append(f"not Ready ({_status(backup)})")
@@ -200,6 +216,38 @@ def _protections(
     return reasons
 
 
+def _deleted_index(
+    backup: BackupModel, source_index_id: str | None, index_exists: bool, include_deleted_indexes: bool
+) -> list[str]:
+    """Return why a backup is kept because its index was deleted, or because it is unknown."""
+    if not backup.get("source_index_id"):
+        return ["its index is unknown"]
+    if include_deleted_indexes:
+        return []
+    if not index_exists:
+        return ["its index no longer exists; include_deleted_indexes=True applies the rules"]
+    if source_index_id is None:
+        return ["its index is unknown"]
+    if backup["source_index_id"] != source_index_id:
+        return ["of an earlier index with this name; include_deleted_indexes=True applies the rules"]
+    return []
+
+
+def _other_creator(backup: BackupModel, dag_id: str | None, task_id: str | None) -> list[str]:
+    """Return why a backup is kept because only those of one DAG or task may be deleted."""
+    if dag_id is None and task_id is None:
+        return []
+    creator = creator_of(backup)
+    if creator is None:
+        return ["its description does not name its DAG and task in full (created_by_dag_id, created_by_task_id)"]
+    reasons = []
+    if dag_id not in (None, creator.dag_id):
+        reasons.append(f"created by DAG {_cell(creator.dag_id)} (created_by_dag_id)")
+    if task_id not in (None, creator.task_id):
+        reasons.append(f"created by task {_cell(creator.task_id)} (created_by_task_id)")
+    return reasons
+
+
 def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, list[str]]:
     """Return the ids of the candidates that are kept, and why. The candidates are sorted, the newest first."""
     reasons: dict[str, list[str]] = {}
@@ -207,15 +255,16 @@ def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, li
         reasons[candidates[0][1]] = ["the newest Ready backup"]
     for name, period_of in _PERIODS.items():
         count = getattr(rules, name) or 0
-        periods: set[str] = set()
+        kept = 0
+        newer_period = None
         for moment, backup_id in candidates:
-            if len(periods) >= count:
-                break
             period = period_of(moment) if period_of else backup_id
-            if period not in periods:
-                periods.add(period)
-                shown = f" ({period})" if period_of else ""
-                reasons.setdefault(backup_id, []).append(f"{name} {len(periods)} of {count}{shown}")
+            is_new = period != newer_period
+            if kept < count and (is_new or backup_id == candidates[-1][1]):
+                kept += 1
+                detail = "oldest" if not is_new else period if period_of else ""
+                reasons.setdefault(backup_id, []).append(f"{name} {kept} of {count}{f' ({detail})' if detail else ''}")
+            newer_period = period
     for moment, backup_id in candidates:
         if rules.keep_within and candidates[0][0] - moment <= rules.keep_within:
             reasons.setdefault(backup_id, []).append(f"keep_within {rules.keep_within}")

@@ -6,6 +6,7 @@ import email.utils
 import ipaddress
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -66,13 +67,14 @@ class Operation(NamedTuple):
         method: The HTTP method.
         path: The segments of the path, not quoted.
         description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
-        hints: What a user can do about an HTTP status of this call. They replace the general hints.
+        hints: What a user can do about an HTTP status of this call, or about a 403 that means ``quota`` or ``plan``.
+            They replace the general hints.
     """
 
     method: str
     path: tuple[str, ...]
     description: str
-    hints: Mapping[int, str] = MappingProxyType({})
+    hints: Mapping[int | str, str] = MappingProxyType({})
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
         """Return the error for an invalid response.
@@ -217,7 +219,7 @@ class Transport:
         sentences = [
             f"Could not {operation.description}: HTTP {status}{f' {code}' if code else ''}"
             f"{f', {message!r}' if message else ''}.",
-            operation.hints.get(status) or self._hint(status, code, message),
+            operation.hints.get(status) or self._hint(status, code, message, operation),
             f"Pinecone request id: {request_id}." if request_id else "",
         ]
         # A 2xx response that is not JSON comes from something between the client and Pinecone.
@@ -231,7 +233,7 @@ class Transport:
             retry_after=_retry_after(response.headers.get("Retry-After"), self._clock.time()),
         )
 
-    def _hint(self, status: int, code: str | None, message: str) -> str:
+    def _hint(self, status: int, code: str | None, message: str, operation: Operation) -> str:
         """Return what a user can do about an HTTP status."""
         connection = f"connection {self.settings.conn_id}"
         if status < 400:
@@ -245,18 +247,13 @@ class Transport:
             text = f"{code} {message}".lower()
             if "deletion protection" in text:
                 return "The index is protected from deletion. Disable its deletion protection first."
-            if "quota" in text or "exhausted" in text:
-                return (
-                    "The project has reached its quota of backups (500 on the Standard plan, 1,000 on Enterprise). "
-                    "Delete old backups, or ask Pinecone for a higher quota. PruneBackupsOperator with dry_run=True "
-                    "lists the backups that no rule keeps."
-                )
-            if "plan" in text or "upgrade" in text:
-                return "The plan of this project does not include backups. Upgrade it to a paid plan."
+            if re.search(r"\b(quota|exhausted)\b", text):
+                return operation.hints.get("quota") or "The project has reached a quota. Ask Pinecone for a higher one."
+            if re.search(r"\b(plan|upgrade)\b", text):
+                return operation.hints.get("plan") or "The plan of this project does not permit this. Upgrade the plan."
             return f"The API key of {connection} lacks permission. Use a key with a role that permits this operation."
         return {
             404: f"Check the name or id, and that the API key of {connection} belongs to its project.",
-            412: "A restore from this backup is running. Wait until it has finished.",
             422: "Pinecone could not parse the request. Check the name and the description.",
         }.get(status, "")
 
@@ -274,6 +271,7 @@ class Transport:
                 requests.exceptions.InvalidSchema,
                 requests.exceptions.InvalidURL,
                 urllib3.exceptions.ConnectTimeoutError,
+                urllib3.exceptions.LocationValueError,
                 urllib3.exceptions.NewConnectionError,
             ),
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_pinecone import on_kill
 from airflow_pinecone._airflow_compat import call_airflow
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.errors import PineconeConnectionError, PineconePermanentError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
@@ -21,8 +24,11 @@ from airflow_pinecone.waiting.drivers import wait_async
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
+    from airflow_pinecone.client import PineconeClient
     from airflow_pinecone.waiting.resources import Model
 
+_THREADS_PER_CONNECTION = 16
+_POLL_MARGIN_SECONDS = 5.0
 # Airflow fails a deferred task whose trigger times out. This margin lets the trigger report its own timeout first.
 _GRACE = timedelta(minutes=5)
 
@@ -71,6 +77,7 @@ class WaitTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.delete_on_kill = delete_on_kill
         self.spec = WaitSpec(**spec)
+        self._client: PineconeClient | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow needs to create this trigger again.
@@ -106,6 +113,42 @@ class WaitTrigger(BaseTrigger):
         )
 
     async def _poll(self) -> Model:
+        if self._client is None:
+            self._client = await call_airflow(lambda: self._hook.client)
+        try:
+            return await self._poll_in_thread(self._client)
+        except PineconePermanentError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+        # The API key may have been replaced since the connection was read.
+        self._client = await call_airflow(self._hook.reload)
+        return await self._poll_in_thread(self._client)
+
+    async def _poll_in_thread(self, client: PineconeClient) -> Model:
         # Unlike the hook, the client does not call Airflow, so its requests may run in any thread.
-        client = await call_airflow(lambda: self._hook.client)
-        return await asyncio.to_thread(self.spec.resource.poll, client, self.spec.resource_id)
+        poll = partial(self.spec.resource.poll, client, self.spec.resource_id)
+        # A poll is at most two requests. It takes longer only if all threads of the connection are busy.
+        seconds = 2 * client.timeout + _POLL_MARGIN_SECONDS
+        future = asyncio.get_running_loop().run_in_executor(poll_executor(self.conn_id), poll)
+        try:
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            text = f"Could not poll {self.spec.resource_id}: no response within {seconds:g} s."
+            raise PineconeConnectionError(text, sent=True) from None
+
+
+@cache
+def poll_executor(conn_id: str) -> ThreadPoolExecutor:
+    """Return the threads that poll for a connection.
+
+    All triggers of the triggerer share the default executor of the event loop. Polls of a Pinecone that does not
+    respond would occupy it. With one executor for each connection, they do not delay the polls of other connections
+    either.
+
+    Args:
+        conn_id: The id of the Airflow connection.
+
+    Returns:
+        The executor, the same one each time.
+    """
+    return ThreadPoolExecutor(_THREADS_PER_CONNECTION, thread_name_prefix=f"pinecone-{conn_id}")

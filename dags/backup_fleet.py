@@ -1,14 +1,18 @@
-"""Back up, verify and prune every index of a project.
+"""Prune, back up and verify every index of a project.
 
-The DAG lists the indexes when it runs. An index that fails does not stop the others. The run fails if one of
-them failed. The log of `summary` names the indexes without a new Ready backup.
+The DAG lists the indexes when it runs. For each index it checks the newest backup, prunes the older ones, and creates
+and verifies a new one. It prunes first, because no backup can be created while the quota is full. An index that fails
+does not stop the others. The run fails if one of them failed. The log of `summary` names the indexes without a new
+Ready backup.
 """
 
 import logging
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, Param, task, task_group
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, AssetAlias, Param, task, task_group
 
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator, VerifyBackupOperator
 
@@ -46,19 +50,24 @@ with DAG(
 
     @task_group
     def protect(index_name: str) -> None:
-        """Back up one index, and prune its old backups only if the new one passes the check."""
-        backup = CreateBackupOperator(
-            task_id="backup",
-            index_name=index_name,
-            wait_for_completion=True,
-            deferrable=True,
-            map_index_template="{{ task.index_name }}",
-        )
+        """Prune the old backups of one index, only if its newest one passes the check, and create a new one."""
+
+        @task(map_index_template="{{ task.op_kwargs['index_name'] }}")
+        def newest(index_name: str) -> str:
+            """Find the newest Ready backup. Without one, there is nothing to prune."""
+            from airflow_pinecone.history import newest_ready
+            from airflow_pinecone.hooks import PineconeHook
+
+            found = newest_ready(PineconeHook().list_backups(index_name))
+            if found is None:
+                raise AirflowSkipException(f"Index {index_name} has no Ready backup")
+            return found["backup_id"]
+
         # An empty backup always fails the check, so that no prune runs after it. Use `prefix` to exclude indexes that
         # are empty on purpose.
-        verify = VerifyBackupOperator(
-            task_id="verify",
-            backup_id=backup.output["backup_id"],
+        check_newest = VerifyBackupOperator(
+            task_id="check_newest",
+            backup_id=newest(index_name=index_name),
             max_shrink=0.5,
             map_index_template="{{ task.backup_id }}",
         )
@@ -70,11 +79,32 @@ with DAG(
             keep_weekly=4,
             map_index_template="{{ task.index_name }}",
         )
-        backup >> verify >> prune
+        backup = CreateBackupOperator(
+            task_id="backup",
+            index_name=index_name,
+            wait_for_completion=True,
+            deferrable=True,
+            trigger_rule="all_done",  # also if the prune did not run or failed
+            map_index_template="{{ task.index_name }}",
+            # Updates backup_asset(index_name) of each index.
+            outlets=[AssetAlias("pinecone-fleet-backups")],
+        )
+        verify = VerifyBackupOperator(
+            task_id="verify",
+            backup_id=backup.output["backup_id"],
+            max_shrink=0.5,
+            map_index_template="{{ task.backup_id }}",
+        )
+        # The last task decides the state of the run. It does not run if the prune failed, although the backup does.
+        done = EmptyOperator(task_id="done", trigger_rule="none_failed")
+        check_newest >> prune >> backup >> verify
+        [prune, verify] >> done
 
     @task
-    def summary(names: list[str], ti: Any = None) -> dict[str, list[str]]:
+    def summary(names: list[str] | None, ti: Any = None) -> dict[str, list[str]]:
         """Report which indexes have a new backup and which do not."""
+        if names is None:
+            raise AirflowFailException("Nothing was backed up, because list_indexes did not succeed. Check its log.")
         backups = ti.xcom_pull(task_ids="protect.backup", map_indexes=list(range(len(names)))) if names else []
         ready = sorted(backup["source_index_name"] for backup in backups if backup)
         failed = sorted(set(names) - set(ready))

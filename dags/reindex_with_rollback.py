@@ -5,6 +5,7 @@ It needs Airflow 3. Replace `reindex` with your own code: here it changes nothin
 """
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pendulum
@@ -27,7 +28,12 @@ with DAG(
     doc_md=__doc__,
 ):
     backup = CreateBackupOperator(
-        task_id="backup", index_name="{{ params.index }}", wait_for_completion=True, retries=2
+        task_id="backup",
+        index_name="{{ params.index }}",
+        wait_for_completion=True,
+        # A prune keeps the backup while a person decides.
+        hold_until=timedelta(days=7),
+        retries=2,
     )
 
     @task

@@ -32,7 +32,8 @@ with DAG(
         from airflow_pinecone.history import newest_ready
         from airflow_pinecone.hooks import PineconeHook
 
-        backup = newest_ready(PineconeHook().list_backups(params["index"]))
+        # This also finds the backups of an index that was deleted.
+        backup = newest_ready(PineconeHook().list_backups_of(params["index"]).backups)
         if backup is None:
             raise ValueError(f"Index {params['index']} has no Ready backup to restore")
         return {"backup": backup, "backup_id": backup["backup_id"], "scratch": f"drill-{uuid.uuid4().hex[:12]}"}

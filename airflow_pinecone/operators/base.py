@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_pinecone._airflow_compat import is_fail_fast
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
-from airflow_pinecone.task import PineconeTask
+from airflow_pinecone.task import PineconeTask, checked_arguments
 from airflow_pinecone.validation import validate_duration
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import SEARCH_SECONDS, poll_once, poll_until_found, wait_sync
@@ -85,9 +86,11 @@ class WaitingOperator(PineconeOperator):
         super().__init__(conn_id=conn_id, **kwargs)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
-        self.timeout = validate_duration(timeout, "timeout")
+        with checked_arguments():
+            self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
+            self.timeout = validate_duration(timeout, "timeout")
         self._started: tuple[str, Any] | None = None
+        self._started_at = 0.0
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume after the triggerer has waited.
@@ -111,12 +114,17 @@ class WaitingOperator(PineconeOperator):
         if self._started is None:
             return
         resource_id, ti = self._started
-        if not self.delete_on_kill:
+        if not self._deletes_on_kill:
             self.log.info("The task was killed. %s %s is kept in Pinecone.", self.resource.label, resource_id)
             return
         from airflow_pinecone.on_kill import delete_unfinished, run_before_sigkill
 
         run_before_sigkill(partial(delete_unfinished, self.hook, resource_id, ti, self.log.info))
+
+    @property
+    def _deletes_on_kill(self) -> bool:
+        # A task can be added to a DAG with fail_fast after it was created.
+        return self.delete_on_kill and not is_fail_fast(self)
 
     def _push_id(self, context: Context, resource_id: str) -> None:
         """Push the id of what the task has started to XCom. Call this before any wait."""
@@ -139,23 +147,40 @@ class WaitingOperator(PineconeOperator):
         """
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
+        seconds = self._search_seconds()
         try:
-            found = poll_until_found(find, self.log.warning, self.clock)
+            found = self._search(find, seconds)
         except PineconeError as error:
             raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
         if found is None:
             raise CreateOutcomeUnknown(
-                f"{unknown} The {resource} was not found within {SEARCH_SECONDS:g} s. {advice}"
+                f"{unknown} The {resource} was not found within {seconds:.0f} s. {advice}"
             ) from unknown
         return found
 
-    def _wait_for(self, context: Context, resource_id: str, *, started_at: float, first: Model | None = None) -> Any:
+    def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
+        """Search for what this task may have created."""
+        if seconds < SEARCH_SECONDS:
+            self.log.warning(
+                "The search is limited to %.0f s instead of %.0f s, because execution_timeout is near.",
+                seconds,
+                SEARCH_SECONDS,
+            )
+        return poll_until_found(find, self.log.warning, self.clock, seconds=seconds)
+
+    def _search_seconds(self) -> float:
+        """Return how long a search may take: at most half of the time until ``execution_timeout``."""
+        if self.execution_timeout is None:
+            return SEARCH_SECONDS
+        left = self._started_at + self.execution_timeout.total_seconds() - self.clock.time()
+        return min(SEARCH_SECONDS, max(0.0, left / 2))
+
+    def _wait_for(self, context: Context, resource_id: str, *, first: Model | None = None) -> Any:
         """Wait, and finish the task.
 
         Args:
             context: The context of the task.
             resource_id: The id of the backup or of the restore job.
-            started_at: When the task started, in seconds since the epoch.
             first: The model, if the previous request returned it.
 
         Returns:
@@ -166,18 +191,18 @@ class WaitingOperator(PineconeOperator):
             resource_type=self.resource.name,
             resource_id=resource_id,
             started_at=now,
-            deadline_at=deadline_of(started_at, self.timeout, self.execution_timeout),
+            deadline_at=deadline_of(self._started_at, self.timeout, self.execution_timeout),
             poke_interval=self.poke_interval,
         )
         wait = Wait(spec)
-        poll = partial(self.resource.poll, self.hook.client, resource_id)
+        poll = partial(self.hook.call, lambda client: self.resource.poll(client, resource_id))
         if not self.deferrable:
             return self._finish(context, wait_sync(wait, poll, self.log.info, self.clock, first=first))
         step = wait.step(first or poll_once(poll), now)
         if isinstance(step, Pause):
             from airflow_pinecone.triggers import defer
 
-            defer(self, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self.delete_on_kill)
+            defer(self, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self._deletes_on_kill)
         return self._finish(context, step)
 
     def _finish(self, context: Context, result: WaitResult) -> Any:

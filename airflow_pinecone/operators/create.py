@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone import identity
+from airflow_pinecone._airflow_compat import is_fail_fast
 from airflow_pinecone.assets import add_facts_to_events
 from airflow_pinecone.errors import CreateOutcomeUnknown
 from airflow_pinecone.history import newest_ready
-from airflow_pinecone.models import created_at
+from airflow_pinecone.models import created_at, xcom_safe
 from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
-from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.task import InvalidArgument, checked_arguments
+from airflow_pinecone.validation import validate_duration, validate_hold, validate_index_name, validate_text
 from airflow_pinecone.waiting.drivers import poll_until_found
 from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.resources import BACKUP
@@ -33,7 +35,8 @@ class CreateBackupOperator(WaitingOperator):
     killed or Pinecone's response was lost. A retry creates a new backup if that one failed, and so does a cleared task.
 
     The task pushes the id of the backup to XCom under ``backup_id`` as soon as it is known. The event of each Asset in
-    ``outlets`` contains the details of the backup: ``backup_id``, ``name``, ``status``, counts, size and more.
+    ``outlets`` contains the details of the backup: ``backup_id``, ``name``, ``status``, counts, size and more. Through
+    an AssetAlias in ``outlets``, the task updates ``backup_asset(index_name)``.
 
     Args:
         index_name: The index (templated).
@@ -51,14 +54,23 @@ class CreateBackupOperator(WaitingOperator):
             task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
             was deleted and its name reused, backups of the earlier index count until the new index has its first
             backup. None always creates a backup.
+        hold_until: Until when PruneBackupsOperator keeps the backup and DeleteBackupOperator refuses to delete it
+            (templated): a time, a date, or a duration from the create request on, as a timedelta or in seconds. A
+            template must render to an ISO date or time, or to a number of seconds. A date is its first moment in UTC,
+            and a time without a time zone is in UTC. It becomes a part of the description, which cannot be changed
+            later. Not allowed together with ``reuse_within``. None is no hold.
         delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed while it waits: in the
             worker and, since Airflow 3.3, in the triggerer. A retry, a clear, a timeout, an evicted worker or a restart
-            of the triggerer never deletes it.
+            of the triggerer never deletes it. Not allowed in a DAG with ``fail_fast``, because Airflow itself marks
+            running tasks of such a DAG as failed.
+
+    Raises:
+        PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
     """
 
-    template_fields: Sequence[str] = ("index_name", "name", "description", "conn_id")
+    template_fields: Sequence[str] = ("index_name", "name", "description", "hold_until", "conn_id")
     ui_color = "#d6e8ff"
     resource = BACKUP
 
@@ -74,6 +86,7 @@ class CreateBackupOperator(WaitingOperator):
         poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         reuse_within: float | timedelta | None = None,
+        hold_until: date | timedelta | float | str | None = None,
         delete_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -89,8 +102,21 @@ class CreateBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.name = name
         self.description = description
-        self.reuse_within = None if reuse_within is None else validate_duration(reuse_within, "reuse_within")
+        with checked_arguments():
+            self.reuse_within = None if reuse_within is None else validate_duration(reuse_within, "reuse_within")
+            if isinstance(hold_until, int | float | timedelta):
+                validate_duration(hold_until, "hold_until")
+        self.hold_until = hold_until
+        if hold_until is not None and reuse_within is not None:
+            raise InvalidArgument(
+                "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
+            )
         self.delete_on_kill = delete_on_kill
+        if delete_on_kill and is_fail_fast(self):
+            raise InvalidArgument(
+                "delete_on_kill cannot be used in a DAG with fail_fast, because Airflow itself marks running tasks of "
+                "such a DAG as failed."
+            )
         self._failed_ids: list[str] = []
 
     def execute(self, context: Context) -> BackupModel:
@@ -111,33 +137,35 @@ class CreateBackupOperator(WaitingOperator):
             PineconeTransientError: A request failed, and no backup was created; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
-        started_at = self.clock.time()
+        self._started_at = self.clock.time()
         with fail_without_retry():
+            validate_index_name(self.index_name)
+            validate_text(self.name, "name")
+            validate_text(self.description, "description")
+            validate_hold(self.hold_until, self._now())
             backup = self._create_or_resume(context)
             backup_id = backup["backup_id"]
             self._push_id(context, backup_id)
             self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
             if not self.wait_for_completion:
                 return self._complete(context, backup)
-            return cast("BackupModel", self._wait_for(context, backup_id, started_at=started_at, first=backup))
+            return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
 
     def _create_or_resume(self, context: Context) -> BackupModel:
-        origin = identity.origin_of(context, self.retries)
+        origin = identity.origin_of(context)
         find = partial(self._find, origin)
-        if context["ti"].try_number > origin.first_try:
-            self.log.info("Searching for the backup of an earlier try. Its description ends with %s.", origin.mark)
-            found = poll_until_found(find, self.log.warning, self.clock)
-            if found is not None:
-                return found
+        found = self._find_of_earlier_try(context, origin, find)
+        if found is not None:
+            return found
         if self.reuse_within is not None:
             reusable = self._reusable(self.reuse_within)
             if reusable is not None:
                 return reusable
-        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        now = self._now()
         name = identity.default_name(self.index_name, now) if self.name is None else self.name
-        description = identity.describe(self.description, origin)
+        description = identity.describe(self.description, origin, self._hold(now))
         try:
-            return self.hook.create_backup(self.index_name, name=name, description=description)
+            backup = self.hook.create_backup(self.index_name, name=name, description=description)
         except CreateOutcomeUnknown as unknown:
             return self._find_created(
                 find,
@@ -145,9 +173,39 @@ class CreateBackupOperator(WaitingOperator):
                 advice=f"If it appears later, its description ends with {origin.mark}. Retry the task to search for it "
                 "again; clearing the task creates another backup.",
             )
+        if not identity.has_mark_of(backup, origin):
+            self.log.warning(
+                "Pinecone did not return the end of the description of backup %s, %s. If it is lost, a retry creates "
+                "another backup, and PruneBackupsOperator keeps this one.",
+                backup["backup_id"],
+                origin.mark,
+            )
+        return backup
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.time(), UTC)
+
+    def _hold(self, now: datetime) -> datetime | None:
+        hold = validate_hold(self.hold_until, now)
+        if hold is None or hold > now:
+            return hold
+        self.log.warning("Creating the backup without a hold: hold_until is %s, which has passed.", hold.isoformat())
+        return None
+
+    def _find_of_earlier_try(
+        self, context: Context, origin: identity.Origin, find: Callable[[], BackupModel | None]
+    ) -> BackupModel | None:
+        try_number = context["ti"].try_number
+        if try_number == 1:
+            return None
+        self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
+        if try_number == identity.first_try_of(context, self.retries):
+            # The task was cleared, and this is its first try since then: there is nothing to wait for. Search once all
+            # the same, because the scheduler may have another value of retries.
+            return poll_until_found(find, self.log.warning, self.clock, seconds=0)
+        return self._search(find, self._search_seconds())
 
     def _find(self, origin: identity.Origin) -> BackupModel | None:
-        # If a template renders the index name to None, do not list the whole project.
         found = identity.find(self.hook.list_backups(self.index_name or "", retry=False), origin)
         if found.usable is not None:
             backup = found.usable
@@ -165,7 +223,7 @@ class CreateBackupOperator(WaitingOperator):
         return None
 
     def _reusable(self, max_age: float) -> BackupModel | None:
-        backup = newest_ready(self.hook.list_backups(self.index_name or ""))
+        backup = newest_ready(self.hook.list_backups(self.index_name))
         created = backup and created_at(backup)
         if backup is None or created is None:
             self.log.info("Index %s has no Ready backup to reuse.", self.index_name)
@@ -182,5 +240,5 @@ class CreateBackupOperator(WaitingOperator):
         return backup
 
     def _complete(self, context: Context, model: BackupModel) -> BackupModel:
-        add_facts_to_events(context, self.outlets, model)
-        return model
+        add_facts_to_events(context, self.outlets, model, self.log.warning)
+        return xcom_safe(model)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 from airflow_pinecone.errors import PineconePermanentError
+from airflow_pinecone.identity import hold_of
 from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+from airflow_pinecone.task import checked_arguments
 from airflow_pinecone.validation import validate_duration
 from airflow_pinecone.waiting.drivers import delete_when_unused
 from airflow_pinecone.waiting.pace import deadline_of
@@ -22,7 +26,8 @@ DEFAULT_TIMEOUT = 60 * 60.0
 class DeleteBackupOperator(PineconeOperator):
     """Delete a backup.
 
-    If the backup does not exist, the task succeeds. While a restore from the backup is running, the task waits.
+    If the backup does not exist, the task succeeds. While a restore from the backup is running, the task waits. If the
+    backup has a hold that has not ended (``hold_until`` of CreateBackupOperator), the task fails and is not retried.
 
     Args:
         backup_id: The id of the backup (templated).
@@ -31,6 +36,7 @@ class DeleteBackupOperator(PineconeOperator):
             ``execution_timeout`` applies instead.
         poke_interval: Seconds between two attempts, or a timedelta; None increases the interval with the time waited,
             from 5 to 60 seconds.
+        force: Whether to delete the backup even if it has a hold.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
@@ -45,13 +51,16 @@ class DeleteBackupOperator(PineconeOperator):
         conn_id: str = "pinecone_default",
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         poke_interval: float | timedelta | None = None,
+        force: bool = False,
         **kwargs: Any,
     ) -> None:
         """Store the arguments."""
         super().__init__(conn_id=conn_id, **kwargs)
         self.backup_id = backup_id
-        self.timeout = validate_duration(timeout, "timeout")
-        self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
+        self.force = force
+        with checked_arguments():
+            self.timeout = validate_duration(timeout, "timeout")
+            self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the backup.
@@ -63,19 +72,23 @@ class DeleteBackupOperator(PineconeOperator):
             ``backup_id``; ``deleted``, which is True; and ``found``, whether the backup existed.
 
         Raises:
-            AirflowFailException: Pinecone rejected the request, or the id or the connection is invalid; not retried.
+            AirflowFailException: The backup has a hold, Pinecone rejected a request, or the id or the connection is
+                invalid; not retried.
             WaitTimeout: A restore from the backup was still running at the deadline.
-            PineconeTransientError: The request failed; a retry can succeed.
+            PineconeTransientError: A request failed; a retry can succeed.
         """
+        deadline_at = deadline_of(self.clock.time(), self.timeout, self.execution_timeout)
         found = True
         with fail_without_retry():
             try:
+                if not self.force:
+                    self._check_hold()
                 delete_when_unused(
                     partial(self.hook.delete_backup, self.backup_id),
                     self.log.info,
                     self.clock,
                     backup_id=self.backup_id,
-                    deadline_at=deadline_of(self.clock.time(), self.timeout, self.execution_timeout),
+                    deadline_at=deadline_at,
                     poke_interval=self.poke_interval,
                 )
             except PineconePermanentError as error:
@@ -84,3 +97,12 @@ class DeleteBackupOperator(PineconeOperator):
                 found = False
         self.log.info("Deleted backup %s." if found else "Backup %s did not exist.", self.backup_id)
         return {"backup_id": self.backup_id, "deleted": True, "found": found}
+
+    def _check_hold(self) -> None:
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        hold = hold_of(self.hook.describe_backup(self.backup_id), now)
+        if hold is not None:
+            raise AirflowFailException(
+                f"Backup {self.backup_id} was not deleted: it is held until {hold:%Y-%m-%d %H:%M:%S} UTC. Delete it "
+                "after that time, or set force=True."
+            )

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone import retention
-from airflow_pinecone.errors import PineconeError, PineconePermanentError, PineconeTransientError, PruneIncomplete
+from airflow_pinecone.errors import (
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+    PineconeTransientError,
+    PruneIncomplete,
+)
 from airflow_pinecone.history import current_index_id
 from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+from airflow_pinecone.task import checked_arguments
+from airflow_pinecone.validation import show_value, validate_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,25 +45,37 @@ class PruneBackupsOperator(PineconeOperator):
 
     The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is
     required; None and 0 mean no rule. Some backups are always kept: the newest Ready one; those whose status is not
-    final; failed ones, unless ``remove_failed`` is True; those that are created during the task or have no valid
-    ``created_at``; those of an earlier index with the same name, including one that a restore replaced; and, unless
-    ``owned_only`` is False, those that this package did not create. The plan is logged before the first delete.
+    final; failed ones, unless ``remove_failed`` is True; those with a hold that has not ended; those that are created
+    during the task or have no valid ``created_at``; those of a deleted index, such as an earlier one
+    with the same name that a restore replaced, unless ``include_deleted_indexes`` is True; and, unless ``owned_only``
+    is False, those that this package did not create. The plan is logged before the first delete.
 
     Args:
         index_name: The index (templated).
         keep_last: Keep this many of the newest backups.
-        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one.
+        keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one. If fewer
+            days have one, keep the oldest backup, too.
         keep_weekly: The same for ISO weeks.
         keep_monthly: The same for months.
         keep_yearly: The same for years.
-        keep_within: Keep every backup that is at most this much older than the newest one, as a timedelta.
+        keep_within: Keep every backup that is at most this much older than the newest one, as a timedelta of up to 365
+            days.
         dry_run: Whether to log the plan and delete nothing.
         owned_only: Whether to delete only backups that this package created.
         remove_failed: Whether to delete failed backups. No rule keeps them.
+        include_deleted_indexes: Whether to delete backups of deleted indexes with this name, too: if the index no
+            longer exists, and those of earlier indexes. The rules apply to each ``source_index_id`` on its own, so the
+            newest Ready backup of each index is kept.
+        max_deletes: If the rules keep so few backups that more than this many would be deleted, the task fails before
+            the first delete and is not retried; None is no limit. A dry run only logs a warning.
+        created_by_dag_id: Apply the rules to the backups of this DAG, and keep all others. The ids are read from the
+            descriptions of the backups. A backup whose description has no room for them is kept.
+        created_by_task_id: The same for the id of a task.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:
-        PineconeInputError: There is no rule, or a rule is invalid. This is a ValueError: the DAG cannot be imported.
+        PineconeInputError: There is no rule, or an argument is invalid. This is a ValueError: the DAG cannot be
+            imported.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
@@ -76,6 +96,10 @@ class PruneBackupsOperator(PineconeOperator):
         dry_run: bool = False,
         owned_only: bool = True,
         remove_failed: bool = False,
+        include_deleted_indexes: bool = False,
+        max_deletes: int | None = None,
+        created_by_dag_id: str | None = None,
+        created_by_task_id: str | None = None,
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
@@ -92,7 +116,18 @@ class PruneBackupsOperator(PineconeOperator):
         self._dry_run = dry_run
         self.owned_only = owned_only
         self.remove_failed = remove_failed
-        self._rules.check()
+        self.include_deleted_indexes = include_deleted_indexes
+        self.max_deletes = max_deletes
+        self.created_by_dag_id = created_by_dag_id
+        self.created_by_task_id = created_by_task_id
+        with checked_arguments():
+            if max_deletes is not None and (type(max_deletes) is not int or max_deletes < 1):
+                raise PineconeInputError(
+                    f"max_deletes must be an integer above 0 or None, not {show_value(max_deletes)}."
+                )
+            validate_text(created_by_dag_id, "created_by_dag_id")
+            validate_text(created_by_task_id, "created_by_task_id")
+            self._rules.check()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, log the plan, and delete.
@@ -101,20 +136,21 @@ class PruneBackupsOperator(PineconeOperator):
             context: The context of the task.
 
         Returns:
-            ``index_name``, ``dry_run``, and the lists ``kept``, ``deleted`` and ``skipped`` of ``{backup_id, name,
-            created_at, reasons}``. No rule keeps a skipped backup, but it was not deleted: a restore from it is
-            running, or this is a dry run. A backup that no longer existed counts as deleted.
+            ``index_name``, ``index_exists``, ``dry_run``, and the lists ``kept``, ``deleted`` and ``skipped`` of
+            ``{backup_id, name, created_at, reasons}``. No rule keeps a skipped backup, but it was not deleted: a
+            restore from it is running, or this is a dry run. A backup that no longer existed counts as deleted.
 
         Raises:
-            AirflowFailException: Pinecone rejected the listing, the key or the account, or the index name or the
-                connection is invalid; not retried.
+            AirflowFailException: Pinecone rejected the listing, the key or the account, the index name or the
+                connection is invalid, or more than ``max_deletes`` backups would be deleted; not retried.
             PruneIncomplete: Some backups could not be deleted. A retry deletes the rest.
             PineconeTransientError: The backups could not be listed. Nothing was deleted.
         """
         now = datetime.fromtimestamp(self.clock.time(), UTC)
         with fail_without_retry():
-            # If a template renders the index name to None, do not list the whole project.
-            backups = list(self.hook.list_backups(self.index_name or ""))
+            backups, index_exists = self.hook.list_backups_of(
+                self.index_name, include_deleted_indexes=self.include_deleted_indexes
+            )
             plan = retention.plan(
                 backups,
                 self._rules,
@@ -122,16 +158,24 @@ class PruneBackupsOperator(PineconeOperator):
                 now=now,
                 owned_only=self.owned_only,
                 remove_failed=self.remove_failed,
+                created_by_dag_id=self.created_by_dag_id,
+                created_by_task_id=self.created_by_task_id,
+                index_exists=index_exists,
+                include_deleted_indexes=self.include_deleted_indexes,
             )
+        if not index_exists:
+            self.log.warning("Index %s no longer exists.", self.index_name)
         action = "Would delete" if self._dry_run else "Deleting"
         count = f"{len(plan.deleted)} of {len(backups)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())
+        self._check_size(len(plan.deleted))
         if self._dry_run:
             outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.deleted], [])
         else:
             outcome = self._delete(plan.deleted)
         return {
             "index_name": self.index_name,
+            "index_exists": index_exists,
             "dry_run": self._dry_run,
             "kept": [_as_json(decision) for decision in plan.kept],
             "deleted": outcome.deleted,
@@ -148,6 +192,17 @@ class PruneBackupsOperator(PineconeOperator):
             keep_yearly=self.keep_yearly,
             keep_within=self.keep_within,
         )
+
+    def _check_size(self, count: int) -> None:
+        if self.max_deletes is None or count <= self.max_deletes:
+            return
+        problem = (
+            f"No backup was deleted: {count} backups of index {self.index_name} would be deleted, and max_deletes is "
+            f"{self.max_deletes}. The log has the plan. Check the rules, or increase max_deletes."
+        )
+        if not self._dry_run:
+            raise AirflowFailException(problem)
+        self.log.warning("%s", problem)
 
     def _delete(self, decisions: list[retention.Decision]) -> _Deletions:
         outcome = _Deletions([], [], [])

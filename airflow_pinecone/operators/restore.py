@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone import identity
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconePermanentError
-from airflow_pinecone.models import RestoreStarted, created_at, restore_job_phase
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.identity import Origin, origin_of
+from airflow_pinecone.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+    created_at,
+    restore_job_phase,
+    xcom_safe,
+)
 from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
-from airflow_pinecone.waiting.drivers import poll_once, poll_until_found
+from airflow_pinecone.validation import one_line, show_value, validate_index_name
+from airflow_pinecone.waiting.drivers import poll_once
 from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.resources import RESTORE
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# The maximum difference between the clocks of Airflow and Pinecone.
-_CLOCK_SKEW = timedelta(minutes=2)
+# The tag of a restored index that identifies the origin of the restore.
+_ORIGIN_TAG = "airflow-pinecone"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The restore of this task, or the reason why the name of its index is taken."""
+
+    restore: RestoreStarted | None = None
+    name_taken: str = ""
 
 
 class CreateIndexFromBackupOperator(WaitingOperator):
     """Restore a backup into a new index, and wait until the index is ready.
 
     One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
-    killed or Pinecone's response was lost. The task pushes the id of the restore job to XCom under ``restore_job_id``
-    as soon as it is known.
+    killed or Pinecone's response was lost. It recognizes the index by the tag ``airflow-pinecone``, which each restored
+    index gets; its value identifies the task, its run and its last clear. The task pushes the id of the restore job to
+    XCom under ``restore_job_id`` as soon as it is known.
 
     Args:
         backup_id: The id of the backup (templated).
         index_name: The name of the new index (templated). It must not be in use.
-        tags: The tags of the new index (templated); None copies those of the backup.
+        tags: Tags of the new index (templated), in addition to those of the backup; a tag given here replaces the
+            backup's tag of the same name. Tags of the backup whose value is not a string are not sent, because Pinecone
+            does not accept them.
         deletion_protection: ``enabled`` or ``disabled``; None is disabled.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the restore job is Completed and the index is ready.
@@ -79,6 +100,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.tags = tags
         self.deletion_protection = deletion_protection
+        self._failed_id: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
@@ -91,8 +113,8 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             Without a wait, ``status`` is None if the job is not visible yet or could not be described.
 
         Raises:
-            AirflowFailException: Pinecone rejected a request, the name is taken, or a name, an id or the connection is
-                invalid; not retried.
+            AirflowFailException: Pinecone rejected a request, the name is taken, an argument or the connection is
+                invalid, or the index of a failed restore still exists; not retried.
             CreateOutcomeUnknown: A restore may have been started, but was not found.
             RestoreFailed: The restore job failed or was cancelled.
             RestoreNotFound: The restore job or its index no longer exists.
@@ -100,7 +122,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             PineconeTransientError: Pinecone did not start a restore; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
-        started_at = self.clock.time()
+        self._started_at = self.clock.time()
         with fail_without_retry():
             restore = self._restore_or_resume(context)
             job_id = restore["restore_job_id"]
@@ -109,59 +131,113 @@ class CreateIndexFromBackupOperator(WaitingOperator):
                 "Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id
             )
             if self.wait_for_completion:
-                return dict(self._wait_for(context, job_id, started_at=started_at))
+                return dict(self._wait_for(context, job_id))
         outcome = poll_once(partial(RESTORE.poll, self.hook.client, job_id))
         job = {"status": None} if isinstance(outcome, PineconeError) else outcome
-        return {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
+        return {**xcom_safe(job), **restore, "index_name": self.index_name, "backup_id": self.backup_id}
 
     def _restore_or_resume(self, context: Context) -> RestoreStarted:
-        origin = identity.origin_of(context, self.retries)
-        run_started = context["dag_run"].start_date or datetime.fromtimestamp(self.clock.time(), UTC)
-        find = partial(self._find, run_started)
+        validate_index_name(self.index_name)
+        origin = origin_of(context)
+        find = partial(self._find, origin)
+        tags = self._merged_tags(origin)
+        rejection: PineconePermanentError | None = None
         try:
             return self.hook.create_index_from_backup(
-                self.backup_id, name=self.index_name, tags=self.tags, deletion_protection=self.deletion_protection
+                self.backup_id, name=self.index_name, tags=tags, deletion_protection=self.deletion_protection
             )
         except PineconePermanentError as error:
             if error.status_code != 409:
                 raise
             # Index names are unique, so a repeated create request cannot start a second restore.
-            is_retry = context["ti"].try_number > origin.first_try
-            found = poll_until_found(find, self.log.warning, self.clock) if is_retry else None
-            if found is not None:
-                return found
-            raise PineconePermanentError(
-                f"Index {self.index_name} already exists, and was not created by a restore of backup {self.backup_id} "
-                f"that this task started. Choose another name, or delete the index. {error}",
-                status_code=409,
-                code=error.code,
-                message=error.message,
-                request_id=error.request_id,
-            ) from error
+            rejection = error
+            found = self._search(find, self._search_seconds())
         except CreateOutcomeUnknown as unknown:
-            return self._find_created(
+            found = self._find_created(
                 find,
                 unknown,
                 advice=f"It may appear later, together with index {self.index_name}. Retry the task to search for it "
                 "again.",
             )
+        if found is None and self._failed_id is None:
+            raise CreateOutcomeUnknown(
+                f"Pinecone reports that index {self.index_name} exists, but no restore job of this task that restores "
+                f"backup {self.backup_id} into it was found. Retry the task to search for it again. {rejection}"
+            ) from rejection
+        if found is None:
+            found = _Found(
+                name_taken=f"Restore job {self._failed_id} failed, and its index {self.index_name} still exists. "
+                f"Delete index {self.index_name}, then clear or retry the task."
+            )
+        if found.restore is None:
+            raise PineconePermanentError(
+                f"{found.name_taken} {rejection or ''}".rstrip(),
+                status_code=409,
+                code=rejection.code if rejection else None,
+                message=rejection.message if rejection else "",
+                request_id=rejection.request_id if rejection else None,
+            ) from rejection
+        return found.restore
 
-    def _find(self, run_started: datetime) -> RestoreStarted | None:
-        """Find the newest restore of the backup into the index since the start of the run."""
+    def _merged_tags(self, origin: Origin) -> dict[str, str]:
+        """Return the tags of the new index: those of the backup, the user's, and the one of the origin."""
+        if not isinstance(self.tags, dict | None):
+            raise PineconeInputError(f"tags must be a dict or None, not {show_value(self.tags)}.")
+        inherited = _tags_of(self.hook.describe_backup(self.backup_id))
+        # Pinecone returns other values too, but rejects them in a request.
+        accepted = {name: value for name, value in inherited.items() if isinstance(value, str)}
+        return {**accepted, **(self.tags or {}), _ORIGIN_TAG: origin.digest}
+
+    def _find(self, origin: Origin) -> _Found | None:
+        """Find the restore of this task, or the reason why its index cannot be created."""
+        try:
+            index = self.hook.describe_index(self.index_name, retry=False)
+        except PineconePermanentError as error:
+            if error.status_code != 404:
+                raise
+            return None
+        tag = _tags_of(index).get(_ORIGIN_TAG)
+        if tag != origin.digest:
+            source = (
+                f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, and that of this task is {origin.digest}: another task or "
+                "run restored it, or this task before it was cleared."
+                if tag
+                else f"It does not have the tag {_ORIGIN_TAG}."
+            )
+            return _Found(
+                name_taken=f"Index {self.index_name} already exists, and was not created by this task. {source} Choose "
+                "another name, or delete the index."
+            )
         jobs = [
-            (created, job)
+            job
             for job in self.hook.list_restore_jobs(retry=False)
-            if job["backup_id"] == self.backup_id
-            and job["target_index_name"] == self.index_name
-            and (created := created_at(job)) is not None
-            and created >= run_started - _CLOCK_SKEW
+            if job["backup_id"] == self.backup_id and job["target_index_name"] == self.index_name
         ]
         if not jobs:
             return None
-        _, job = max(jobs, key=lambda row: row[0])
+        # Others are jobs of earlier indexes of the same name.
+        job = max(jobs, key=_recency)
         job_id, status = job["restore_job_id"], job["status"]
         if restore_job_phase(status) == "failed":
-            self.log.info("Ignoring failed restore job %s: its status is %s.", job_id, status)
+            # The job of the existing index may not be visible yet. Log each id only once, not at each poll.
+            if self._failed_id != job_id:
+                self.log.info("Ignoring failed restore job %s: its status is %s.", job_id, status)
+                self._failed_id = job_id
             return None
         self.log.info("Resuming with restore job %s, which this task started: its status is %s.", job_id, status)
-        return {"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""}
+        return _Found({"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""})
+
+
+def _tags_of(model: BackupModel | IndexModel) -> dict[str, Any]:
+    tags = model.get("tags")
+    return tags if isinstance(tags, dict) else {}
+
+
+def _recency(job: RestoreJobModel) -> tuple[bool, datetime]:
+    """Sort restore jobs into the same index name by their start; only the last one can be running.
+
+    The start may be unknown: such a job is the last one, unless it failed.
+    """
+    phase = restore_job_phase(job["status"])
+    unknown = datetime.min if phase == "failed" else datetime.max
+    return phase == "running", created_at(job) or unknown.replace(tzinfo=UTC)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow_pinecone import verification
-from airflow_pinecone.errors import BackupCheckFailed, PineconeInputError
+from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.history import previous_ready
 from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+from airflow_pinecone.task import InvalidArgument
+from airflow_pinecone.validation import show_value
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -68,11 +70,13 @@ class VerifyBackupOperator(PineconeOperator):
         """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
         if min_records is not None and (not _is(min_records, int) or min_records < 0):
-            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {min_records!r}.")
+            raise InvalidArgument(f"min_records must be an integer, 0 or above, not {show_value(min_records)}.")
         if max_shrink is not None and (not _is(max_shrink, int | float) or not 0 <= max_shrink <= 1):
-            raise PineconeInputError(f"max_shrink must be a number from 0 to 1, such as 0.2, not {max_shrink!r}.")
+            raise InvalidArgument(
+                f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(max_shrink)}."
+            )
         if compare_to not in ("previous", "index"):
-            raise PineconeInputError(f"compare_to must be 'previous' or 'index', not {compare_to!r}.")
+            raise InvalidArgument(f"compare_to must be 'previous' or 'index', not {show_value(compare_to)}.")
         self.backup_id = backup_id
         self.min_records = min_records
         self.max_shrink = max_shrink
@@ -124,7 +128,7 @@ class VerifyBackupOperator(PineconeOperator):
             raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing.")
         if self.compare_to == "index":
             return verification.index_baseline(index_name, self.hook.describe_index_stats(index_name))
-        previous = previous_ready(backup, self.hook.list_backups(index_name))
+        previous = previous_ready(backup, self.hook.list_backups_of(index_name).backups)
         return None if previous is None else verification.backup_baseline(previous)
 
     def _compared(self, baseline: verification.Baseline | None) -> str:

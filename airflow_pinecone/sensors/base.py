@@ -20,8 +20,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_pinecone._airflow_compat import SelfPacedPokes, first_reschedule_at, is_trigger_timeout
 from airflow_pinecone.clock import monotonic_epoch_clock
 from airflow_pinecone.errors import PineconeError, WaitTimeout
-from airflow_pinecone.identity import origin_of
-from airflow_pinecone.task import PineconeTask
+from airflow_pinecone.identity import first_try_of
+from airflow_pinecone.task import InvalidArgument, PineconeTask, checked_arguments
 from airflow_pinecone.validation import validate_duration
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import poll_once
@@ -40,7 +40,7 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         conn_id: The id of the Airflow connection.
         poke_interval: Seconds between two pokes, or a timedelta.
         timeout: Seconds until the sensor times out, or a timedelta.
-        kwargs: The arguments of BaseSensorOperator.
+        kwargs: The arguments of BaseSensorOperator. ``silent_fail`` has no effect.
     """
 
     ui_color = "#e3f0ff"
@@ -49,12 +49,13 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         self, *, conn_id: str, poke_interval: float | timedelta, timeout: float | timedelta, **kwargs: Any
     ) -> None:
         """Store the arguments."""
-        super().__init__(
-            poke_interval=validate_duration(poke_interval, "poke_interval"),
-            timeout=validate_duration(timeout, "timeout"),
-            **kwargs,
-        )
+        with checked_arguments():
+            poke_seconds = validate_duration(poke_interval, "poke_interval")
+            timeout_seconds = validate_duration(timeout, "timeout")
+        super().__init__(poke_interval=poke_seconds, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
+        # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
+        self.silent_fail = False
 
     def _timeout_message(self, error: BaseException) -> str:
         """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
@@ -120,7 +121,9 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
     ) -> None:
         """Store the arguments."""
         if kwargs.get("exponential_backoff"):
-            raise ValueError("exponential_backoff is not supported. Without a poke_interval the interval increases.")
+            raise InvalidArgument(
+                "exponential_backoff is not supported. Without a poke_interval the interval increases."
+            )
         # BaseSensorOperator does not accept None.
         interval = MAX_INTERVAL if poke_interval is None else poke_interval
         super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
@@ -237,13 +240,14 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         started_at = self.clock.time()
         if is_rescheduled:
             # Each poke runs in a new process. Airflow stores the time of the first one.
-            first = first_reschedule_at(context, origin_of(context, self.retries).first_try)
+            first = first_reschedule_at(context, first_try_of(context, self.retries))
             started_at = first.timestamp() if first else started_at
         spec = WaitSpec(
             resource_type=self.resource.name,
             resource_id=self._resource_id,
             started_at=started_at,
-            deadline_at=deadline_of(started_at, self.timeout, self.execution_timeout),
+            # As in Airflow's own sensors, execution_timeout bounds one poke of a rescheduled sensor, not the wait.
+            deadline_at=deadline_of(started_at, self.timeout, None if is_rescheduled else self.execution_timeout),
             poke_interval=self._fixed_interval,
         )
         self._poke_state = _PokeState(
@@ -255,4 +259,4 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
 
     def _poll_resource(self, resource_id: str) -> Model:
         # Read the connection here, so that an invalid connection is the outcome of a poll.
-        return self.resource.poll(self.hook.client, resource_id)
+        return self.hook.call(lambda client: self.resource.poll(client, resource_id))

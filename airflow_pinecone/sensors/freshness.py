@@ -10,8 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnVa
 
 from airflow_pinecone.errors import PineconeTransientError, PineconeUnreachable
 from airflow_pinecone.history import newest_ready
-from airflow_pinecone.models import created_at
+from airflow_pinecone.models import created_at, xcom_safe
 from airflow_pinecone.sensors.base import PineconeSensor
+from airflow_pinecone.task import checked_arguments
 from airflow_pinecone.validation import validate_duration
 from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, MAX_INTERVAL, FailedPolls
 
@@ -58,7 +59,8 @@ class BackupFreshnessSensor(PineconeSensor):
         """Store the arguments."""
         super().__init__(conn_id=conn_id, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.index_name = index_name
-        self.max_age = validate_duration(max_age, "max_age")
+        with checked_arguments():
+            self.max_age = validate_duration(max_age, "max_age")
         self._failed_polls = FailedPolls()
         self._state = ""
 
@@ -93,8 +95,7 @@ class BackupFreshnessSensor(PineconeSensor):
             PineconeError: Pinecone rejected the request, or too many consecutive pokes failed.
         """
         try:
-            # If a template renders the index name to None, do not list the whole project.
-            backup = newest_ready(self.hook.list_backups(self.index_name or "", retry=False))
+            backups, index_exists = self.hook.list_backups_of(self.index_name, retry=False)
         except PineconeTransientError as error:
             self._failed_polls.add(error)
             count = self._failed_polls.count
@@ -106,6 +107,7 @@ class BackupFreshnessSensor(PineconeSensor):
             self.log.info("Consecutive failed pokes: %s. Last error: %s", count, error)
             return False
         self._failed_polls.reset()
+        backup = newest_ready(backups)
         created = backup and created_at(backup)
         if backup is None or created is None:
             return self._not_fresh(f"Index {self.index_name} has no Ready backup.")
@@ -114,8 +116,10 @@ class BackupFreshnessSensor(PineconeSensor):
                 f"The newest Ready backup of index {self.index_name}, {backup['backup_id']}, was created at "
                 f"{created:%Y-%m-%d %H:%M:%S} UTC and is older than {timedelta(seconds=self.max_age)}."
             )
+        if not index_exists:
+            self.log.warning("Index %s no longer exists. Its backups still do.", self.index_name)
         self.log.info("Backup %s of index %s is fresh.", backup["backup_id"], self.index_name)
-        return PokeReturnValue(is_done=True, xcom_value=backup)
+        return PokeReturnValue(is_done=True, xcom_value=xcom_safe(backup))
 
     def _not_fresh(self, state: str) -> bool:
         if state != self._state:

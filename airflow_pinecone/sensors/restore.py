@@ -29,7 +29,7 @@ class RestoreJobSensor(WaitSensor):
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
             5 to 60 seconds. At least 60 seconds in reschedule mode.
         timeout: Seconds until the sensor times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
-            applies instead.
+            applies instead, except in reschedule mode, where it bounds each poke.
         kwargs: The arguments of BaseSensorOperator (``mode``, ``soft_fail`` and others), except
             ``exponential_backoff``.
 

@@ -22,12 +22,17 @@ from airflow_pinecone.errors import (
     PineconeUnreachable,
     WaitTimeout,
 )
+from airflow_pinecone.models import xcom_safe
 from airflow_pinecone.validation import one_line
-from airflow_pinecone.waiting.pace import MIN_RESCHEDULE_INTERVAL, FailedPolls, poll_interval
+from airflow_pinecone.waiting.pace import (
+    MIN_REJECTED_SECONDS,
+    MIN_RESCHEDULE_INTERVAL,
+    TEMPORARY_REJECTIONS,
+    FailedPolls,
+    RejectedPolls,
+    poll_interval,
+)
 from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
-
-# Seconds from the start of a wait during which a 404 means that a new resource is not visible yet.
-VISIBILITY_LAG = 60.0
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,12 @@ class WaitResult:
         """
         if self.error is not None:
             raise self.error
-        return self.model
+        return xcom_safe(self.model)
 
     def to_event(self) -> dict[str, Any]:
         """Return the result as JSON types, for the event of a trigger."""
         if self.error is None:
-            return {"model": self.model, "error": None}
+            return {"model": xcom_safe(self.model), "error": None}
         error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
         return {"model": None, "error": {"type": type(self.error).__name__, "text": str(self.error), **error}}
 
@@ -187,6 +192,8 @@ class Wait:
         self._resource = spec.resource
         self._rescheduled = rescheduled
         self._failed_polls = FailedPolls()
+        self._rejected_polls = RejectedPolls()
+        self._seen = False
         self._logged: str | None = None
 
     def __str__(self) -> str:
@@ -217,6 +224,8 @@ class Wait:
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
         self._failed_polls.reset()
+        self._rejected_polls.reset()
+        self._seen = True
         phase = self._resource.phase(outcome)
         if phase == "succeeded":
             return WaitResult(model=outcome)
@@ -243,6 +252,7 @@ class Wait:
 
     def _step_after_error(self, error: PineconeError, now: float) -> WaitResult | Pause:
         if isinstance(error, PineconeTransientError):
+            self._rejected_polls.reset()
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
@@ -252,9 +262,21 @@ class Wait:
                 )
                 return _failure(PineconeUnreachable(text), cause=error)
             return self._pause_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
-        if isinstance(error, PineconePermanentError) and error.status_code == 404:
-            if now - self.spec.started_at < VISIBILITY_LAG:
-                return self._pause_or_time_out(now, "it is not visible yet")
+        self._failed_polls.reset()
+        if isinstance(error, PineconePermanentError) and error.status_code in TEMPORARY_REJECTIONS:
+            return self._step_after_rejection(error, now)
+        return WaitResult(error=error)
+
+    def _step_after_rejection(self, error: PineconePermanentError, now: float) -> WaitResult | Pause:
+        persists = self._rejected_polls.add(now)
+        if self._rescheduled:
+            # Each poll is a new process, which does not know of the polls before it.
+            persists = now - self.spec.started_at >= MIN_REJECTED_SECONDS
+        if not persists:
+            not_visible = error.status_code == 404 and not self._seen
+            state = "it is not visible yet" if not_visible else f"Pinecone rejected the poll. {error}"
+            return self._pause_or_time_out(now, state)
+        if error.status_code == 404:
             text = f"{self} no longer exists. {self._resource.remedy} {error}"
             return _failure(self._resource.not_found(text), cause=error)
         return WaitResult(error=error)

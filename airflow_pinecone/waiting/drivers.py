@@ -5,18 +5,27 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from airflow_pinecone.clock import Clock, monotonic_epoch_clock
-from airflow_pinecone.errors import PineconeError, PineconePermanentError, PineconeTransientError, WaitTimeout
+from airflow_pinecone.errors import (
+    PineconeConnectionError,
+    PineconeError,
+    PineconePermanentError,
+    PineconeTransientError,
+    WaitTimeout,
+)
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
 from airflow_pinecone.waiting.pace import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
 # How long to search for a backup or restore that may have been created, in seconds.
 SEARCH_SECONDS = 30.0
+# Seconds for a poll in the triggerer at or just before the deadline.
+LAST_POLL_SECONDS = 2.0
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
@@ -69,8 +78,12 @@ async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log,
     await clock.sleep_async(wait.pause(now()))
     while True:
         outcome: Model | PineconeError
+        # The event loop enforces the deadline, even if the poll cannot run. The last poll has some time, too.
+        seconds = max(wait.spec.deadline_at - now(), LAST_POLL_SECONDS)
         try:
-            outcome = await poll()
+            outcome = await asyncio.wait_for(poll(), seconds)
+        except TimeoutError:
+            outcome = PineconeConnectionError(f"The poll had no result within {seconds:.0f} s.", sent=True)
         except PineconeError as error:
             outcome = error
         step = wait.step(outcome, now())
@@ -96,22 +109,25 @@ def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
         return error
 
 
-def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock) -> Found | None:
-    """Search repeatedly for a resource that may not be visible yet, for SEARCH_SECONDS.
+def poll_until_found(
+    find: Callable[[], Found | None], log: Log, clock: Clock, *, seconds: float = SEARCH_SECONDS
+) -> Found | None:
+    """Search repeatedly for a resource that may not be visible yet.
 
     Args:
         find: Searches once; returns None if there is nothing.
         log: Logs a failed search.
         clock: The clock.
+        seconds: How long to search; 0 searches once.
 
     Returns:
-        What was found, or None if nothing was found within SEARCH_SECONDS.
+        What was found, or None if a search that started after that time found nothing.
 
     Raises:
         PineconeTransientError: The last search failed, so it is unknown whether the resource exists.
         PineconePermanentError: Pinecone rejected a search.
     """
-    end = clock.monotonic() + SEARCH_SECONDS
+    end = clock.monotonic() + seconds
     interval = 1.0
     while True:
         left = end - clock.monotonic()

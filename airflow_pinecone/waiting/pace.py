@@ -17,6 +17,14 @@ MIN_RESCHEDULE_INTERVAL = 60.0
 MAX_FAILED_POLLS = 10
 
 
+# A poll that is rejected with one of these statuses may succeed later: the key was replaced, a role changed, or a new
+# resource is not visible yet. A wait ends when at least this many consecutive polls over this many seconds are
+# rejected.
+TEMPORARY_REJECTIONS = frozenset({401, 403, 404})
+MIN_REJECTED_POLLS = 3
+MIN_REJECTED_SECONDS = 60.0
+
+
 def poll_interval(waited: float, poke_interval: float | None) -> float:
     """Return the seconds until the next poll.
 
@@ -42,6 +50,33 @@ def deadline_of(started_at: float, timeout: float, execution_timeout: timedelta 
         The time of the shorter timeout, in seconds since the epoch.
     """
     return started_at + min(timeout, execution_timeout.total_seconds() if execution_timeout else timeout)
+
+
+class RejectedPolls:
+    """The consecutive polls that Pinecone rejected."""
+
+    def __init__(self) -> None:
+        """Start at 0."""
+        self.count = 0
+        self._first_at = 0.0
+
+    def add(self, now: float) -> bool:
+        """Count a rejected poll.
+
+        Args:
+            now: Seconds since the epoch.
+
+        Returns:
+            Whether the rejections have persisted, so that the wait ends.
+        """
+        if not self.count:
+            self._first_at = now
+        self.count += 1
+        return self.count >= MIN_REJECTED_POLLS and now - self._first_at >= MIN_REJECTED_SECONDS
+
+    def reset(self) -> None:
+        """Start at 0 again, after a poll that was not rejected."""
+        self.count = 0
 
 
 class FailedPolls:

@@ -6,7 +6,7 @@ from airflow_pinecone.hooks import PineconeHook
 
 def list_backups(index_name: str) -> list[str]:
     """Return one line for each backup of an index."""
-    backups = PineconeHook("pinecone_default").list_backups(index_name)
+    backups = PineconeHook("pinecone_default").list_backups_of(index_name).backups
     return [
         f"{created_at:%Y-%m-%d %H:%M} {backup['backup_id']} {backup['status']} {backup.get('record_count')} records"
         for created_at, backup in newest_first(backups)

@@ -65,6 +65,13 @@ class TaskWithEvents(TaskInstance):
         """Return the facts in the event of an outlet."""
         return self.processes[-1][outlet].extra
 
+    def alias_events(self, alias: Any) -> list[tuple[str, Any]]:
+        """Return the URI and the facts of each event that was added through an alias."""
+        accessor = self.processes[-1][alias]
+        if hasattr(accessor, "asset_alias_events"):
+            return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
+        return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]  # Airflow 2
+
 
 @pytest.fixture
 def back_up(world: Emulator, clock: FakeClock) -> Backup:
@@ -160,12 +167,69 @@ def test_other_entries_of_the_event_are_kept() -> None:
     events = OutletEventAccessors()
     events[asset].extra["ticket"] = "OPS-1"
     context: Any = {"outlet_events": events}
-    add_facts_to_events(context, [asset], {"backup_id": "b-1"})
-    assert events[asset].extra == dict.fromkeys(FACTS) | {"ticket": "OPS-1", "backup_id": "b-1"}
+    backup = {"backup_id": "b-1", "source_index_name": INDEX}
+    add_facts_to_events(context, [asset], backup, pytest.fail)
+    assert events[asset].extra == dict.fromkeys(FACTS) | backup | {"ticket": "OPS-1"}
+
+
+@each_path
+def test_event_of_another_index_has_no_facts(
+    emulator: Emulator, back_up: Backup, path: dict[str, Any], logged: Callable[[], str]
+) -> None:
+    emulator.next_backup(ready_after=600)
+    own, other = backup_asset(INDEX), backup_asset("another-index")
+    ti = back_up([other, own], **path)
+    assert ti.facts(other) == {}
+    assert ti.facts(own)["backup_id"] == emulator.backups[0]["backup_id"]
+    log = logged()
+    assert f"The event of {own.uri} has no details" not in log
+    assert f"The event of {other.uri} has no details" in log
+    assert f"backup {emulator.backups[0]['backup_id']} is of index {INDEX}" in log
+
+
+def test_only_the_asset_of_another_indexs_backups_causes_a_warning() -> None:
+    outlets = [backup_asset(INDEX), Asset(uri="pinecone://another-index/namespaces/news"), AssetAlias("backups")]
+    events: Any = {"outlet_events": OutletEventAccessors()}
+    add_facts_to_events(events, outlets, {"backup_id": "b-1", "source_index_name": INDEX}, pytest.fail)
+    assert events["outlet_events"][outlets[1]].extra["backup_id"] == "b-1"
+
+
+@each_path
+def test_alias_gets_an_event_of_the_asset_of_the_index(
+    emulator: Emulator, back_up: Backup, path: dict[str, Any]
+) -> None:
+    emulator.next_backup(ready_after=600)
+    alias = AssetAlias("backups")
+    ti = back_up([alias], **path)
+    ((uri, facts),) = ti.alias_events(alias)
+    assert uri == f"pinecone://{INDEX}/backups"
+    assert facts == {fact: ti.xcoms["return_value"].get(fact) for fact in FACTS}
+    assert facts["backup_id"] == emulator.backups[0]["backup_id"]
+    assert facts["status"] == ("Ready" if path["wait_for_completion"] else "Initializing")
+
+
+def test_each_of_two_aliases_gets_its_own_event(back_up: Backup) -> None:
+    first, second = AssetAlias("backups"), AssetAlias("more-backups")
+    ti = back_up([first, second])
+    assert len(ti.alias_events(first)) == len(ti.alias_events(second)) == 1
+    assert ti.alias_events(first) == ti.alias_events(second)
+    assert ti.alias_events(first)[0][1] is not ti.alias_events(second)[0][1]
+
+
+@pytest.mark.parametrize("source", [None, "", "An Index"])
+def test_backup_of_an_unknown_index_adds_no_facts(source: str | None) -> None:
+    """It is no reason to fail a task whose backup is Ready."""
+    outlets = [backup_asset(INDEX), AssetAlias("backups")]
+    events, warnings = OutletEventAccessors(), []
+    context: Any = {"outlet_events": events}
+    backup = {"backup_id": "b-1", "source_index_name": source}
+    add_facts_to_events(context, outlets, backup, lambda text, *arguments: warnings.append(text % arguments))
+    assert len(events) == 0
+    assert ["b-1" in warning for warning in warnings] == [True, True]
 
 
 def test_outlets_that_are_not_an_asset_are_ignored(back_up: Backup) -> None:
-    ti = back_up([AssetAlias("backups"), "not an asset"], wait_for_completion=True)
+    ti = back_up(["not an asset"], wait_for_completion=True)
     assert ti.processes
     assert all(len(events) == 0 for events in ti.processes)
 

@@ -11,7 +11,7 @@ import requests_mock as mock_requests
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.clients import set_connection
 from support.clock import FakeClock
-from support.constants import API_KEY
+from support.constants import API_KEY, CONNECTION_VARIABLE
 from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone import operators, sensors
@@ -39,6 +39,7 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "create_backup": lambda hook, name: hook.create_backup(name),
     # None lists the backups of the project.
     "list_backups": lambda hook, name: list(hook.list_backups("" if name is None else name)),
+    "list_backups_of": lambda hook, name: hook.list_backups_of(name),
     "describe_index": lambda hook, name: hook.describe_index(name),
     "describe_index_stats": lambda hook, name: hook.describe_index_stats(name),
     "delete_index": lambda hook, name: hook.delete_index(name),
@@ -148,6 +149,60 @@ def test_task_without_an_api_key(
 ) -> None:
     set_connection(monkeypatch, password="")
     check_failure(task(clock, "docs"), "it has no API key")
+    assert requests_mock.request_history == []
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_task_whose_connection_does_not_exist(
+    task: MakeTask, clock: FakeClock, requests_mock: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CONNECTION_VARIABLE)
+    check_failure(task(clock, "docs"), "Connection pinecone_default cannot be used: it does not exist")
+    assert requests_mock.request_history == []
+    assert clock.slept == []
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {},
+    "reschedule": {"mode": "reschedule"},
+    "deferred": {"deferrable": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("never_fail", [False, True])
+def test_sensor_whose_connection_does_not_exist_has_the_same_outcome_in_each_mode(
+    never_fail: bool, mode: dict[str, Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CONNECTION_VARIABLE)
+    task = make_task(sensors.BackupSensor, clock, backup_id=VALID_ID, never_fail=never_fail, **mode)
+    outcome = run_try(task, TaskInstance())
+    assert outcome.state == ("skipped" if never_fail else "failed")
+    if not never_fail:
+        check_message(outcome.error, "Connection pinecone_default cannot be used: it does not exist")
+
+
+@pytest.mark.parametrize("never_fail", [False, True])
+def test_connection_that_is_deleted_during_a_deferral(
+    never_fail: bool, clock: FakeClock, requests_mock: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests_mock.get(mock_requests.ANY, json={"backup_id": VALID_ID, "status": "Initializing"})
+    task = make_task(sensors.BackupSensor, clock, backup_id=VALID_ID, never_fail=never_fail, deferrable=True)
+    outcome = run_try(task, TaskInstance(), between=lambda: monkeypatch.delenv(CONNECTION_VARIABLE))
+    assert outcome.state == ("skipped" if never_fail else "failed")
+    check_message(outcome.error, "Connection pinecone_default cannot be used: it does not exist")
+
+
+# Templates in DAGs with render_template_as_native_obj=True render to Python values.
+@pytest.mark.parametrize("value", [5, 4.2, True, ["a"], {"a": 1}], ids=repr)
+@pytest.mark.parametrize("field", ["index_name", "name", "description"])
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_create_with_a_value_that_is_not_a_string(
+    try_number: int, field: str, value: Any, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    task = make_task(operators.CreateBackupOperator, clock, **{"index_name": "docs", field: value})
+    check_failure(task, repr(value), try_number)
     assert requests_mock.request_history == []
     assert clock.slept == []
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from support.clock import FakeClock
 from support.constants import API_KEY
 from support.wire import Wire, hang_up
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.client import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS, PineconeClient
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
@@ -118,6 +120,13 @@ CALLS = {
         "/indexes/docs-example/backups?limit=100",
         {"json": {"data": [BACKUP], "pagination": None}},
         [BACKUP],
+    ),
+    "list_backups_of": Call(
+        lambda client: client.list_backups_of("docs-example"),
+        "GET",
+        "/indexes/docs-example/backups?limit=100",
+        {"json": {"data": [BACKUP, BACKUP]}},
+        ([BACKUP], True),
     ),
     "delete_backup": Call(
         lambda client: client.delete_backup(BACKUP_ID), "DELETE", f"/backups/{BACKUP_ID}", {"status_code": 202}, None
@@ -248,6 +257,7 @@ def test_invalid_index_name_is_not_sent(client: PineconeClient, pinecone: mock_r
     calls: list[Callable[[], object]] = [
         lambda: client.create_backup(name),
         lambda: next(client.list_backups(name)),
+        lambda: client.list_backups_of(name),
         lambda: client.describe_index(name),
         lambda: client.delete_index(name),
         lambda: client.describe_index_stats(name),
@@ -277,6 +287,16 @@ def test_invalid_id_is_not_sent(client: PineconeClient, pinecone: mock_requests.
 # Paging
 
 
+@pytest.mark.parametrize("value", [5, 42, True, ["x"], {"a": 1}, b"x"], ids=repr)
+@pytest.mark.parametrize("field", ["name", "description"])
+def test_text_of_a_backup_must_be_a_string(
+    client: PineconeClient, pinecone: mock_requests.Mocker, field: str, value: Any
+) -> None:
+    with pytest.raises(PineconeInputError, match=f"^{field} must be a string, not "):
+        client.create_backup("docs-example", **{field: value})
+    assert pinecone.request_history == []
+
+
 def test_list_reads_all_pages(emulator: Emulator, emulator_client: PineconeClient) -> None:
     added = {emulator.add_backup("docs-example")["backup_id"] for _ in range(230)}
     other = emulator.add_backup("other-index")["backup_id"]
@@ -285,6 +305,66 @@ def test_list_reads_all_pages(emulator: Emulator, emulator_client: PineconeClien
     assert first.query == {"limit": "100"}
     assert set(second.query) == set(third.query) == {"paginationToken"}
     assert {backup["backup_id"] for backup in emulator_client.list_backups()} == added | {other}
+
+
+# The backups of deleted indexes
+
+
+def test_backups_of_a_deleted_index_are_listed(emulator: Emulator, emulator_client: PineconeClient) -> None:
+    emulator.add_backup("docs-example-2")
+    added = [emulator.add_backup("docs-example") for _ in range(2)]
+    emulator_client.delete_index("docs-example")
+    backups, index_exists = emulator_client.list_backups_of("docs-example")
+    assert sorted(backups, key=lambda row: row["backup_id"]) == sorted(added, key=lambda row: row["backup_id"])
+    assert index_exists is False
+
+
+def test_name_of_neither_an_index_nor_a_backup_is_an_error(emulator: Emulator, emulator_client: PineconeClient) -> None:
+    emulator.add_backup("docs-example")
+    with pytest.raises(PineconePermanentError, match="list the backups of index no-such: HTTP 404") as caught:
+        emulator_client.list_backups_of("no-such")
+    assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize(("include", "numbers"), [(False, [1]), (True, [1, 2])])
+def test_backups_of_earlier_indexes_are_searched_in_the_project(
+    client: PineconeClient, pinecone: mock_requests.Mocker, include: bool, numbers: list[int]
+) -> None:
+    """Later versions of the API list only the backups of the current index by its name."""
+    earlier = backup(2, source_index_id="i-0")
+    pinecone.get(f"{API}/indexes/docs-example/backups", json={"data": [backup(1)]})
+    project = [backup(1), earlier, backup(3, source_index_name="other"), backup(4, source_index_name=None)]
+    pinecone.get(f"{API}/backups", json={"data": project})
+    backups, index_exists = client.list_backups_of("docs-example", include_deleted_indexes=include)
+    assert [row["backup_id"] for row in backups] == [f"b-{number}" for number in numbers]
+    assert index_exists is True
+
+
+def test_index_that_is_deleted_between_two_pages(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+    page = {"data": [backup(1)], "pagination": {"next": "t"}}
+    pinecone.get(f"{API}/indexes/docs-example/backups", [{"json": page}, {"status_code": 404, "text": "no"}])
+    pinecone.get(f"{API}/backups", json={"data": [backup(2), backup(1)]})
+    backups, index_exists = client.list_backups_of("docs-example")
+    assert sorted(row["backup_id"] for row in backups) == ["b-1", "b-2"]
+    assert index_exists is False
+
+
+@pytest.mark.parametrize("status", [401, 403, 422])
+def test_other_rejections_do_not_list_the_project(
+    client: PineconeClient, pinecone: mock_requests.Mocker, status: int
+) -> None:
+    pinecone.get(f"{API}/indexes/docs-example/backups", status_code=status, text="no")
+    with pytest.raises(PineconePermanentError, match=f"HTTP {status}"):
+        client.list_backups_of("docs-example")
+    assert len(pinecone.request_history) == 1
+
+
+def test_project_that_cannot_be_listed_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+    """It is then unknown which backups the deleted index has."""
+    pinecone.get(f"{API}/indexes/docs-example/backups", status_code=404, text="no")
+    pinecone.get(f"{API}/backups", status_code=503, text="no")
+    with pytest.raises(PineconeTransientError, match="HTTP 503"):
+        client.list_backups_of("docs-example", retry=False)
 
 
 def test_list_requests_a_page_when_it_reaches_it(emulator: Emulator, emulator_client: PineconeClient) -> None:
@@ -334,6 +414,59 @@ def test_repeated_page_token_is_an_error(client: PineconeClient, pinecone: mock_
     with pytest.raises(PineconeTransientError, match="page token"):
         list(client.list_backups())
     assert len(pinecone.request_history) == 2
+
+
+def serve_pages(pinecone: mock_requests.Mocker, rows: Callable[[int], list[dict[str, Any]]], pages: int) -> None:
+    """Respond with pages, each with a token of its own; ``rows`` returns those of a page, and the last has no token."""
+    numbers = itertools.count()
+
+    def page(request: Any, context: Any) -> dict[str, Any]:
+        number = next(numbers)
+        return {"data": rows(number), "pagination": {"next": f"t-{number}"} if number < pages - 1 else None}
+
+    pinecone.get(f"{API}/backups", json=page)
+
+
+@pytest.mark.parametrize("rows", [lambda _: [], lambda _: [backup(1)]], ids=["empty", "the same row"])
+def test_listing_without_news_ends_with_an_error(
+    client: PineconeClient, pinecone: mock_requests.Mocker, rows: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    serve_pages(pinecone, rows, pages=10**9)
+    with pytest.raises(
+        PineconeTransientError, match=r"list the backups .* a next page after 20 pages without a new row"
+    ):
+        list(client.list_backups())
+    assert MAX_PAGES_WITHOUT_NEWS <= len(pinecone.request_history) <= MAX_PAGES_WITHOUT_NEWS + 1
+
+
+def test_listing_without_an_end_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+    serve_pages(pinecone, lambda number: [backup(number)], pages=10**9)
+    with pytest.raises(PineconeTransientError, match=r"list the backups .* a next page after 1000 pages"):
+        list(client.list_backups())
+    assert len(pinecone.request_history) == MAX_PAGES
+
+
+@pytest.mark.parametrize(
+    ("rows", "pages", "count"),
+    [
+        (lambda number: [backup(number)], MAX_PAGES, MAX_PAGES),
+        # Rows come back between pages without news.
+        (lambda number: [] if number % MAX_PAGES_WITHOUT_NEWS else [backup(number)], 101, 6),
+        # The last page has no token, so it may be one without news.
+        (lambda _: [], MAX_PAGES_WITHOUT_NEWS, 0),
+    ],
+    ids=["the greatest number of pages", "pages without news", "empty"],
+)
+def test_long_listing(
+    client: PineconeClient,
+    pinecone: mock_requests.Mocker,
+    rows: Callable[[int], list[dict[str, Any]]],
+    pages: int,
+    count: int,
+) -> None:
+    serve_pages(pinecone, rows, pages)
+    assert len(list(client.list_backups())) == count
+    assert len(pinecone.request_history) == pages
 
 
 def test_page_token_that_cannot_be_sent_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
@@ -532,12 +665,40 @@ def test_rejection_names_the_call_the_cause_and_the_remedy(
     assert [other for other in HINTS_403 if other in remedy] == ([hint] if status == 403 else [])
 
 
-@pytest.mark.parametrize("call", ["delete_backup", "describe_backup"])
-def test_412_means_that_a_restore_is_running(client: PineconeClient, pinecone: mock_requests.Mocker, call: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda client: client.delete_backup(BACKUP_ID), "restore from this backup is running"),
+        (lambda client: client.create_index_from_backup(BACKUP_ID, name="docs-2"), "The backup is not Ready"),
+    ],
+    ids=["delete", "restore"],
+)
+def test_meaning_of_412(
+    client: PineconeClient, pinecone: mock_requests.Mocker, call: Callable[[PineconeClient], Any], hint: str
+) -> None:
     error = {"error": {"code": "FAILED_PRECONDITION", "message": "m"}}
-    pinecone.register_uri(mock_requests.ANY, f"{API}/backups/{BACKUP_ID}", status_code=412, json=error)
-    with pytest.raises(PineconePermanentError, match=rf"backup {BACKUP_ID}: HTTP 412.*restore .* is running"):
-        getattr(client, call)(BACKUP_ID)
+    pinecone.register_uri(mock_requests.ANY, re.compile(API), status_code=412, json=error)
+    with pytest.raises(PineconePermanentError, match=rf"backup {BACKUP_ID}.*HTTP 412.*{hint}"):
+        call(client)
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("This key may not use the control plane.", "lacks permission"),
+        ("You've reached the max serverless indexes. Upgrade your plan.", "Upgrade the plan"),
+        ("Index quota exhausted", "quota of indexes"),
+    ],
+)
+def test_403_of_a_restore_gives_no_advice_about_backups(
+    client: PineconeClient, pinecone: mock_requests.Mocker, message: str, hint: str
+) -> None:
+    error = {"error": {"code": "FORBIDDEN", "message": message}}
+    pinecone.post(f"{API}/backups/{BACKUP_ID}/create-index", status_code=403, json=error)
+    with pytest.raises(PineconePermanentError, match=hint) as caught:
+        client.create_index_from_backup(BACKUP_ID, name="docs-2")
+    assert "does not include backups" not in str(caught.value)
+    assert "quota of backups" not in str(caught.value)
 
 
 def test_hint_about_pod_based_indexes_is_only_for_backups(
@@ -672,6 +833,10 @@ def test_plain_http_only_to_the_host_of_the_connection(clock: FakeClock, pinecon
         "[::ffff:999.1.1.1]",
         "[2001:db8::7]",
         "x" * 254,
+        "a..b",
+        "-a.example.com",
+        "https://example.com.",
+        "x" * 64 + ".example.com",
         "example.com:" + "9" * 6,
         "example.com/" + "x" * 100,
         "",

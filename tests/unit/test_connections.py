@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 from support.constants import API_KEY as KEY
+from support.frames import frames_of
 
 from airflow_pinecone.connections import settings_from
 from airflow_pinecone.errors import PineconeInputError
@@ -93,8 +95,17 @@ INVALID_HOSTS = [
     *("ftp://api.pinecone.io", "file:///etc/passwd", "unix:///run/x.sock", "https://", "http:///x", "a b", "a,b"),
     *("https://[::1", "https://[fe80::1%25eth0]", "https://api.pinecone.io:port", "https://api.pinecone.io:99999"),
     *("https://\u00e4.x", "x" * 10_000, "http://" + "x" * 10_000),
+    *("https://a..b", "a..b", "ab.cd..ef", ".a", "a.", "https://-a.b", "a-.b", "a.-b:443", "x" * 64, f"a.{'x' * 64}.b"),
+    *("https://[::g]", "1:2:3", "::ffff:999.1.1.1"),
 ]
-INVALID_KEYS = [f"{KEY}\n", f"{KEY}\r\nX: y", f" {KEY}", "pc key 12345", "pc-k\u00e9y-12345", "pc-key\t12345"]
+INVALID_KEYS = [
+    f"{KEY}\n",
+    f"{KEY}\r\nX: y",
+    f" {KEY}",
+    "pc key 12345",
+    "pc-k\u00e9y-12345",
+    "pc-key\t12345",
+]
 INVALID_KEYS += ["pc\0key"]
 INVALID_EXTRAS = ["no json", "[1]", '"x"', "5", "{"]
 INVALID_VERSIONS = [
@@ -143,4 +154,40 @@ def test_error_names_the_invalid_field_and_never_the_key(fields: dict[str, Any],
     assert "secret" not in text
     assert KEY not in text
     assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
     assert KEY not in repr([caught.value.args, vars(caught.value)])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(("fields", "problem"), INVALID, ids=lambda value: str(value)[:60])
+def test_no_frame_of_the_error_holds_the_key_or_the_connection(fields: dict[str, Any], problem: str) -> None:
+    """Error trackers call repr on the variables of each frame. The repr of an Airflow connection contains the key."""
+    with pytest.raises(PineconeInputError) as caught:
+        make_settings(**fields)
+    key = str(fields.get("password", KEY))
+    frames = frames_of(caught.value, "airflow_pinecone.")
+    assert frames
+    for frame in frames:
+        assert not any(isinstance(value, Connection) for value in frame.f_locals.values())
+        for name, value in frame.f_locals.items():
+            assert not key or key not in repr(value), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"password": 12345678}, "not a valid API key"),
+        ({"extra": "[" * 100_000}, "not a JSON object"),
+        ({"host": ["x"]}, "the host is invalid"),
+    ],
+    ids=["password", "extra", "host"],
+)
+def test_field_that_only_some_secret_backends_can_return(fields: dict[str, Any], problem: str) -> None:
+    """Airflow 2 refuses such values when a connection is made."""
+    connection: Any = SimpleNamespace(
+        **{"password": KEY, "host": "-", "port": None, "schema": None, "extra": "", **fields}
+    )
+    with pytest.raises(PineconeInputError, match=problem) as caught:
+        settings_from(connection, "prod")
+    frames = frames_of(caught.value, "airflow_pinecone.")
+    assert not any(KEY in repr(value) for frame in frames for value in frame.f_locals.values())

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import LOST_RESPONSES, PATHS, WAITS, methods
 from support.tasks import Connect, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import BackupFailed, CreateOutcomeUnknown, WaitTimeout
+from airflow_pinecone.errors import BackupFailed, CreateOutcomeUnknown, PineconeInputError, WaitTimeout
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
 
@@ -356,7 +361,8 @@ def test_on_kill_logs_that_the_backup_is_kept(emulator: Emulator, create: Create
 
 
 def test_template_fields() -> None:
-    assert tuple(CreateBackupOperator.template_fields) == ("index_name", "name", "description", "conn_id")
+    fields = ("index_name", "name", "description", "hold_until", "conn_id")
+    assert tuple(CreateBackupOperator.template_fields) == fields
 
 
 @pytest.mark.parametrize("argument", ["poke_interval", "timeout"])
@@ -364,3 +370,191 @@ def test_template_fields() -> None:
 def test_invalid_duration_is_an_error(create: Create, argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=argument):
         create(**{argument: value})
+
+
+# The scheduler and the worker disagree about retries
+
+
+@pytest.mark.parametrize(("scheduler", "worker"), [(2, 0), (2, 1), (0, 2), (2, 5), (2, None)])
+def test_tries_create_one_backup_although_scheduler_and_worker_disagree_about_retries(
+    emulator: Emulator, create: Create, scheduler: int, worker: int | None
+) -> None:
+    ti = TaskInstance(retries=scheduler)
+    for _ in range(3):
+        assert run_try(create(retries=worker or 0), ti).state == "success"
+        ti.retry()
+    assert methods(emulator).count("POST") == 1
+
+
+def test_first_try_after_a_clear_searches_once_and_does_not_wait(
+    emulator: Emulator, create: Create, clock: FakeClock
+) -> None:
+    ti = TaskInstance()
+    run_try(create(), ti)
+    ti.clear()
+    started_at = clock.now
+    assert run_try(create(), ti).state == "success"
+    assert methods(emulator) == ["POST", "GET", "POST"]
+    assert clock.now == started_at
+
+
+# The mark
+
+
+@pytest.mark.parametrize("description", ["Before the reindex", None, ...])
+def test_lost_mark_is_logged(emulator: Emulator, create: Create, logged: Callable[[], str], description: Any) -> None:
+    emulator.next_backup(fields={"description": description})
+    assert run_try(create(), TaskInstance()).state == "success"
+    message = next(line for line in logged().splitlines() if "description" in line)
+    assert emulator.backups[0]["backup_id"] in message
+    assert "a retry creates another backup" in message
+
+
+def test_mark_that_is_stored_is_not_logged(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
+    run_try(create(), TaskInstance())
+    assert "a retry creates another backup" not in logged()
+
+
+# The search and execution_timeout
+
+
+def test_execution_timeout_limits_the_search(
+    emulator: Emulator, create: Create, clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    started_at = clock.now
+    task = create(execution_timeout=timedelta(seconds=20))
+    assert run_try(task, TaskInstance(try_number=2)).state == "success"
+    assert methods(emulator)[-1] == "POST"
+    assert clock.now - started_at == pytest.approx(10)
+    assert "limited to 10 s" in logged()
+
+
+def test_execution_timeout_limits_the_search_after_a_lost_response(
+    emulator: Emulator, create: Create, clock: FakeClock
+) -> None:
+    emulator.fault(*CREATE, drop="before")
+    started_at = clock.now
+    outcome = run_try(create(execution_timeout=timedelta(seconds=20)), TaskInstance())
+    assert type(outcome.error) is CreateOutcomeUnknown
+    assert "within 10 s" in outcome.message
+    assert clock.now - started_at == pytest.approx(10)
+
+
+# delete_on_kill and fail_fast
+
+
+def fail_fast_dag() -> DAG:
+    name = "fail_fast" if "fail_fast" in inspect.signature(DAG).parameters else "fail_stop"
+    arguments: dict[str, Any] = {"schedule": None, "start_date": datetime(2025, 1, 1, tzinfo=UTC), name: True}
+    return DAG("etl", **arguments)
+
+
+def test_delete_on_kill_is_refused_in_a_dag_with_fail_fast() -> None:
+    with fail_fast_dag(), pytest.raises(PineconeInputError, match="fail_fast"):
+        CreateBackupOperator(task_id="backup", index_name=INDEX, delete_on_kill=True)
+    with fail_fast_dag():
+        CreateBackupOperator(task_id="backup", index_name=INDEX)
+
+
+def test_task_that_is_added_to_a_dag_with_fail_fast_keeps_its_backup(
+    emulator: Emulator, create: Create, clock: FakeClock
+) -> None:
+    emulator.next_backup(ends="never")
+    task = create(delete_on_kill=True, wait_for_completion=True, deferrable=True, trigger_rule="all_success")
+    task.dag = fail_fast_dag()
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(TaskInstance().context)
+    assert caught.value.trigger.serialize()[1]["delete_on_kill"] is False
+
+
+# The hold
+
+
+def hold_in(description: str) -> str | None:
+    """Return the end of the hold that stands before the mark."""
+    found = re.search(r"\[hold until (\S+)\] \[airflow-pinecone [0-9a-f]{32}\]$", description)
+    return found and found[1]
+
+
+def in_days(clock: FakeClock, days: float) -> str:
+    end = clock.utcnow() + timedelta(days=days, microseconds=999_999)
+    return f"{end:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize("hold", [timedelta(days=7), 7 * 86400, 604800.0, "604800", " 604800.0 "], ids=repr)
+def test_hold_can_be_a_duration(emulator: Emulator, create: Create, clock: FakeClock, hold: Any) -> None:
+    assert run_try(create(hold_until=hold), TaskInstance()).state == "success"
+    assert hold_in(emulator.backups[0]["description"]) == in_days(clock, 7)
+
+
+@pytest.mark.parametrize(
+    ("hold", "end"),
+    [
+        (date(2099, 6, 1), "2099-06-01T00:00:00Z"),
+        ("2099-06-01", "2099-06-01T00:00:00Z"),
+        (datetime(2099, 6, 1, 2), "2099-06-01T02:00:00Z"),
+        ("2099-06-01T02:00:00.000001+02:00", "2099-06-01T00:00:01Z"),
+        ("2099-06-01 02:00:00Z", "2099-06-01T02:00:00Z"),
+        (datetime(2099, 6, 1, 2, tzinfo=timezone(timedelta(hours=9))), "2099-05-31T17:00:00Z"),
+    ],
+    ids=repr,
+)
+def test_hold_can_be_a_date_or_a_time(emulator: Emulator, create: Create, hold: Any, end: str) -> None:
+    assert run_try(create(hold_until=hold), TaskInstance()).state == "success"
+    assert hold_in(emulator.backups[0]["description"]) == end
+
+
+def test_hold_is_rendered(emulator: Emulator, create: Create) -> None:
+    task = create(hold_until="{{ (run_after + macros.timedelta(days=1)).isoformat() }}")
+    context = {"run_after": datetime(2099, 6, 1, tzinfo=UTC), "macros": SimpleNamespace(timedelta=timedelta)}
+    task.render_template_fields(context, jinja2.Environment())  # noqa: S701
+    assert run_try(task, TaskInstance()).state == "success"
+    assert hold_in(emulator.backups[0]["description"]) == "2099-06-02T00:00:00Z"
+
+
+def test_backup_has_no_hold_by_default(emulator: Emulator, create: Create) -> None:
+    run_try(create(), TaskInstance())
+    assert "hold" not in emulator.backups[0]["description"]
+
+
+def test_hold_in_the_past_is_logged(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
+    assert run_try(create(hold_until="2001-01-01"), TaskInstance()).state == "success"
+    assert hold_in(emulator.backups[0]["description"]) is None
+    assert "without a hold: hold_until is 2001-01-01" in logged()
+
+
+@pytest.mark.parametrize(
+    "hold", ["", "None", "soon", "7 days, 0:00:00", "-5", "0", "1e3", "nan", "9" * 400, "2099-02-31", [], {}], ids=repr
+)
+def test_invalid_hold_fails_before_any_request(emulator: Emulator, create: Create, hold: Any) -> None:
+    outcome = run_try(create(hold_until=hold), TaskInstance())
+    assert outcome.state == "failed"
+    assert "hold_until must be" in outcome.message
+    assert emulator.requests == []
+
+
+def test_hold_that_is_too_far_away_is_invalid(emulator: Emulator, create: Create) -> None:
+    last = datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))
+    assert run_try(create(hold_until=last), TaskInstance()).state == "failed"
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("hold", [0, -1, True, float("nan"), float("inf"), timedelta(0), timedelta.max], ids=repr)
+def test_invalid_duration_of_a_hold_is_an_error_of_the_dag(create: Create, hold: Any) -> None:
+    with pytest.raises(PineconeInputError, match="hold_until must be"):
+        create(hold_until=hold)
+
+
+def test_hold_cannot_be_used_with_reuse_within(create: Create) -> None:
+    with pytest.raises(PineconeInputError, match="reuse_within"):
+        create(hold_until=timedelta(days=7), reuse_within=3600)
+
+
+def test_retry_keeps_the_hold_of_the_first_try(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    emulator.next_backup(ready_after=1000)
+    arguments = {"hold_until": timedelta(days=1), "wait_for_completion": True, "timeout": 600}
+    ti, end = TaskInstance(), in_days(clock, 1)
+    assert run_try(create(**arguments), ti).state == "up_for_retry"
+    ti.retry()
+    assert run_try(create(**arguments), ti).state == "success"
+    assert [hold_in(backup["description"]) for backup in emulator.backups] == [end]

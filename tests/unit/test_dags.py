@@ -68,13 +68,32 @@ def test_the_reindex_runs_only_after_the_backup_is_ready() -> None:
 
 
 @needs_airflow_3
-def test_the_fleet_does_not_prune_after_an_empty_backup() -> None:
-    """A second empty backup has not shrunk, so only the lower bound of the check detects it."""
+def test_the_fleet_prunes_before_the_backup_and_only_after_a_check_of_the_newest_one() -> None:
+    """A prune after the backup would never run while the quota is full. tests/airflow/test_fleet_runs.py runs the DAG.
+
+    A second empty backup has not shrunk, so only the lower bound of the check detects it.
+    """
     dag = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"]
-    verify, prune = dag.get_task("protect.verify"), dag.get_task("protect.prune")
+    check, prune, backup, verify, done = (
+        dag.get_task(f"protect.{name}") for name in ("check_newest", "prune", "backup", "verify", "done")
+    )
+    assert check.min_records is None
     assert verify.min_records is None
-    assert prune.upstream_task_ids >= {"protect.verify"}
+    assert prune.upstream_task_ids >= {"protect.check_newest"}
     assert prune.trigger_rule == "all_success"
+    assert backup.upstream_task_ids >= {"protect.prune"}
+    assert backup.trigger_rule == "all_done"
+    assert verify.trigger_rule == "all_success"
+    assert done.upstream_task_ids >= {"protect.prune", "protect.verify"}
+    assert done.trigger_rule == "none_failed"
+
+
+@needs_airflow_3
+def test_the_fleet_updates_the_assets_of_the_indexes_through_an_alias() -> None:
+    backup = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("protect.backup")
+    (alias,) = backup.outlets
+    assert type(alias).__name__.endswith("AssetAlias")
+    assert alias.name == "pinecone-fleet-backups"
 
 
 def test_the_readme_shows_an_example_unchanged() -> None:

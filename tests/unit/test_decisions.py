@@ -26,7 +26,7 @@ from airflow_pinecone.errors import (
     RestoreNotFound,
     WaitTimeout,
 )
-from airflow_pinecone.waiting.decisions import VISIBILITY_LAG, Pause, Wait, WaitResult, WaitSpec
+from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, MAX_FAILED_POLLS, MAX_INTERVAL
 from airflow_pinecone.waiting.resources import BACKUP, RESOURCES, RESTORE, Resource
 
@@ -78,7 +78,7 @@ def error_of(step: WaitResult | Pause) -> PineconeError:
 def test_success_ends_the_wait_with_the_model(resource_type: str, model: Any) -> None:
     step = Wait(spec(resource_type=resource_type)).step(model, STARTED_AT)
     assert isinstance(step, WaitResult)
-    assert step.result_or_raise() is model
+    assert step.result_or_raise() == model
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,44 @@ def test_not_found_means_not_visible_yet_in_the_first_minute(
     resource_type: str, error_class: type[PineconeError]
 ) -> None:
     wait = Wait(spec(resource_type=resource_type))
-    assert "not visible yet" in str(paused(wait.step(NOT_FOUND, STARTED_AT + VISIBILITY_LAG - 0.1)).message)
-    error = error_of(wait.step(NOT_FOUND, STARTED_AT + VISIBILITY_LAG))
+    assert "not visible yet" in str(paused(wait.step(NOT_FOUND, STARTED_AT)).message)
+    for seconds in (5, 10, 59.9):
+        paused(wait.step(NOT_FOUND, STARTED_AT + seconds))
+    error = error_of(wait.step(NOT_FOUND, STARTED_AT + 60))
     assert type(error) is error_class
     assert error.__cause__ is NOT_FOUND
     assert "no longer exists" in str(error)
 
 
-@pytest.mark.parametrize("error", [PineconeInputError("no key"), PineconePermanentError("401", status_code=401)])
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize(
+    "times", [[0, 60], [0, 30, 59.9], [0, 1, 2, 3]], ids=["two polls", "less than a minute", "many in a moment"]
+)
+def test_few_rejections_do_not_end_the_wait(status: int, times: list[float]) -> None:
+    wait = Wait(spec())
+    for seconds in times:
+        paused(wait.step(PineconePermanentError("rejected", status_code=status), STARTED_AT + seconds))
+
+
+@pytest.mark.parametrize("between", [backup("Initializing"), PineconeTransientError("503", status_code=503)])
+def test_only_consecutive_rejections_count(between: Any) -> None:
+    wait = Wait(spec())
+    rejected = PineconePermanentError("401", status_code=401)
+    for seconds in (0, 50):
+        paused(wait.step(rejected, STARTED_AT + seconds))
+    paused(wait.step(between, STARTED_AT + 100))
+    for seconds in (150, 200):
+        paused(wait.step(rejected, STARTED_AT + seconds))
+    assert error_of(wait.step(rejected, STARTED_AT + 250)) is rejected
+
+
+def test_rescheduled_poll_that_is_rejected_a_minute_after_the_start_ends_the_wait() -> None:
+    rejected = PineconePermanentError("403", status_code=403)
+    paused(Wait(spec(), rescheduled=True).step(rejected, STARTED_AT + 59))
+    assert error_of(Wait(spec(), rescheduled=True).step(rejected, STARTED_AT + 60)) is rejected
+
+
+@pytest.mark.parametrize("error", [PineconeInputError("no key"), PineconePermanentError("400", status_code=400)])
 def test_permanent_error_ends_the_wait_at_once(error: PineconeError) -> None:
     assert error_of(Wait(spec()).step(error, STARTED_AT)) is error
 

@@ -15,9 +15,11 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeTransientError, WaitTimeout
+from airflow_pinecone.identity import Origin, describe
 from airflow_pinecone.operators import DeleteBackupOperator
 
 DELETE = ("DELETE", "/backups/*")
+ORIGIN = Origin("etl", "manual__1", "backup", -1, "", 1)
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -55,13 +57,13 @@ def delete(clock: FakeClock) -> Delete:
     return delete
 
 
-def test_backup_is_deleted_with_one_request(
+def test_backup_is_deleted_with_two_requests(
     emulator: Emulator, delete: Delete, backup_id: str, clock: FakeClock
 ) -> None:
     outcome = delete(backup_id)
     assert outcome.state == "success"
     assert outcome.value == {"backup_id": backup_id, "deleted": True, "found": True}
-    assert methods(emulator) == ["DELETE"]
+    assert methods(emulator) == ["GET", "DELETE"]
     assert emulator.backups == []
     assert clock.slept == []
 
@@ -76,7 +78,7 @@ def test_backup_that_does_not_exist_is_a_success(delete: Delete, backup_id: str)
 def test_lost_response_is_a_success(emulator: Emulator, delete: Delete, backup_id: str) -> None:
     emulator.fault(*DELETE, drop="after")
     assert delete(backup_id).state == "success"
-    assert methods(emulator) == ["DELETE", "DELETE"]
+    assert methods(emulator) == ["GET", "DELETE", "DELETE"]
     assert emulator.backups == []
 
 
@@ -177,7 +179,7 @@ def test_rejected_request_fails_without_a_retry(
     outcome = delete(backup_id)
     assert outcome.state == "failed"
     assert f"HTTP {status}" in outcome.message
-    assert len(emulator.requests) == nth
+    assert methods(emulator) == ["GET", *["DELETE"] * nth]
     assert len(emulator.backups) == 1
 
 
@@ -208,3 +210,56 @@ def test_template_fields() -> None:
 def test_invalid_duration_is_an_error(delete: Delete, argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=argument):
         delete("b-1", **{argument: value})
+
+
+# The hold
+
+
+@pytest.fixture
+def held_id(emulator: Emulator, clock: FakeClock) -> str:
+    """Return the id of a Ready backup with a hold that ends in an hour."""
+    description = describe(None, ORIGIN, (clock.utcnow() + timedelta(hours=1)).replace(microsecond=0))
+    return str(emulator.add_backup(INDEX, age=3600, description=description)["backup_id"])
+
+
+def test_held_backup_is_not_deleted(emulator: Emulator, delete: Delete, held_id: str, clock: FakeClock) -> None:
+    end = clock.utcnow() + timedelta(hours=1)
+    outcome = delete(held_id)
+    assert outcome.state == "failed"
+    assert held_id in outcome.message
+    assert f"held until {end:%Y-%m-%d %H:%M:%S} UTC" in outcome.message
+    assert "force=True" in outcome.message
+    assert methods(emulator) == ["GET"]
+    assert len(emulator.backups) == 1
+
+
+def test_force_deletes_a_held_backup(emulator: Emulator, delete: Delete, held_id: str) -> None:
+    outcome = delete(held_id, force=True)
+    assert (outcome.state, outcome.value["found"]) == ("success", True)
+    assert methods(emulator) == ["DELETE"]
+    assert emulator.backups == []
+    assert delete(held_id, force=True).value["found"] is False
+
+
+def test_backup_is_deleted_after_its_hold(emulator: Emulator, delete: Delete, held_id: str, clock: FakeClock) -> None:
+    clock.advance(3600)
+    assert delete(held_id).state == "success"
+    assert emulator.backups == []
+
+
+def test_backup_whose_hold_is_unknown_is_not_deleted(emulator: Emulator, delete: Delete, held_id: str) -> None:
+    emulator.fault("GET", "/backups/*", times=None, status=503)
+    outcome = delete(held_id)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", PineconeTransientError)
+    assert len(emulator.backups) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 422])
+def test_rejected_describe_request_fails_without_a_retry(
+    emulator: Emulator, delete: Delete, backup_id: str, status: int
+) -> None:
+    emulator.fault("GET", "/backups/*", times=None, status=status)
+    outcome = delete(backup_id)
+    assert outcome.state == "failed"
+    assert f"HTTP {status}" in outcome.message
+    assert len(emulator.backups) == 1

@@ -27,7 +27,7 @@ from airflow_pinecone.waiting.drivers import (
 )
 
 UNAVAILABLE = PineconeTransientError("HTTP 503", status_code=503)
-REJECTED = PineconePermanentError("HTTP 401", status_code=401)
+REJECTED = PineconePermanentError("HTTP 400", status_code=400)
 IN_USE = PineconePermanentError("HTTP 412: a restore uses it", status_code=412)
 Drive = Callable[..., WaitResult]
 

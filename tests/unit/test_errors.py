@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_pinecone import errors
 from airflow_pinecone.errors import PineconeConnectionError, PineconeError, PineconeRequestError
+from airflow_pinecone.task import InvalidArgument
 
 CLASSES: dict[str, Any] = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
 # Whether the same call can succeed later, and whether a new backup or restore can succeed.
@@ -87,3 +91,55 @@ def test_request_error_has_the_facts_of_the_response() -> None:
 def test_connection_error_has_no_status_and_knows_whether_the_request_was_sent(sent: bool) -> None:
     error = PineconeConnectionError("connection refused", sent=sent)
     assert (error.sent, error.status_code, error.message) == (sent, None, "connection refused")
+
+
+def make_error(error_class: Any) -> PineconeError:
+    """Make an error with all the facts that its constructor and its users can add."""
+    error: PineconeError
+    if issubclass(error_class, PineconeConnectionError):
+        error = error_class("connection refused", sent=False)
+    elif issubclass(error_class, PineconeRequestError):
+        error = error_class(
+            "text", status_code=429, code="TOO_MANY_REQUESTS", message="m", request_id="r-1", retry_after=7.5
+        )
+    else:
+        error = error_class("text")
+    error.add_note("a note")
+    return error
+
+
+def through_pickle(error: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> Any:
+    return pickle.loads(pickle.dumps(error, protocol))  # noqa: S301
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"protocol {n}": partial(through_pickle, protocol=n) for n in range(pickle.HIGHEST_PROTOCOL + 1)},
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("error_class", [*CLASSES.values(), InvalidArgument], ids=[*CLASSES, "InvalidArgument"])
+def test_error_is_copied_with_all_its_facts(error_class: Any, duplicate: Callable[[Any], Any]) -> None:
+    error = make_error(error_class)
+    copied = duplicate(error)
+    assert copied is not error
+    assert type(copied) is error_class
+    assert (str(copied), copied.args, vars(copied)) == (str(error), error.args, vars(error))
+    assert copied.__notes__ == ["a note"]
+
+
+def test_error_of_a_user_is_copied_whatever_its_constructor_requires() -> None:
+    error = UserError(number=5)
+    copied = through_pickle(error)
+    assert (type(copied), str(copied), copied.number) == (UserError, "number 5", 5)
+
+
+class UserError(PineconeError):
+    """An error of a user."""
+
+    def __init__(self, *, number: int) -> None:
+        """Store the number."""
+        super().__init__(f"number {number}")
+        self.number = number

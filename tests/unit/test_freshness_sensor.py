@@ -54,6 +54,18 @@ def test_newest_ready_backup_is_returned_after_one_request(world: Emulator, sens
     assert [exchange.method for exchange in world.requests] == ["GET"]
 
 
+def test_backup_of_a_deleted_index_is_fresh(
+    world: Emulator, sense: Sense, mode: dict[str, Any], logged: Callable[[], str]
+) -> None:
+    fresh = add_backup(world, 1)
+    world.add_index("another")
+    world.add_backup("another")
+    PineconeHook().delete_index(INDEX)
+    outcome = sense(**mode)
+    assert (outcome.state, outcome.value) == ("success", fresh)
+    assert f"Index {INDEX} no longer exists" in logged()
+
+
 def test_sensor_waits_for_a_fresh_backup(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
     add_backup(world, 25)
     world.next_backup(ready_after=1800)
@@ -126,7 +138,8 @@ def test_rejected_request_fails_the_task_at_once(
     assert type(outcome.error) is AirflowFailException
     assert INDEX in outcome.message
     assert f"HTTP {status}" in outcome.message
-    assert len(world.requests) == 1
+    # After a 404, the backups of a deleted index are searched in the project.
+    assert len(world.requests) == (2 if status == 404 else 1)
 
 
 def test_some_failed_pokes_do_not_end_the_wait(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
@@ -207,3 +220,11 @@ def test_defaults_are_six_hours_and_a_minute() -> None:
 
 def test_template_fields() -> None:
     assert tuple(BackupFreshnessSensor.template_fields) == ("index_name", "conn_id")
+
+
+def test_backup_with_a_key_that_airflow_reserves(world: Emulator, sense: Sense) -> None:
+    fields = {"__id__": {"filterable": True}}
+    world.add_backup(INDEX, schema={"fields": fields})
+    outcome = sense()
+    assert outcome.state == "success"
+    assert outcome.value["schema"] == {"fields": {"___id__": {"filterable": True}}}

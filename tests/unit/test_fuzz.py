@@ -33,7 +33,7 @@ from airflow_pinecone.transport import Operation
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
 MARK = "[airflow-pinecone 90177680dfff23fb16c75484b2112d02]"
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
-MAX_AGE = timedelta(days=9999)
+MAX_AGE = timedelta(days=365)
 
 # What a task may raise: the errors of this package, and Airflow's outcomes.
 DOCUMENTED = (PineconeError, AirflowFailException, AirflowSensorTimeout, AirflowSkipException)
@@ -499,7 +499,7 @@ def test_prune_deletes_only_what_it_may_delete(
     max_shrink=st.sampled_from([None, 0, 0.5]),
 )
 def test_decisions_accept_every_checked_backup(changes: list[Change], records: Any, max_shrink: float | None) -> None:
-    origin = identity.origin_of(TaskInstance(run_started=NOW).context, 2)
+    origin = identity.origin_of(TaskInstance(run_started=NOW).context)
     page = {"data": [backup(number, description=origin.mark) for number in range(5)]}
     rows = checked_backups(Response(changes=changes).content(page))
     newest = history.newest_ready(rows)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 from support.clients import set_connection
 from support.clock import FakeClock
 from support.constants import API_KEY
+from support.frames import frames_of
 from support.wire import Certificate, Wire, http_response
 
 from airflow_pinecone.client import PineconeClient
@@ -78,13 +79,44 @@ def test_connection_has_the_id_of_the_hook(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_connection_is_read_when_it_is_first_needed_and_then_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     hook = PineconeHook()
-    with pytest.raises(AirflowNotFoundException):
+    with pytest.raises(PineconeInputError):
         hook.get_conn()
     set_connection(monkeypatch)
     session = hook.get_conn()
     monkeypatch.delenv("AIRFLOW_CONN_PINECONE_DEFAULT")
     assert session is hook.get_conn() is hook.client.session
     assert session.headers["Api-Key"] == API_KEY
+
+
+def test_connection_that_does_not_exist_is_named() -> None:
+    hook = PineconeHook("no_such_connection")
+    with pytest.raises(PineconeInputError, match=r"^Connection no_such_connection cannot be used: it does") as caught:
+        hook.list_indexes()
+    assert isinstance(caught.value.__cause__, AirflowNotFoundException)
+    assert hook.test_connection() == (False, str(caught.value))
+
+
+@pytest.mark.parametrize("conn_id", [None, "", 5, ["pinecone_default"]], ids=repr)
+def test_invalid_id_of_a_connection(conn_id: Any) -> None:
+    with pytest.raises(PineconeInputError) as caught:
+        PineconeHook(conn_id).list_indexes()
+    assert str(caught.value) == f"conn_id must be the id of an Airflow connection, not {conn_id!r}."
+
+
+@pytest.mark.parametrize(
+    "fields", [{"host": "a..b"}, {"extra": {"timeout": 0}}, {"extra": "[1]"}, {"password": f"{API_KEY}\n"}], ids=str
+)
+def test_no_frame_of_an_error_holds_the_key(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+    set_connection(monkeypatch, **fields)
+    with pytest.raises(PineconeInputError) as caught:
+        PineconeHook().list_indexes()
+    frames = frames_of(caught.value, "airflow_pinecone.")
+    assert {frame.f_globals["__name__"] for frame in frames} == {
+        "airflow_pinecone.hooks",
+        "airflow_pinecone.connections",
+    }
+    assert not any(API_KEY in repr(value) for frame in frames for value in frame.f_locals.values())
+    assert not any(isinstance(value, Connection) for frame in frames for value in frame.f_locals.values())
 
 
 def test_repeated_requests_are_logged_and_use_the_clock(

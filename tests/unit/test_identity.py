@@ -11,7 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_pinecone.identity import DESCRIPTION_LENGTH, Origin, default_name, describe, find, has_mark, origin_of
+from airflow_pinecone.identity import (
+    DESCRIPTION_LENGTH,
+    Creator,
+    Origin,
+    creator_of,
+    default_name,
+    describe,
+    find,
+    first_try_of,
+    has_mark,
+    hold_of,
+    origin_of,
+)
 
 ORIGIN = Origin("etl", "scheduled__2025-05-14", "backup", -1, "2025-05-14T16:37:25.625540+00:00", 1)
 VALID_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
@@ -22,6 +34,10 @@ without_deadline = settings(deadline=None)
 
 ids = st.text(max_size=300)
 origins = st.builds(Origin, ids, ids, ids, st.integers(-1, 9999), ids, st.integers(1, 99))
+# Ids that Airflow accepts.
+key = st.from_regex(r"[\w.-]{0,99}[\w-]", fullmatch=True)
+run_id = st.from_regex(r"[A-Za-z0-9_.~:+-]{1,100}", fullmatch=True)
+airflow_origins = st.builds(Origin, key, run_id, key, st.integers(-1, 9999), ids, st.integers(1, 99))
 any_time = st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
 
 
@@ -59,7 +75,7 @@ def test_two_origins_have_different_marks(one: Origin, other: Origin) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"dag_id": "b"}, {"run_id": "b"}, {"task_id": "b"}, {"map_index": 0}, {"run_started_at": "b"}, {"first_try": 2}],
+    [{"dag_id": "b"}, {"run_id": "b"}, {"task_id": "b"}, {"map_index": 0}, {"run_started_at": "b"}, {"max_tries": 2}],
     ids=lambda change: next(iter(change)),
 )
 def test_mark_depends_on_each_field(change: dict[str, Any]) -> None:
@@ -81,21 +97,18 @@ def test_mark_does_not_change_between_versions() -> None:
 @without_deadline
 @given(st.integers(0, 20), st.integers(0, 20))
 def test_all_tries_until_a_clear_have_one_origin(earlier_tries: int, retries: int) -> None:
-    first_try = earlier_tries + 1
     # Airflow sets it so, at first and when the task is cleared.
     max_tries = earlier_tries + retries
-    tries = range(first_try, first_try + retries + 1)
-    found = {origin_of(context(try_number, max_tries), retries) for try_number in tries}
-    assert {origin.first_try for origin in found} == {first_try}
-    assert len({origin.mark for origin in found}) == 1
+    tries = range(earlier_tries + 1, max_tries + 2)
+    assert len({origin_of(context(try_number, max_tries)).mark for try_number in tries}) == 1
+    assert first_try_of(context(max_tries=max_tries), retries) == earlier_tries + 1
 
 
 @without_deadline
 @given(st.integers(1, 20), st.integers(0, 20))
 def test_a_cleared_task_has_a_new_origin(cleared_after: int, retries: int) -> None:
-    before = origin_of(context(cleared_after, max(retries, cleared_after - 1)), retries)
-    after = origin_of(context(cleared_after + 1, cleared_after + retries), retries)
-    assert after.first_try == cleared_after + 1
+    before = origin_of(context(cleared_after, max(retries, cleared_after - 1)))
+    after = origin_of(context(cleared_after + 1, cleared_after + retries))
     assert before.mark != after.mark
 
 
@@ -112,17 +125,17 @@ def test_a_cleared_task_has_a_new_origin(cleared_after: int, retries: int) -> No
     ids=str,
 )
 def test_tasks_runs_mapped_instances_and_installations_do_not_share_a_mark(other: dict[str, Any]) -> None:
-    assert origin_of(context(**other), 2).mark != origin_of(context(), 2).mark
+    assert origin_of(context(**other)).mark != origin_of(context()).mark
 
 
 def test_origin_does_not_depend_on_the_time_zone_of_the_run_start() -> None:
     same_moment = RUN_STARTED_AT.astimezone(timezone(timedelta(hours=9)))
-    assert origin_of(context(started=same_moment), 2) == origin_of(context(), 2)
+    assert origin_of(context(started=same_moment)) == origin_of(context())
 
 
 def test_origin_without_retries_and_map_index() -> None:
-    origin = origin_of(context(max_tries=0, map_index=None), None)
-    assert (origin.first_try, origin.map_index) == (1, -1)
+    without = context(max_tries=0, map_index=None)
+    assert (first_try_of(without, None), origin_of(without).map_index) == (1, -1)
 
 
 # The description
@@ -257,3 +270,98 @@ def test_backup_of_any_task_has_a_mark(words: str | None, origin: Origin) -> Non
 def test_backup_of_others_has_no_mark(description: Any) -> None:
     assert not has_mark(backup_without_description())
     assert not has_mark(backup(description))
+
+
+def test_ready_backup_is_preferred_if_there_are_two() -> None:
+    running, ready = backup(ORIGIN.mark, "Initializing", "b-1"), backup(ORIGIN.mark, "Ready", "b-2")
+    assert find([running, ready], ORIGIN).usable == ready
+    assert find([ready, running], ORIGIN).usable == ready
+
+
+# The hold
+
+HOLD = datetime(2025, 6, 1, tzinfo=UTC)
+
+
+def test_description_has_the_hold_before_the_mark() -> None:
+    description = describe("words", ORIGIN, HOLD)
+    assert description.startswith("words | Created by Airflow: dag etl")
+    assert description.endswith(f", task backup [hold until 2025-06-01T00:00:00Z] {ORIGIN.mark}")
+
+
+@without_deadline
+@given(st.none() | st.text(max_size=700), origins, any_time, st.integers(-2, 2))
+def test_hold_is_never_truncated(words: str | None, origin: Origin, end: datetime, seconds: int) -> None:
+    end = end.replace(microsecond=0)
+    now = end + timedelta(seconds=seconds)
+    description = describe(words, origin, end)
+    assert len(description) <= DESCRIPTION_LENGTH
+    model = backup(description + " \n")
+    assert hold_of(model, now) == (end if now < end else None)
+    assert find([model], origin).usable == model
+    assert has_mark(model)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(None, 5, "", "words", ORIGIN.mark),
+        describe(None, ORIGIN),
+        # Only a text in the right place is a hold, and only in a backup that this package created.
+        describe("[hold until 2025-06-01T00:00:00Z]", ORIGIN),
+        describe(f"[hold until 2025-06-01T00:00:00Z] {ORIGIN.mark}", ORIGIN),
+        "[hold until 2025-06-01T00:00:00Z]",
+        describe(None, ORIGIN, HOLD) + " copied by a person",
+        f"[hold until 2025-06-01] {ORIGIN.mark}",
+    ],
+)
+def test_backup_without_a_hold(description: Any) -> None:
+    assert hold_of(backup(description), RUN_STARTED_AT) is None
+    assert hold_of(backup_without_description(), RUN_STARTED_AT) is None
+
+
+def test_hold_with_an_impossible_date_does_not_end() -> None:
+    end = hold_of(backup(f"[hold until 2025-02-31T00:00:00Z] {ORIGIN.mark}"), RUN_STARTED_AT)
+    assert end is not None
+    assert end.year == 9999
+
+
+# The creator
+
+
+@without_deadline
+@given(st.none() | st.text(max_size=700), airflow_origins, st.none() | st.just(HOLD))
+def test_creator_is_read_from_the_description(words: str | None, origin: Origin, hold: datetime | None) -> None:
+    model = backup(describe(words, origin, hold))
+    is_truncated = len(describe(None, origin, hold)) == DESCRIPTION_LENGTH
+    creator = creator_of(model)
+    assert creator == Creator(origin.dag_id, origin.task_id) or (is_truncated and creator is None)
+
+
+def test_creator_whose_ids_are_truncated_is_unknown() -> None:
+    room = DESCRIPTION_LENGTH - len(describe(None, ORIGIN._replace(run_id="")))
+    for length in range(room - 20, room + 30):
+        origin = ORIGIN._replace(run_id="r" * length)
+        expected = Creator("etl", "backup") if length <= room else None
+        assert creator_of(backup(describe(None, origin))) == expected
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(None, 5, "", "words", ORIGIN.mark),
+        "Created by Airflow: dag etl, run r, task backup",
+        describe(None, ORIGIN) + " copied by a person",
+        f"Not Created by Airflow: dag etl, run r, task backup {ORIGIN.mark}",
+        f"Created by Airflow: dag etl, run r, task backup, and more {ORIGIN.mark}",
+    ],
+)
+def test_creator_of_other_backups_is_unknown(description: Any) -> None:
+    assert creator_of(backup(description)) is None
+    assert creator_of(backup_without_description()) is None
+
+
+def test_creator_in_the_words_of_a_user_is_ignored() -> None:
+    words = "Created by Airflow: dag other, run r, task other"
+    assert creator_of(backup(describe(words, ORIGIN))) == Creator("etl", "backup")
+    assert creator_of(backup(describe(f"{words} | {words}", ORIGIN, HOLD))) == Creator("etl", "backup")

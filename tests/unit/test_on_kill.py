@@ -79,6 +79,8 @@ def kill(
         ti = TaskInstance(map_index=map_index)
         store_state(monkeypatch, ti, state)
         arguments = {"index_name": INDEX, "wait_for_completion": True, "deferrable": is_deferred, "timeout": 100}
+        # A hold does not protect an unfinished backup of the task itself.
+        arguments["hold_until"] = 3600
         task = make_task(CreateBackupOperator, clock, delete_on_kill=delete_on_kill, **arguments)
 
         def finish() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.emulator_client import Ask
@@ -16,7 +16,7 @@ from support.operators import OUR_DESCRIPTION, methods
 from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import PineconeTransientError, PruneIncomplete
+from airflow_pinecone.errors import PineconeInputError, PineconeTransientError, PruneIncomplete
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator
 from airflow_pinecone.operators.prune import MAX_CONSECUTIVE_FAILURES
@@ -118,6 +118,13 @@ def test_deleted_backups_are_logged(emulator: Emulator, prune: Prune, logged: Ca
     prune()
     text = logged()
     assert [f"Deleted backup {backup_id}" in text for backup_id in history] == [False, False, True, True]
+
+
+def test_oldest_backup_is_kept_while_a_rule_is_not_used_up(emulator: Emulator, prune: Prune) -> None:
+    history = add(emulator, 5, step=60)
+    outcome = prune(keep_yearly=5)
+    assert existing(emulator) == [history[0], history[-1]]
+    assert outcome.value["kept"][-1]["reasons"] == ["keep_yearly 2 of 5 (oldest)"]
 
 
 def test_dry_run_deletes_nothing(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
@@ -224,6 +231,50 @@ def test_backups_of_an_earlier_index_with_the_same_name_are_kept(
     assert all("earlier index" in reason for reason in reasons)
 
 
+def test_backups_of_a_deleted_index_are_kept(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
+    history = add(emulator, 5)
+    assert prune(dry_run=True).value["index_exists"] is True
+    PineconeHook().delete_index(INDEX)
+    outcome = prune()
+    assert outcome.state == "success"
+    assert (outcome.value["index_exists"], outcome.value["deleted"]) == (False, [])
+    assert ids(outcome.value["kept"]) == existing(emulator) == history
+    (reason,) = outcome.value["kept"][-1]["reasons"]
+    assert "no longer exists" in reason
+    assert f"Index {INDEX} no longer exists" in logged()
+
+
+def test_include_deleted_indexes_prunes_a_deleted_index(emulator: Emulator, prune: Prune) -> None:
+    history = add(emulator, 5)
+    others = [emulator.add_backup("other", age=9 * DAY, description=OUR_DESCRIPTION)["backup_id"]]
+    PineconeHook().delete_index(INDEX)
+    outcome = prune(include_deleted_indexes=True)
+    assert (outcome.state, outcome.value["index_exists"]) == ("success", False)
+    assert ids(outcome.value["deleted"]) == history[:1:-1]
+    assert existing(emulator) == [*history[:2], *others]
+
+
+def test_include_deleted_indexes_applies_the_rules_to_each_index(
+    emulator: Emulator, prune: Prune, clock: FakeClock
+) -> None:
+    earlier = add(emulator, 5)
+    PineconeHook().delete_index(INDEX)
+    emulator.add_index(INDEX)
+    clock.advance(9 * DAY)
+    current = add(emulator, 4)
+    outcome = prune(include_deleted_indexes=True)
+    assert outcome.value["index_exists"] is True
+    assert existing(emulator) == [*current[:2], *earlier[:2]]
+
+
+def test_name_without_an_index_and_backups_fails_without_a_retry(emulator: Emulator, prune: Prune) -> None:
+    """It is probably misspelled."""
+    add(emulator, 3)
+    outcome = prune(index_name="no-such", include_deleted_indexes=True)
+    assert outcome.state == "failed"
+    assert "HTTP 404" in outcome.message
+
+
 def test_backup_that_is_younger_than_the_decision_is_kept(emulator: Emulator, prune: Prune) -> None:
     (younger,) = add(emulator, age=-5)
     history = add(emulator, 2)
@@ -237,6 +288,75 @@ def test_backups_of_other_indexes_are_kept(emulator: Emulator, prune: Prune) -> 
     history = add(emulator, 3)
     prune(keep_last=1)
     assert set(existing(emulator)) == {history[0], *others}
+
+
+def test_held_backup_is_kept_until_its_hold_ends(
+    emulator: Emulator, prune: Prune, clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    task = make_task(CreateBackupOperator, clock, index_name=INDEX, hold_until=timedelta(days=3))
+    held = run_try(task, TaskInstance()).value["backup_id"]
+    clock.advance(2 * DAY)
+    (second,) = add(emulator)
+    assert prune(keep_last=1).value["deleted"] == []
+    assert "held until 20" in logged()
+    clock.advance(DAY + 1)
+    assert ids(prune(keep_last=1).value["deleted"]) == [held]
+    assert existing(emulator) == [second]
+
+
+def test_rules_apply_to_the_backups_of_one_dag_and_task(emulator: Emulator, prune: Prune, clock: FakeClock) -> None:
+    created: dict[int, str] = {}
+    for dag_id, task_id in [("a", "one"), ("a", "one"), ("a", "two"), ("a", "two"), ("b", "one"), ("b", "one")]:
+        ti = TaskInstance(dag_id=dag_id, task_id=task_id, run_id=f"run_{len(created)}")
+        task = make_task(CreateBackupOperator, clock, index_name=INDEX, description="words")
+        created[len(created)] = run_try(task, ti).value["backup_id"]
+        clock.advance(DAY)
+    outcome = prune(keep_last=1, created_by_dag_id="a", created_by_task_id="one")
+    assert ids(outcome.value["deleted"]) == [created[0]]
+    assert ids(prune(keep_last=1, created_by_dag_id="b").value["deleted"]) == [created[4]]
+    assert len(existing(emulator)) == 4
+
+
+# max_deletes
+
+
+def test_too_large_plan_deletes_nothing(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
+    history = add(emulator, 6)
+    outcome = prune(max_deletes=3)
+    assert outcome.state == "failed"
+    assert "4 backups of index docs-example" in outcome.message
+    assert "max_deletes is 3" in outcome.message
+    assert "no rule keeps it" in logged()
+    assert methods(emulator) == ["GET"]
+    assert existing(emulator) == history
+
+
+def test_plan_can_be_as_large_as_max_deletes(emulator: Emulator, prune: Prune) -> None:
+    history = add(emulator, 6)
+    assert prune(max_deletes=4).state == "success"
+    assert existing(emulator) == history[:2]
+
+
+def test_dry_run_of_a_too_large_plan_logs_a_warning(
+    emulator: Emulator, prune: Prune, logged: Callable[[], str]
+) -> None:
+    add(emulator, 6)
+    outcome = prune(max_deletes=3, dry_run=True)
+    assert (outcome.state, len(outcome.value["skipped"])) == ("success", 4)
+    assert "max_deletes is 3" in logged()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"max_deletes": value} for value in (0, -1, 1.0, "5", True)),
+        *({name: 5} for name in ("created_by_dag_id", "created_by_task_id")),
+    ],
+    ids=str,
+)
+def test_invalid_limits_are_an_error_when_the_dag_is_parsed(make: Make, arguments: dict[str, Any]) -> None:
+    with pytest.raises(PineconeInputError, match=f"{next(iter(arguments))} must be"):
+        make(**arguments)
 
 
 # Deletes that fail
@@ -345,7 +465,7 @@ def test_rejected_key_or_account_ends_the_prune_without_a_retry(emulator: Emulat
 # The list
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 422])
 def test_rejected_list_request_fails_without_a_retry(emulator: Emulator, prune: Prune, status: int) -> None:
     history = add(emulator, 5)
     emulator.fault(*LIST, status=status)
@@ -382,6 +502,16 @@ def test_rules_are_checked_when_the_dag_is_parsed(make: Make, clock: FakeClock) 
         make_task(PruneBackupsOperator, clock, task_id="prune", index_name=INDEX)
     with pytest.raises(ValueError, match="keep_daily must be an integer"):
         make(keep_daily="7")
+
+
+@pytest.mark.parametrize("rules", [{}, {"keep_last": 0}, {"keep_daily": "7"}, {"keep_within": timedelta.max}], ids=str)
+def test_mapped_task_with_invalid_rules_is_not_retried(rules: dict[str, Any]) -> None:
+    """Airflow creates a mapped task in the worker. It does not retry a task that raises AirflowFailException there."""
+    with DAG("mapped", schedule=None):
+        mapped: Any = PruneBackupsOperator.partial(task_id="prune", retries=2, **rules).expand(index_name=["a", "b"])
+    with pytest.raises(AirflowFailException, match="keep_") as caught:
+        mapped.unmap({"index_name": "a"})
+    assert isinstance(caught.value, PineconeInputError)
 
 
 def test_rules_that_changed_after_parsing_are_checked_again(emulator: Emulator, make: Make) -> None:

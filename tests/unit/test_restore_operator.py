@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import CreateOutcomeUnknown, RestoreFailed, RestoreNotFound, WaitTimeout
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.identity import origin_of
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
 from airflow_pinecone.sensors import RestoreJobSensor
 from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
@@ -57,6 +57,17 @@ def restore(backup: str, clock: FakeClock) -> Restore:
         return make_task(CreateIndexFromBackupOperator, clock, **{**defaults, **arguments})
 
     return restore
+
+
+@pytest.fixture
+def other_run(clock: FakeClock) -> TaskInstance:
+    """Return the task instance of the same task in another run of the DAG."""
+    return TaskInstance(task_id="restore", run_id="manual__2", run_started=clock.utcnow())
+
+
+def digest(ti: TaskInstance) -> str:
+    """Return the value of the tag of the index that a task instance restores."""
+    return origin_of(ti.context).digest
 
 
 @pytest.fixture
@@ -171,9 +182,40 @@ def test_soft_fail_skips_the_task_on_a_timeout(
 
 def test_arguments_are_sent_to_pinecone(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
     run_try(restore(tags={"a": "b"}, deletion_protection="enabled"), ti)
-    assert emulator.requests[0].body == {"name": "docs-2", "tags": {"a": "b"}, "deletion_protection": "enabled"}
+    tags = {"team": "search", "a": "b", "airflow-pinecone": digest(ti)}
+    assert emulator.requests[1].body == {"name": "docs-2", "tags": tags, "deletion_protection": "enabled"}
     index = PineconeHook().describe_index("docs-2")
-    assert (index["tags"], index["deletion_protection"]) == ({"a": "b"}, "enabled")
+    assert (index["tags"], index["deletion_protection"]) == (tags, "enabled")
+
+
+@pytest.mark.parametrize(
+    ("of_backup", "of_user", "merged"),
+    [
+        ({"team": "search"}, None, {"team": "search"}),
+        ({"team": "search", "env": "prod"}, {"team": "ads"}, {"team": "ads", "env": "prod"}),
+        ({"airflow-pinecone": "0" * 32}, {"airflow-pinecone": "mine"}, {}),
+        ({"a": 5, "b": None, "c": ["x"], "d": "kept", "e": True}, None, {"d": "kept"}),
+        (None, None, {}),
+        (..., {"a": "b"}, {"a": "b"}),
+    ],
+)
+def test_tags_of_the_backup_the_user_and_the_origin_are_merged(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, of_backup: Any, of_user: Any, merged: dict[str, str]
+) -> None:
+    backup_id = emulator.add_backup(INDEX, tags=of_backup)["backup_id"]
+    assert run_try(restore(backup_id=backup_id, tags=of_user), ti).state == "success"
+    (request,) = [exchange for exchange in emulator.requests if exchange.method == "POST"]
+    assert request.body == {"name": "docs-2", "tags": {**merged, "airflow-pinecone": digest(ti)}}
+
+
+@pytest.mark.parametrize("tags", ["None", "{'a': 'b'}", 5, ["a"]])
+def test_tags_that_are_not_a_dict_fail_before_any_request(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, tags: Any
+) -> None:
+    outcome = run_try(restore(tags=tags), ti)
+    assert outcome.state == "failed"
+    assert f"tags must be a dict or None, not {tags!r}" in outcome.message
+    assert emulator.requests == []
 
 
 @each_path
@@ -232,7 +274,7 @@ def test_backup_that_does_not_exist_fails_without_a_retry(
     assert "no-such-backup" in outcome.message
     assert "HTTP 404" in outcome.message
     assert "already exists" not in outcome.message
-    assert methods(emulator) == ["POST"]
+    assert methods(emulator) == ["GET"]
 
 
 def test_on_kill_logs_that_the_restore_is_kept(
@@ -316,25 +358,23 @@ def test_retry_resumes_with_a_restore_that_appears_late(emulator: Emulator, rest
     assert len(emulator.restore_jobs) == 1
 
 
-def test_retry_resumes_with_the_restore_of_a_killed_try(
-    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance
+@pytest.mark.parametrize("created_at", [None, ..., "soon", "2001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_restore_is_recognized_by_the_tag_and_not_by_its_time(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, created_at: Any, killed: bool
 ) -> None:
-    # The earlier try was killed after this request.
-    PineconeHook().create_index_from_backup(backup, name="docs-2")
-    ti.retry()
+    emulator.next_restore(fields={"created_at": created_at})
+    # A response that a fault changes need not match the published description.
+    emulator.fault("GET", "/restore-jobs*", headers={"x-changed": "yes"}, times=None)
+    emulator.fault("GET", "/restore-jobs/*", headers={"x-changed": "yes"}, times=None)
+    if killed:
+        # The earlier try was killed after its request.
+        run_try(restore(wait_for_completion=False), ti)
+        ti.retry()
+    else:
+        emulator.fault(*RESTORE, drop="after")
     assert run_try(restore(), ti).state == "success"
     assert len(emulator.restore_jobs) == 1
-
-
-@pytest.mark.parametrize(("seconds", "state"), [(60, "success"), (600, "failed")])
-def test_retry_allows_for_different_clocks_of_airflow_and_pinecone(
-    backup: str, restore: Restore, ti: TaskInstance, seconds: float, state: str
-) -> None:
-    """By Pinecone's clock, the restore started before the run."""
-    PineconeHook().create_index_from_backup(backup, name="docs-2")
-    ti.run_started += timedelta(seconds=seconds)
-    ti.retry()
-    assert run_try(restore(), ti).state == state
 
 
 def test_retry_resumes_with_the_restore_after_a_timeout(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
@@ -347,60 +387,158 @@ def test_retry_resumes_with_the_restore_after_a_timeout(emulator: Emulator, rest
     assert len(emulator.restore_jobs) == 1
 
 
-def test_retry_does_not_resume_with_a_failed_restore(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
-    """Its index still exists, and must be deleted before another restore into the same name."""
+@each_path
+def test_retry_after_a_failed_restore_says_what_to_delete(
+    emulator: Emulator,
+    restore: Restore,
+    ti: TaskInstance,
+    path: dict[str, Any],
+    logged: Callable[[], str],
+) -> None:
+    """The index of a failed restore still exists, and must be deleted before another restore into the same name."""
     emulator.next_restore(ends="Failed")
-    assert run_try(restore(), ti).state == "up_for_retry"
+    run_try(restore(**path), ti)
+    (job,) = emulator.restore_jobs
     ti.retry()
-    outcome = run_try(restore(), ti)
+    outcome = run_try(restore(**path), ti)
     assert outcome.state == "failed"
-    assert "docs-2 already exists" in outcome.message
-    assert "delete the index" in outcome.message
+    assert (
+        f"Restore job {job['restore_job_id']} failed, and its index docs-2 still exists. Delete index docs-2, then "
+        "clear or retry the task." in outcome.message
+    )
+    assert "HTTP 409" in outcome.message
+    assert "not created by this task" not in outcome.message
+    # The search lasts 30 s, because the job of the existing index may not be visible yet.
+    assert logged().count(f"Ignoring failed restore job {job['restore_job_id']}") == 1
     PineconeHook().delete_index("docs-2")
     ti.retry()
-    assert run_try(restore(), ti).state == "success"
+    assert run_try(restore(**path), ti).state == "success"
     assert [job["status"] for job in emulator.restore_jobs] == ["Failed", "Completed"]
+
+
+def test_retry_ignores_a_failed_restore_of_an_earlier_try(
+    emulator: Emulator, restore: Restore, ti: TaskInstance
+) -> None:
+    """A person deleted its index. The next try started another restore and was killed; its job appears late."""
+    emulator.next_restore(ends="Failed")
+    run_try(restore(), ti)
+    PineconeHook().delete_index("docs-2")
+    ti.retry()
+    emulator.next_restore(lag=20)
+    run_try(restore(wait_for_completion=False), ti)
+    ti.retry()
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "success", outcome.message
+    assert [job["status"] for job in emulator.restore_jobs] == ["Failed", "Completed"]
+    assert outcome.value["restore_job_id"] == emulator.restore_jobs[1]["restore_job_id"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"status": "Completed", "created_at": "2025-01-01T00:00:00Z"}, {"status": "Completed"}),
+        ({"status": "Completed", "created_at": "2999-01-01T00:00:00Z"}, {"status": "Pending"}),
+        ({"status": "Completed"}, {"status": "Completed", "created_at": None}),
+        ({"status": "Failed", "created_at": None}, {"status": "Completed"}),
+    ],
+)
+def test_last_of_several_restores_into_the_same_name_is_resumed(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, earlier: dict[str, Any], later: dict[str, Any]
+) -> None:
+    """Indexes of the same name were restored from the same backup before, and were deleted."""
+    run_try(restore(wait_for_completion=False), ti)
+    ti.retry()
+    (job,) = emulator.restore_jobs
+    jobs = [{**job, **earlier, "restore_job_id": "r-0"}, {**job, **later, "restore_job_id": "r-1"}]
+    for rows in (jobs, jobs[::-1]):
+        emulator.fault("GET", "/restore-jobs", status=200, body={"data": rows})
+        assert run_try(restore(wait_for_completion=False), ti).value["restore_job_id"] == "r-1"
 
 
 @pytest.mark.parametrize("try_number", [1, 2])
 def test_existing_index_fails_the_task(
     emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock, try_number: int
 ) -> None:
-    """No restore created it. A retry searches for one, a first try does not."""
-    emulator.add_index("docs-2")
+    emulator.add_index("docs-2", tags={"team": "search"})
     ti.try_number = try_number
     outcome = run_try(restore(), ti)
     assert outcome.state == "failed"
-    assert "docs-2 already exists" in outcome.message
+    assert "Index docs-2 already exists, and was not created by this task." in outcome.message
+    assert "It does not have the tag airflow-pinecone." in outcome.message
     assert "HTTP 409" in outcome.message
     assert emulator.restore_jobs == []
-    assert sum(clock.slept) == pytest.approx(0 if try_number == 1 else SEARCH_SECONDS)
+    assert clock.slept == []
 
 
-def test_first_try_does_not_resume_with_a_restore(
-    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance
+@pytest.mark.parametrize("response", ["409", "500", "dropped"])
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_restore_of_another_run_is_not_adopted(
+    emulator: Emulator,
+    restore: Restore,
+    ti: TaskInstance,
+    other_run: TaskInstance,
+    response: str,
+    try_number: int,
 ) -> None:
-    """Even a restore of the same backup that was just started is not that of this task: only a retry can have one."""
-    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    """Two runs restore the same backup into the same index at the same time."""
+    assert run_try(restore(wait_for_completion=False), other_run).state == "success"
+    ti.try_number = try_number
+    if response != "409":
+        emulator.fault(*RESTORE, **({"status": 500} if response == "500" else {"drop": "before"}))
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert "Index docs-2 already exists, and was not created by this task." in outcome.message
+    assert f"Its tag airflow-pinecone is {digest(other_run)}, and that of this task is {digest(ti)}" in outcome.message
+    assert "restore_job_id" not in ti.xcoms
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_cleared_task_does_not_adopt_its_earlier_restore(
+    emulator: Emulator, restore: Restore, ti: TaskInstance
+) -> None:
+    assert run_try(restore(), ti).state == "success"
+    earlier = digest(ti)
+    ti.clear()
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "failed"
+    assert f"Its tag airflow-pinecone is {earlier}" in outcome.message
+    assert "before it was cleared" in outcome.message
+    PineconeHook().delete_index("docs-2")
+    ti.clear()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 2
+
+
+def test_restore_of_another_backup_is_not_adopted(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    """The template of `backup_id` rendered to another backup at the retry."""
+    other = emulator.add_backup(INDEX)["backup_id"]
+    run_try(restore(backup_id=other, wait_for_completion=False), ti)
+    ti.retry()
+    outcome = run_try(restore(), ti)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    assert "index docs-2 exists" in outcome.message
+    assert "HTTP 409" in outcome.message
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_index_that_cannot_be_described_can_be_retried(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
+    """Pinecone is still deleting an index of the same name."""
+    emulator.fault(*RESTORE, status=409)
+    outcome = run_try(restore(), ti)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
+    ti.retry()
+    assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+@pytest.mark.parametrize("tags", [None, ["a"], "a", {"airflow-pinecone": None}, {"airflow-pinecone": 5}], ids=str)
+def test_unusual_tags_of_an_existing_index(emulator: Emulator, restore: Restore, ti: TaskInstance, tags: Any) -> None:
+    emulator.add_index("docs-2")
+    body = {**PineconeHook().describe_index(INDEX), "name": "docs-2", "tags": tags}
+    emulator.fault("GET", "/indexes/docs-2", status=200, body=body)
     outcome = run_try(restore(), ti)
     assert outcome.state == "failed"
     assert "docs-2 already exists" in outcome.message
-
-
-@pytest.mark.parametrize("case", ["another backup", "an earlier run"])
-def test_retry_does_not_resume_with_another_restore_into_the_same_name(
-    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock, case: str
-) -> None:
-    other = str(emulator.add_backup(INDEX)["backup_id"]) if case == "another backup" else backup
-    PineconeHook().create_index_from_backup(other, name="docs-2")
-    if case == "an earlier run":
-        clock.advance(600)
-        ti.run_started += timedelta(seconds=600)
-    ti.retry()
-    outcome = run_try(restore(), ti)
-    assert outcome.state == "failed"
-    assert "docs-2" in outcome.message
-    assert len(emulator.restore_jobs) == 1
 
 
 # The arguments

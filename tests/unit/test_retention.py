@@ -17,7 +17,8 @@ from airflow_pinecone.models import backup_phase, created_at
 from airflow_pinecone.retention import Plan, Rules, plan
 
 NOW = datetime(2025, 5, 14, 12, tzinfo=UTC)  # A Wednesday in ISO week 20.
-OURS = describe(None, Origin("etl", "manual__1", "backup", -1, "", 1))
+ORIGIN = Origin("etl", "manual__1", "backup", -1, "", 1)
+OURS = describe(None, ORIGIN)
 DAY = timedelta(days=1)
 MISSING = object()
 
@@ -38,7 +39,8 @@ def backup(backup_id: str, created: Any, **fields: Any) -> Any:
 
 
 def decide(backups: list[Any], now: datetime = NOW, rules: Rules | None = None, **arguments: Any) -> Plan:
-    switches = {name: arguments.pop(name) for name in ("owned_only", "remove_failed") if name in arguments}
+    names = ("owned_only", "remove_failed", "created_by_dag_id", "created_by_task_id")
+    switches = {name: arguments.pop(name) for name in names if name in arguments}
     source = arguments.pop("source_index_id", "current")
     return plan(backups, rules or Rules(**arguments), source_index_id=source, now=now, **switches)
 
@@ -65,6 +67,16 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a day without a backup does not count": ({"keep_daily": 3}, "*05-14T03 *05-10T03 *04-01T03 03-31T03"),
     "a day ends at midnight in UTC": ({"keep_daily": 3}, "*05-14T00 *05-13T23 05-13T00 *05-12T23"),
     "a week starts on Monday": ({"keep_weekly": 2}, "*05-14T03 05-12T00 *05-11T23 05-05T00 05-04T23"),
+    "a rule that is not used up keeps the oldest": (
+        {"keep_daily": 3},
+        "*05-14T03 05-14T02 *05-13T03 05-13T02 *05-13T01",
+    ),
+    "the oldest uses one count": ({"keep_daily": 2}, "*05-14T03 05-14T02 *05-14T01"),
+    "a rule that is used up does not keep the oldest": ({"keep_daily": 1}, "*05-14T03 05-14T02 05-14T01"),
+    "weekly, not used up": ({"keep_weekly": 5}, "*05-14T03 05-13T03 *05-12T03"),
+    "monthly, not used up": ({"keep_monthly": 5}, "*05-14T03 05-13T03 *05-02T03"),
+    "yearly, not used up": ({"keep_yearly": 5}, "*05-14T03 04-13T03 *01-01T03"),
+    "keep_within has no count": ({"keep_within": DAY}, "*05-14T03 *05-13T12 05-01T03 04-01T03"),
     "months": ({"keep_monthly": 2}, "*05-14T03 05-01T00 *04-30T23 04-01T00 03-31T23"),
     "one year": ({"keep_yearly": 1}, "*05-14T03 01-01T00"),
     "a backup that one rule keeps counts for the others": (
@@ -124,6 +136,33 @@ ALWAYS_KEPT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "null index": ({"source_index_id": None}, {}, "index is unknown"),
     "not ours": ({"description": "by hand"}, {}, "owned_only"),
     "not ours, without a description": ({"description": MISSING}, {}, "owned_only"),
+    "held": ({"description": describe(None, ORIGIN, NOW + DAY)}, {}, "held until 2025-05-15 12:00:00 UTC"),
+    "held, not owned_only": ({"description": describe("x", ORIGIN, NOW + DAY)}, {"owned_only": False}, "held until"),
+    "held, failed": (
+        {"description": describe(None, ORIGIN, NOW + DAY), "status": "Failed"},
+        {"remove_failed": True},
+        "held until",
+    ),
+    "of another DAG": (
+        {"description": describe(None, ORIGIN._replace(dag_id="b"))},
+        {"created_by_dag_id": "etl"},
+        "DAG b",
+    ),
+    "of another task": (
+        {"description": describe(None, ORIGIN._replace(task_id="b"))},
+        {"created_by_dag_id": "etl", "created_by_task_id": "backup"},
+        "task b",
+    ),
+    "of a truncated task": (
+        {"description": describe(None, ORIGIN._replace(run_id="r" * 450))},
+        {"created_by_task_id": "backup"},
+        "does not name its DAG and task in full",
+    ),
+    "not ours, of a DAG": (
+        {"description": "Created by Airflow: dag etl, run r, task backup"},
+        {"created_by_dag_id": "etl", "owned_only": False},
+        "does not name its DAG and task in full",
+    ),
     "failed, not ours": (
         {"status": "Failed", "description": None},
         {"remove_failed": True},
@@ -148,6 +187,33 @@ def test_backup_has_each_reason_to_keep_it_whatever_the_rules_are() -> None:
     decided = decide([other, backup("good", "05-14T03")], keep_last=1)
     terms = ["earlier index", "owned_only", "remove_failed", "created after"]
     assert [term in reason for term, reason in zip(terms, reasons(decided, "other"), strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("end", [NOW, NOW - DAY], ids=str)
+def test_backup_whose_hold_has_ended_is_treated_as_any_other(end: datetime) -> None:
+    held = backup("held", "05-01T03", description=describe(None, ORIGIN, end))
+    decided = decide([backup("good", "05-14T03"), held], keep_last=1)
+    assert deleted(decided) == {"held"}
+    assert reasons(decided, "held") == ("no rule keeps it",)
+
+
+def test_held_backup_does_not_displace_another() -> None:
+    held = backup("held", "05-14T03", description=describe(None, ORIGIN, NOW + DAY))
+    history = [held, backup("new", "05-13T03"), backup("old", "05-12T03")]
+    assert kept(decide(history, keep_last=1)) == {"held", "new"}
+
+
+def test_rules_apply_to_the_backups_of_one_dag_or_task() -> None:
+    origins = {"a1": ("a", "one"), "a2": ("a", "two"), "b1": ("b", "one")}
+    history = [
+        backup(f"{name}-{n}", f"05-{n:02}T03", description=describe("w", ORIGIN._replace(dag_id=dag, task_id=task)))
+        for name, (dag, task) in origins.items()
+        for n in (1, 2)
+    ]
+    assert deleted(decide(history, keep_last=1, created_by_dag_id="b")) == {"b1-1"}
+    assert deleted(decide(history, keep_last=1, created_by_task_id="two")) == {"a2-1"}
+    assert deleted(decide(history, keep_last=1, created_by_dag_id="a", created_by_task_id="one")) == {"a1-1"}
+    assert deleted(decide(history, keep_last=1, created_by_dag_id="", created_by_task_id="one")) == set()
 
 
 def test_remove_failed_deletes_failed_backups_and_no_rule_keeps_them() -> None:
@@ -204,6 +270,46 @@ def test_decision_has_every_reason() -> None:
     assert reasons(decided, "old") == ("no rule keeps it",)
 
 
+def test_oldest_backup_is_kept_while_a_rule_is_not_used_up() -> None:
+    """As in restic, version 0.17 and later, and in borg: the history is as long as the counts permit."""
+    days = [(NOW - n * DAY).strftime("%Y-%m-%d") for n in range(100)]
+    history = [backup(day, f"{day}T03:00:00Z") for day in days]
+    decided = decide(history, keep_yearly=5)
+    assert kept(decided) == {days[0], days[-1]}
+    assert reasons(decided, days[-1]) == ("keep_yearly 2 of 5 (oldest)",)
+    # Another rule counts on its own.
+    decided = decide(history, keep_yearly=5, keep_monthly=9, keep_last=2)
+    assert reasons(decided, days[-1]) == ("keep_monthly 5 of 9 (oldest)", "keep_yearly 2 of 5 (oldest)")
+
+
+def test_oldest_backup_is_one_that_the_rules_consider() -> None:
+    older = [
+        backup("failed", "01-02T03", status="Failed"),
+        backup("by hand", "01-01T03", description="by hand"),
+        backup("earlier", "01-01T02", source_index_id="earlier"),
+        backup("undated", None),
+    ]
+    ours = [backup("new", "05-14T03"), backup("mid", "05-01T03"), backup("old", "04-01T03")]
+    decided = decide([*older, *ours], keep_yearly=5)
+    assert deleted(decided) == {"mid"}
+    assert reasons(decided, "old") == ("keep_yearly 2 of 5 (oldest)",)
+
+
+def test_only_backup_is_not_counted_twice() -> None:
+    assert reasons(decide([backup("a", "05-14T03")], keep_yearly=5), "a")[1:] == ("keep_yearly 1 of 5 (2025)",)
+
+
+def test_prune_after_each_backup_keeps_the_oldest_until_the_counts_are_used_up() -> None:
+    history: list[Any] = []
+    for number in range(20):
+        now = NOW + number * DAY
+        history = [
+            d.backup for d in decide([*history, backup(f"b-{number:02}", now.isoformat())], now, keep_weekly=3).kept
+        ]
+    # A Wednesday to a Monday: the newest of each of the last three ISO weeks.
+    assert [b["backup_id"] for b in history] == ["b-19", "b-18", "b-11"]
+
+
 def test_iso_week_can_span_two_years() -> None:
     history = [backup(t, t + "T03:00:00Z") for t in ("2024-12-31", "2024-12-30", "2024-12-29")]
     assert kept(decide(history, keep_weekly=2)) == {"2024-12-31", "2024-12-29"}
@@ -212,7 +318,8 @@ def test_iso_week_can_span_two_years() -> None:
 
 def test_times_with_an_offset_are_converted_to_utc() -> None:
     history = [backup("late", "2025-05-14T01:00:00+02:00"), backup("noon", "2025-05-13T12:00:00Z")]
-    assert kept(decide(history, keep_daily=2)) == {"late"}
+    assert kept(decide(history, keep_daily=1)) == {"late"}
+    assert "keep_daily 2 of 2 (oldest)" in reasons(decide(history, keep_daily=2), "noon")
 
 
 def test_of_two_backups_with_the_same_time_the_greater_id_is_newer() -> None:
@@ -278,7 +385,9 @@ def test_invalid_count_is_an_error(name: str, count: Any) -> None:
         decide([], **{"keep_within": DAY, name: count})
 
 
-@pytest.mark.parametrize("within", [7, "7d", True, -DAY], ids=repr)
+@pytest.mark.parametrize(
+    "within", [7, "7d", True, -DAY, 365 * DAY + timedelta(microseconds=1), timedelta.max, timedelta.min], ids=repr
+)
 def test_invalid_keep_within_is_an_error(within: Any) -> None:
     with pytest.raises(PineconeInputError, match="keep_within must be a timedelta"):
         decide([], keep_last=1, keep_within=within)

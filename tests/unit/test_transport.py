@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from support.clients import make_client
 from support.clock import FakeClock
 from support.constants import API_KEY
+from support.frames import frames_of
 from support.wire import Certificate, Script, Wire, flood, hang, hang_up, http_response, tunnel
 
 from airflow_pinecone.client import PineconeClient
@@ -297,6 +297,15 @@ def test_create_is_repeated_without_a_connection(emulator: Emulator, client: Pin
     assert client.create_backup("docs-example")["status"] == "Initializing"
     assert len(clock.slept) == 2
     assert methods(emulator) == ["POST"]
+
+
+def test_create_is_repeated_when_its_host_cannot_be_resolved_for_its_form(clock: FakeClock) -> None:
+    """Nothing was sent, so it is known that no backup was created. A connection with such a host is refused before."""
+    client = make_client("http://a..b", clock)
+    with pytest.raises(PineconeConnectionError, match="create a backup") as caught:
+        client.create_backup("docs-example")
+    assert not caught.value.sent
+    assert len(clock.slept) == 4
 
 
 def test_create_is_repeated_after_429(emulator: Emulator, client: PineconeClient, clock: FakeClock) -> None:
@@ -627,19 +636,23 @@ def test_no_log_contains_the_key(
     assert API_KEY[:8] not in logged
 
 
-@pytest.mark.parametrize("response", ["rejected", "body too short", "connection closed", "redirect"])
-def test_no_frame_of_an_error_shows_the_key(clock: FakeClock, response: str) -> None:
+@pytest.mark.parametrize("script", RESPONSES.values(), ids=RESPONSES)
+@pytest.mark.parametrize(
+    "call", [lambda client: client.list_indexes(), lambda client: client.create_backup("docs-example")]
+)
+def test_no_frame_of_an_error_shows_the_key(
+    clock: FakeClock, script: Script, call: Callable[[PineconeClient], object]
+) -> None:
     """Error trackers call repr on the variables of each frame."""
-    with Wire(RESPONSES[response]) as wire, pytest.raises(PineconeError) as caught:
-        make_client(wire.url, clock).list_indexes(retry=False)
-    trace: TracebackType | None = caught.tb
-    modules = set()
-    while trace:
-        modules.add(trace.tb_frame.f_globals["__name__"])
-        if trace.tb_frame.f_globals["__name__"].startswith("airflow_pinecone."):
-            assert API_KEY not in repr(trace.tb_frame.f_locals)
-        trace = trace.tb_next
-    assert "airflow_pinecone.transport" in modules
+    with Wire(script) as wire, pytest.raises(PineconeError) as caught:
+        call(make_client(wire.url, clock, timeout=0.1 if script is hang else 5))
+    # Those of the libraries as well: the frames of requests hold the headers.
+    frames = [frame for frame in frames_of(caught.value, "") if frame.f_globals["__name__"] != __name__]
+    assert "airflow_pinecone.transport" in {frame.f_globals["__name__"] for frame in frames}
+    # The response of the test itself may contain the key, as the response that is not JSON.
+    for frame in frames:
+        for name, value in frame.f_locals.items():
+            assert name in ("content", "answer", "response") or API_KEY not in repr(value), name
 
 
 # The connections of a client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
-from airflow_pinecone.triggers import WaitTrigger
+from airflow_pinecone.triggers import WaitTrigger, poll_executor
 
 TASKS = ["operator", "sensor"]
 
@@ -140,3 +141,50 @@ def test_on_kill_logs_that_the_backup_is_kept(task: Any, world: Emulator, logged
     asyncio.run(trigger.on_kill())
     assert f"{trigger.spec.resource_id} is kept" in logged()
     assert len(world.requests) == before
+
+
+def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the waits of another connection, nor their own deadlines, nor other users of the event loop's threads."""
+    backup_id = emulator.add_backup(INDEX)["backup_id"]
+    fault = emulator.fault("GET", "/backups/*", hang="before", times=None)
+
+    def trigger(conn_id: str, url: str) -> WaitTrigger:
+        value = {"conn_type": "pinecone", "host": url, "password": API_KEY}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(value))
+        times: dict[str, Any] = {"started_at": now, "deadline_at": now + 1, "poke_interval": 0.01}
+        return WaitTrigger(conn_id=conn_id, resource_type="backup", resource_id=backup_id, **times)
+
+    async def event_of(trigger: WaitTrigger) -> tuple[Any, float]:
+        started_at = time.monotonic()
+        async for event in trigger.run():
+            return event.payload, time.monotonic() - started_at
+        raise AssertionError("a trigger has one event")
+
+    async def run() -> tuple[list[tuple[Any, float]], tuple[Any, float], float]:
+        hanging = [asyncio.create_task(event_of(trigger("hanging", emulator.url))) for _ in range(60)]
+        while not fault.hits:
+            await asyncio.sleep(0)  # noqa: TID251
+        started_at = time.monotonic()
+        await asyncio.to_thread(int)
+        seconds = time.monotonic() - started_at
+        healthy = await event_of(trigger("healthy", other.url))
+        return [await task for task in hanging], healthy, seconds
+
+    now = time.time()
+    with Emulator(api_key=API_KEY, indexes=[INDEX]) as other:
+        other.control_plane.project.backups.update(emulator.control_plane.project.backups)
+        try:
+            hanging, healthy, to_thread_seconds = asyncio.run(run())
+        finally:
+            emulator.release()
+            for conn_id in ("hanging", "healthy"):
+                poll_executor(conn_id).shutdown()
+                poll_executor.cache_clear()
+    assert healthy[0]["model"]["status"] == "Ready"
+    assert healthy[1] < 5
+    assert to_thread_seconds < 5
+    assert {event["error"]["type"] for event, _ in hanging} == {"WaitTimeout"}
+    # The deadline, and the time that the last poll has; waits that were served by threads in turn would take 30 s each.
+    assert max(seconds for _, seconds in hanging) < 10

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.validation import is_id, one_line, validate_duration, validate_id, validate_index_name
+from airflow_pinecone.validation import (
+    is_host,
+    is_id,
+    one_line,
+    show_value,
+    validate_duration,
+    validate_id,
+    validate_index_name,
+    validate_text,
+)
 
 NOT_TEXT: list[Any] = [None, 5, True, b"docs", ["docs"], {"a": 1}]
 
@@ -31,6 +40,42 @@ def test_invalid_index_name(name: Any) -> None:
         validate_index_name(name)
     assert len(str(caught.value)) < 700
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("docs ", "'docs ' is not a valid index name: white space is not allowed."),
+        ("docs\n", "'docs\\n' is not a valid index name: white space is not allowed."),
+        ("do  cs", "'do  cs' is not a valid index name: white space is not allowed."),
+        ("Docs", "'Docs' is not a valid index name: capital letters are not allowed."),
+        ("a_b", "'a_b' is not a valid index name: '_' is not allowed."),
+        ("a/b?c#d!", "'a/b?c#d!' is not a valid index name: '/' and '?' and '#' are not allowed."),
+        ("x" * 46, f"{'x' * 46!r} is not a valid index name: it has 46 characters."),
+        (
+            "My index" * 6,
+            "'My indexMy indexMy indexMy indexMy indexMy index' is not a valid index name: white space is "
+            "not allowed, capital letters are not allowed, it has 48 characters.",
+        ),
+        ("-a", "'-a' is not a valid index name: the first and the last character must be a letter or digit."),
+        ("", "'' is not a valid index name: it is empty."),
+        ("None", "'None' is not a valid index name: a template has rendered a missing value to this text."),
+        (None, "None is not a valid index name: it is not a string."),
+        (5, "5 is not a valid index name: it is not a string."),
+        (10**5000, "<int> is not a valid index name: it is not a string."),
+    ],
+    ids=lambda value: repr(value)[:20] if not isinstance(value, int) else "int",
+)
+def test_message_shows_the_name_and_says_what_is_wrong(name: Any, start: str) -> None:
+    with pytest.raises(PineconeInputError) as caught:
+        validate_index_name(name)
+    assert str(caught.value).startswith(f"{start} Use 1 to 45 characters")
+
+
+def test_message_of_a_long_name_is_short() -> None:
+    with pytest.raises(PineconeInputError, match=r"^'x+\.\.\. is not .*: it has 10000 characters\. Use") as caught:
+        validate_index_name("x" * 10_000)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("value", ["a", "8c85e612-ed1c-4f97-9f8c-8194e07bcf71", "A_9-", "x" * 128, "none"])
@@ -56,6 +101,22 @@ def test_invalid_id(value: Any, resource: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        ("b-1 ", "'b-1 ' is not a valid backup id: white space is not allowed."),
+        ("../x", "'../x' is not a valid backup id: '.' and '/' are not allowed."),
+        ("x" * 129, f"{'x' * 129!r} is not a valid backup id: it has 129 characters."),
+        (42, "42 is not a valid backup id: it is not a string."),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_message_shows_the_id_and_says_what_is_wrong(value: Any, start: str) -> None:
+    with pytest.raises(PineconeInputError) as caught:
+        validate_id(value, "backup")
+    assert str(caught.value).startswith(f"{start} Use 1 to 128")
+
+
 def test_rendered_none_is_not_an_id() -> None:
     """A template renders a missing XCom to this text."""
     with pytest.raises(PineconeInputError, match="'None' is not a valid backup id"):
@@ -64,7 +125,13 @@ def test_rendered_none_is_not_an_id() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(1, 1.0), (0.5, 0.5), (timedelta(minutes=2), 120.0), (timedelta(microseconds=1), 1e-6), (10**9, 1e9)],
+    [
+        (1, 1.0),
+        (0.5, 0.5),
+        (timedelta(minutes=2), 120.0),
+        (timedelta(microseconds=1), 1e-6),
+        (timedelta(days=365), 31_536_000.0),
+    ],
 )
 def test_valid_duration(value: Any, seconds: float) -> None:
     result = validate_duration(value, "timeout")
@@ -72,10 +139,85 @@ def test_valid_duration(value: Any, seconds: float) -> None:
     assert isinstance(result, float)
 
 
-@pytest.mark.parametrize("value", [0, -1, -0.5, float("nan"), timedelta(0), timedelta(-1), None, True, "60", []])
+INVALID_DURATIONS: list[Any] = [
+    *(0, -1, -0.5, timedelta(0), timedelta(-1), None, True, "60", []),
+    *(float("nan"), float("inf"), float("-inf"), 1e308, 10**400, 10**5000, 31_536_001, timedelta.max, timedelta.min),
+    timedelta(days=365, microseconds=1),
+]
+
+
+@pytest.mark.parametrize("value", INVALID_DURATIONS, ids=lambda value: show_value(value)[:20])
 def test_invalid_duration(value: Any) -> None:
-    with pytest.raises(PineconeInputError, match=r"^poke_interval must be .* above 0"):
+    with pytest.raises(
+        PineconeInputError, match=r"^poke_interval must be .* above 0 .* at most 365 days, not "
+    ) as caught:
         validate_duration(value, "poke_interval")
+    assert str(caught.value).endswith(f"not {show_value(value)}.")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", [None, "", " x ", "42", "None"])
+def test_text_is_returned_as_it_is(value: str | None) -> None:
+    assert validate_text(value, "description") is value
+
+
+@pytest.mark.parametrize("value", [5, 4.2, True, b"x", ["x"], {"a": 1}, timedelta(1)], ids=repr)
+def test_text_must_be_a_string(value: Any) -> None:
+    with pytest.raises(PineconeInputError) as caught:
+        validate_text(value, "description")
+    assert str(caught.value).startswith(
+        f"description must be a string, not {value!r}. With render_template_as_native_obj"
+    )
+
+
+class Broken:
+    """A class of a user."""
+
+    def __repr__(self) -> str:
+        """Raise an error."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("docs ", "'docs '"),
+        ("a\n\tb\u202e\ud800", r"'a\n\tb\u202e\ud800'"),
+        (None, "None"),
+        ({"a": [1]}, "{'a': [1]}"),
+        ("x" * 198, f"'{'x' * 198}'"),
+        ("x" * 199, f"'{'x' * 196}..."),
+        ("x" * 10**7, f"'{'x' * 196}..."),
+        (["x" * 1000], f"['{'x' * 195}..."),
+        (10**5000, "<int>"),
+        (Broken(), "<Broken>"),
+    ],
+    ids=range(10),
+)
+def test_show_value(value: object, shown: str) -> None:
+    assert show_value(value) == shown
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "api.pinecone.io", "a-b.c--d", "pinecone_emulator", "127.0.0.1", "x" * 63, "API.Pinecone.io"),
+        *("::1", "2001:db8::7", "::ffff:1.2.3.4", ".".join(["x" * 50] * 4)),
+    ],
+)
+def test_valid_host(host: str) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", ".", "a..b", ".a", "a.", "-a", "a-", "a.-b", "a-.b", "x" * 64, f"a.{'x' * 64}.b", "a b", "a/b", "\u00e4"),
+        *(":", "1:2", "::g", "fe80::1%eth0", "::ffff:999.1.1.1", "a:b", ".".join(["x" * 63] * 4), "a\n"),
+    ],
+)
+def test_invalid_host(host: str) -> None:
+    assert not is_host(host)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import methods
 from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import BackupCheckFailed, PineconeTransientError
+from airflow_pinecone.errors import BackupCheckFailed, PineconeInputError, PineconeTransientError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import VerifyBackupOperator
 
@@ -53,6 +53,15 @@ def test_without_max_shrink_the_backup_is_described_once(emulator: Emulator, ver
         "findings": [],
     }
     assert [(exchange.method, exchange.path) for exchange in emulator.requests] == [("GET", f"/backups/{backup_id}")]
+
+
+def test_backup_of_a_deleted_index_is_compared_with_the_previous_one(emulator: Emulator, verify: Verify) -> None:
+    earlier = add(emulator, 100, age=2 * HOUR)
+    backup_id = add(emulator, 90, age=HOUR)
+    PineconeHook().delete_index(INDEX)
+    outcome = verify(backup_id, max_shrink=0.2)
+    assert outcome.state == "success"
+    assert outcome.value["compared_to"]["id"] == earlier
 
 
 def test_result_has_the_baseline(emulator: Emulator, verify: Verify, logged: Callable[[], str]) -> None:
@@ -257,3 +266,13 @@ def test_invalid_rule_is_an_error(verify: Verify, invalid: dict[str, Any]) -> No
 
 def test_template_fields() -> None:
     assert tuple(VerifyBackupOperator.template_fields) == ("backup_id", "conn_id")
+
+
+@pytest.mark.parametrize("invalid", [{"min_records": -1}, {"max_shrink": 20}, {"compare_to": "last"}], ids=str)
+def test_mapped_task_with_an_invalid_rule_is_not_retried(invalid: dict[str, Any]) -> None:
+    """Airflow creates a mapped task in the worker. It does not retry a task that raises AirflowFailException there."""
+    with DAG("mapped", schedule=None):
+        mapped: Any = VerifyBackupOperator.partial(task_id="verify", **invalid).expand(backup_id=["b-1", "b-2"])
+    with pytest.raises(AirflowFailException, match=next(iter(invalid))) as caught:
+        mapped.unmap({"backup_id": "b-1"})
+    assert isinstance(caught.value, PineconeInputError)

@@ -27,7 +27,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
-from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS, MIN_INTERVAL
+from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS, MIN_INTERVAL, MIN_REJECTED_POLLS, TEMPORARY_REJECTIONS
 
 OPERATOR = ["worker", "triggerer"]
 SENSOR = ["poke", "reschedule", "deferred"]
@@ -143,6 +143,9 @@ def test_failure_that_is_found_at_the_deadline_is_not_a_timeout(waits: Waits, wa
     ids=["seconds", "timedelta", "execution_timeout"],
 )
 def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, limit: dict[str, Any]) -> None:
+    if waiter == "reschedule":
+        # There execution_timeout bounds each poke.
+        limit = {"timeout": 3600}
     waits.emulator.next_backup(ends="never")
     started_at = waits.clock.now
     outcome = waits.wait(waiter, **limit)
@@ -152,6 +155,47 @@ def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, 
     assert "Initializing" in outcome.message
     assert 3600 <= waits.clock.now - started_at <= 3600 + (60 if waiter == "reschedule" else 1)
     assert len(waits.emulator.backups) == 1
+
+
+def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
+    waits.emulator.next_backup(ready_after=3600)
+    assert waits.wait("reschedule", execution_timeout=timedelta(minutes=10)).state == "success"
+
+
+@pytest.mark.parametrize("waiter", ONE_PROCESS)
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_rejections_that_do_not_persist_do_not_end_the_wait(waits: Waits, waiter: str, status: int) -> None:
+    """Except in reschedule mode: there a poke does not know of the pokes before it."""
+    waits.emulator.next_backup(ready_after=1200)
+    # The second and the third poll, and with a 401 the repetition of each, are rejected.
+    waits.emulator.fault(*DESCRIBE, nth=2, status=status, times=4 if status == 401 else 2)
+    assert waits.wait(waiter).state == "success"
+
+
+def test_key_that_is_replaced_during_the_wait(waits: Waits, waiter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait reads the connection again after a 401; no poll is lost."""
+    waits.emulator.next_backup(ready_after=1200)
+    new_key = "pc-new-key-9876543210"
+
+    def replace_key(seconds: float) -> None:
+        if waits.clock.now > started_at + 300 and waits.emulator.api_key != new_key:
+            waits.emulator.api_key = new_key
+            value = {"conn_type": "pinecone", "host": waits.emulator.url, "password": new_key}
+            monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(value))
+
+    started_at = waits.clock.now
+    waits.clock.on_sleep = replace_key
+    assert waits.wait(waiter).state == "success"
+    assert waits.emulator.api_key == new_key
+
+
+@pytest.mark.parametrize("waiter", SENSOR)
+def test_silent_fail_does_not_hide_a_failed_backup(waits: Waits, waiter: str) -> None:
+    waits.emulator.next_backup(ready_after=300, fails=True)
+    started_at = waits.clock.now
+    outcome = waits.wait(waiter, silent_fail=True)
+    assert outcome.state == "failed"
+    assert waits.clock.now - started_at < 600
 
 
 @pytest.mark.parametrize("waiter", SENSOR)
@@ -178,7 +222,10 @@ def test_rejected_poll_fails_the_task_without_retry(waits: Waits, waiter: str, s
     waits.emulator.next_backup(ends="never")
     fault = waits.emulator.fault(*DESCRIBE, nth=3, status=status, times=None)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
-    assert fault.hits == 1
+    if status in TEMPORARY_REJECTIONS and waiter != "reschedule":
+        assert fault.hits >= MIN_REJECTED_POLLS
+    else:
+        assert fault.hits == (2 if status == 401 else 1)  # After a 401 the request is repeated with the current key.
     assert outcome.state == "failed"
     assert type(outcome.error) is AirflowFailException
     assert f"HTTP {status}" in outcome.message
@@ -224,7 +271,7 @@ def test_new_backup_may_not_be_visible_at_first(waits: Waits, waiter: str) -> No
 
 
 # Why a wait ends without success: a backup, and the polls that fail.
-REJECTED = ({"ends": "never"}, {"status": 403, "headers": {"x-pinecone-request-id": "request-403"}})
+REJECTED = ({"ends": "never"}, {"status": 403, "headers": {"x-pinecone-request-id": "request-403"}, "times": None})
 UNREACHABLE = ({"ends": "never"}, {"status": 503, "times": MAX_FAILED_POLLS + 1})
 DISAPPEARED = ({"ends": "never", "disappears_after": 300}, None)
 FAILED = ({"ready_after": 300, "fails": True}, None)
