@@ -408,8 +408,9 @@ def test_retry_after_a_failed_restore_says_what_to_delete(
     )
     assert "HTTP 409" in outcome.message
     assert "not created by this task" not in outcome.message
-    # The search lasts 30 s, because the job of the existing index may not be visible yet.
-    assert logged().count(f"Ignoring failed restore job {job['restore_job_id']}") == 1
+    # The search lasts 30 s, because the job of the existing index may not be visible yet. It logs the failed job once;
+    # Airflow 2 both prints a message and passes it to the standard library.
+    assert 1 <= logged().count(f"Ignoring failed restore job {job['restore_job_id']}") <= 2
     PineconeHook().delete_index("docs-2")
     ti.retry()
     assert run_try(restore(**path), ti).state == "success"
