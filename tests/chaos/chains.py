@@ -176,7 +176,7 @@ class Chain(Run, ABC):
 
     def wait_until(self, condition: Callable[[], Any], what: str) -> None:
         """Wait until a condition is true."""
-        self.airflow.wait_until(condition, 150, f"{what} ({self.run_id}, {self.dag_id})")
+        self.airflow.wait_until(condition, 240, f"{what} ({self.run_id}, {self.dag_id})")
 
 
 @dataclass
