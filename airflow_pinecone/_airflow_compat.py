@@ -32,6 +32,20 @@ async def call_airflow(function: Callable[[], Result]) -> Result:
     return await asyncio.shield(sync_to_async(function, thread_sensitive=False)())
 
 
+def mask_secret(secret: str) -> None:
+    """Let Airflow mask a secret in task logs.
+
+    Args:
+        secret: The secret. Airflow does not mask secrets of fewer than five characters.
+    """
+    try:
+        from airflow.sdk.log import mask_secret as mask
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import mask_secret as mask
+
+    mask(secret)
+
+
 def task_state(ti: Any) -> str | None:
     """Return the state of a task instance as Airflow stores it now.
 
@@ -54,6 +68,22 @@ def task_state(ti: Any) -> str | None:
     )
     # For a mapped task instance, Airflow appends the map index to the task id.
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
+
+
+def is_of_another_try(context: Context, try_number: int | None) -> bool:
+    """Return whether Airflow resumes a task with the event of an earlier try.
+
+    A retry of a deferred task gets that event in Airflow 3.0 (https://github.com/apache/airflow/issues/56704).
+
+    Args:
+        context: The context of the task.
+        try_number: The number of the try that was deferred, from the arguments with which Airflow resumes the task.
+            None if they are lost, as in ``dag.test()``.
+
+    Returns:
+        Whether the event belongs to another try.
+    """
+    return try_number is not None and try_number != context["ti"].try_number
 
 
 def is_fail_fast(task: Any) -> bool:

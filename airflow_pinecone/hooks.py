@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import requests
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
+from airflow_pinecone._airflow_compat import mask_secret
 from airflow_pinecone.client import IndexBackups, PineconeClient
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.connections import DEFAULT_HOST, settings_from
@@ -70,6 +72,14 @@ class PineconeHook(BaseHook):
         try:
             connection = self.get_connection(conn_id)
         except AirflowNotFoundException as error:
+            variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+            if variable in os.environ:
+                # Airflow logs its error and then reports that the connection does not exist.
+                raise PineconeInputError(
+                    f"Connection {one_line(conn_id)} cannot be used: Airflow cannot read it from the environment "
+                    f"variable {one_line(variable)}. The value must be a URI or a JSON object, and its extra must be a "
+                    "JSON object."
+                ) from error
             raise PineconeInputError(
                 f"Connection {one_line(conn_id)} cannot be used: it does not exist. Add it to Airflow, or set conn_id "
                 "to another connection. An environment variable must be set for the workers and the triggerer."

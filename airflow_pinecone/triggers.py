@@ -22,7 +22,7 @@ from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_pinecone.client import PineconeClient
     from airflow_pinecone.waiting.resources import Model
@@ -33,11 +33,14 @@ _POLL_MARGIN_SECONDS = 5.0
 _GRACE = timedelta(minutes=5)
 
 
-def defer(task: BaseOperator, conn_id: str, spec: WaitSpec, *, now: float, delete_on_kill: bool = False) -> NoReturn:
-    """Defer a task until a wait ends. The task resumes in its ``execute_complete(context, event)``.
+def defer(
+    task: BaseOperator, context: Context, conn_id: str, spec: WaitSpec, *, now: float, delete_on_kill: bool = False
+) -> NoReturn:
+    """Defer a task until a wait ends. The task resumes in its ``execute_complete(context, event, try_number)``.
 
     Args:
         task: The task.
+        context: The context of the task.
         conn_id: The id of the Airflow connection.
         spec: What the task waits for.
         now: The time, in seconds since the epoch.
@@ -49,6 +52,7 @@ def defer(task: BaseOperator, conn_id: str, spec: WaitSpec, *, now: float, delet
     task.defer(
         trigger=WaitTrigger(conn_id=conn_id, delete_on_kill=delete_on_kill, **asdict(spec)),
         method_name="execute_complete",
+        kwargs={"try_number": context["ti"].try_number},
         timeout=timedelta(seconds=max(0.0, spec.deadline_at - now)) + _GRACE,
     )
     raise AssertionError("unreachable: defer raises TaskDeferred")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_pinecone._airflow_compat import is_fail_fast
+from airflow_pinecone._airflow_compat import is_fail_fast, is_of_another_try
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
 from airflow_pinecone.task import PineconeTask, checked_arguments
 from airflow_pinecone.validation import validate_duration
@@ -92,12 +92,13 @@ class WaitingOperator(PineconeOperator):
         self._started: tuple[str, Any] | None = None
         self._started_at = 0.0
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
         """Resume after the triggerer has waited.
 
         Args:
             context: The context of the task.
             event: The event of the trigger.
+            try_number: The number of the try that was deferred.
 
         Returns:
             The result of the task; see ``execute``.
@@ -106,6 +107,9 @@ class WaitingOperator(PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
+        if is_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
+            return self.execute(context)
         with fail_without_retry():
             return self._finish(context, WaitResult.from_event(event, self.resource))
 
@@ -202,7 +206,7 @@ class WaitingOperator(PineconeOperator):
         if isinstance(step, Pause):
             from airflow_pinecone.triggers import defer
 
-            defer(self, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self._deletes_on_kill)
+            defer(self, context, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self._deletes_on_kill)
         return self._finish(context, step)
 
     def _finish(self, context: Context, result: WaitResult) -> Any:

@@ -17,7 +17,12 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_pinecone._airflow_compat import SelfPacedPokes, first_reschedule_at, is_trigger_timeout
+from airflow_pinecone._airflow_compat import (
+    SelfPacedPokes,
+    first_reschedule_at,
+    is_of_another_try,
+    is_trigger_timeout,
+)
 from airflow_pinecone.clock import monotonic_epoch_clock
 from airflow_pinecone.errors import PineconeError, WaitTimeout
 from airflow_pinecone.identity import first_try_of
@@ -159,7 +164,7 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             if isinstance(step, Pause):
                 from airflow_pinecone.triggers import defer
 
-                defer(self, self.conn_id, state.wait.spec, now=self.clock.time())
+                defer(self, context, self.conn_id, state.wait.spec, now=self.clock.time())
             return step.result_or_raise()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -182,12 +187,13 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         self.next_poke_in = step.seconds
         return False
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
         """Resume after the triggerer has waited.
 
         Args:
             context: The context of the task.
             event: The event of the trigger.
+            try_number: The number of the try that was deferred.
 
         Returns:
             The backup when it is Ready, or the restore when its index is ready.
@@ -195,6 +201,9 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         Raises:
             PineconeError: The wait has ended without success.
         """
+        if is_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
+            return self.execute(context)
         return WaitResult.from_event(event, self.resource).result_or_raise()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -13,6 +13,13 @@ import pytest
 needs_airflow_3 = pytest.mark.skipif(
     importlib.util.find_spec("airflow.sdk") is None, reason="the examples need Airflow 3"
 )
+# Airflow 3.0 has no tasks that wait for a person's approval.
+needs_approvals = pytest.mark.skipif(
+    importlib.util.find_spec("airflow.sdk.execution_time.hitl") is None
+    if importlib.util.find_spec("airflow.sdk")
+    else True,
+    reason="approvals need Airflow 3.1",
+)
 
 
 def dags_of(path: Path) -> dict[str, Any]:

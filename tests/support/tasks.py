@@ -21,18 +21,19 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    BaseSensorOperator,
     TaskDeferred,
 )
 
 from support.clock import FakeClock
 
 try:
-    from airflow.sdk.bases import sensor as sensor_base
     from airflow.sdk.exceptions import AirflowRescheduleException
-except ImportError:  # Airflow 2
+except ImportError:  # Airflow before 3.2
     from airflow.exceptions import AirflowRescheduleException
 
-    sensor_base = importlib.import_module("airflow.sensors.base")
+# The module of Airflow's own sensors; their loop reads its clock there.
+sensor_base = importlib.import_module(BaseSensorOperator.__module__)
 
 # Where sensors ask for the first reschedule: this function, or the task instance.
 _QUERY = "_orig_start_date"

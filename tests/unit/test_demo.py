@@ -73,4 +73,4 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
 def test_an_unsupported_airflow() -> None:
     output = create_environment(sys.executable, "9.9.9", "constraints-9.9.9.txt")
     assert "constraints-9.9.9.txt was not found" in output
-    assert "available: constraints-2.11.2.txt constraints.txt" in output
+    assert "available: constraints-2.11.2.txt" in output

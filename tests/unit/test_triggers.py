@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 from support.clock import FakeClock
 from support.constants import API_KEY, CONN_ID, INDEX
 from support.tasks import TaskInstance, make_task, run_trigger
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError
+from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError, WaitTimeout
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
@@ -133,6 +133,22 @@ def test_malformed_event_fails_the_try(task: Any, event: Any) -> None:
     deferred = defer(task)
     with pytest.raises(InvalidWaitResult):
         task.recreate().resume_execution(deferred.method_name, {"event": event}, TaskInstance().context)
+
+
+@pytest.mark.parametrize("cls", TASKS)
+def test_retry_ignores_the_event_of_an_earlier_try(world: Emulator, clock: FakeClock, cls: str) -> None:
+    """Airflow 3.0 resumes a retry of a deferred task with the event of the first try (apache/airflow#56704)."""
+    world.next_backup(ends="never")
+    ti = TaskInstance()
+    task = make_deferrable(cls, clock)
+    deferred = defer(task)
+    arguments = {**(deferred.kwargs or {}), "event": run_trigger(deferred.trigger, clock)}
+    with pytest.raises((WaitTimeout, AirflowSensorTimeout)):
+        task.recreate().resume_execution(deferred.method_name, arguments, ti.context)
+    world.finish_backup(deferred.trigger.spec.resource_id)
+    ti.retry()
+    assert task.recreate().resume_execution(deferred.method_name, arguments, ti.context) == world.backups[0]
+    assert len(world.backups) == 1
 
 
 def test_on_kill_logs_that_the_backup_is_kept(task: Any, world: Emulator, logged: Callable[[], str]) -> None:
