@@ -2,10 +2,18 @@
 # Pin the packages of each supported Airflow, for Python 3.11 and later. Needs uv.
 # Existing pins are kept where they still fit; `make constraints UPGRADE=1` moves all of them to the newest versions.
 set -eu
-pin() { # AIRFLOW FILE
-  printf 'apache-airflow==%s\napache-airflow-providers-pinecone\n' "$1" |
+pin() { # AIRFLOW FILE [LIMIT ...], for packages whose newest version breaks this Airflow
+  airflow=$1 file=$2
+  shift 2
+  printf '%s\n' "apache-airflow==$airflow" apache-airflow-providers-pinecone "$@" |
     uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --no-emit-package airflow-pinecone \
-      --no-emit-index-url --no-emit-find-links --extra dev --extra docs pyproject.toml - -o "$2" ${UPGRADE:+--upgrade}
+      --no-emit-index-url --no-emit-find-links --extra dev --extra docs pyproject.toml - -o "$file" ${UPGRADE:+--upgrade}
 }
 pin 3.3.2 constraints.txt
+# It cannot run with pydantic 2.14, nor can 3.2.1.
+pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14'
+pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14'
+pin 3.1.8 constraints-3.1.8.txt
+# Its API server cannot create tokens with PyJWT 2.11.
+pin 3.0.6 constraints-3.0.6.txt 'pyjwt<2.11'
 pin 2.11.2 constraints-2.11.2.txt

@@ -64,6 +64,8 @@ class LocalAirflow(AirflowApi):
     """
 
     username = "admin"
+    health_path = "api/v2/monitor/health"
+    parts: tuple[str, ...] = ("scheduler", "triggerer", "dag_processor")
 
     def __init__(
         self,
@@ -220,10 +222,10 @@ class LocalAirflow(AirflowApi):
             tail = (self.home / "airflow.out").read_text(errors="replace")[-3000:]
             raise AirflowError(f"Airflow exited with code {self._standalone.returncode}:\n{tail}")
         try:
-            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+            health = self._session.get(f"{self.url}/{self.health_path}", timeout=5).json()
         except (requests.RequestException, ValueError):
             return False
-        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        parts = ("metadatabase", *self.parts)
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def _task_api_is_healthy(self) -> bool:

@@ -103,8 +103,7 @@ class Run:
 
     def set_state(self, state: str, task_id: str = "backup") -> None:
         """Set the state of a task, as a user does in the UI."""
-        path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}"
-        self.airflow.api("PATCH", path, json={"new_state": state})
+        self.airflow.set_task_state(self.dag_id, self.run_id, task_id, state)
 
     def clear(self, task_id: str = "backup") -> None:
         """Clear a task, as a user does in the UI."""

@@ -1,0 +1,73 @@
+"""One real Airflow of the installed version, with the connection in its database."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from local_airflow import LocalAirflow
+from support.airflow_2 import LocalAirflow2
+from support.constants import CONN_ID
+from support.real_airflow import API_KEY, HOME, Run, files_with
+
+from airflow_pinecone.emulator import Emulator
+
+DAGS = Path(__file__).parent / "dags"
+IS_AIRFLOW_2 = importlib.util.find_spec("airflow.sdk") is None
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """Run one emulator for all tests here. Each test has its own index."""
+    with Emulator(api_key=API_KEY, indexes=["docs-example"], ready_after=4) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Run Airflow. The first task is deferrable and alone: that stopped the triggerer of Airflow 3.0 to 3.2.1.
+
+    After the last test, check that it stored the API key nowhere in the clear.
+    """
+    secrets = tmp_path_factory.mktemp("secrets") / "connections.json"
+    connection = {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}
+    secrets.write_text(json.dumps({"pinecone_in_a_file": connection}))
+    shutil.rmtree(HOME, ignore_errors=True)
+    shutil.copytree(DAGS, HOME / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(secrets)}),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+    }
+    create = LocalAirflow2 if IS_AIRFLOW_2 else LocalAirflow
+    with create(HOME, dags=HOME / "dags", connections={}, settings=settings) as airflow:
+        airflow.api(
+            "POST",
+            "connections",
+            json={"connection_id": CONN_ID, **connection, "extra": json.dumps({"timeout": 10})},
+        )
+        run_id = airflow.trigger("triggerer", {"index": "docs-example"})
+        assert airflow.wait_for_run("triggerer", run_id, 180) == "success"
+        yield airflow
+    assert files_with(HOME, emulator.backups[-1]["backup_id"])
+    assert files_with(HOME, API_KEY) == []
+    shutil.rmtree(HOME)
+
+
+@pytest.fixture
+def trigger(airflow: LocalAirflow, emulator: Emulator) -> Callable[..., Run]:
+    """Return a function that triggers a run of a DAG on an index of its own."""
+
+    def trigger(dag_id: str, **behaviour: object) -> Run:
+        index = f"test-{uuid.uuid4().hex[:12]}"
+        emulator.add_index(index)
+        if behaviour:
+            emulator.next_backup(index, **behaviour)
+        return Run(airflow, emulator, dag_id, airflow.trigger(dag_id, {"index": index}), index)
+
+    return trigger
