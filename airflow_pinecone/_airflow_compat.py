@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
 Result = TypeVar("Result")
 
@@ -125,6 +126,22 @@ def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
 def is_trigger_timeout(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
     """Return whether Airflow resumes a task because its trigger timed out."""
     return next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
+
+
+def trigger_at(moment: datetime) -> BaseTrigger:
+    """Return Airflow's own trigger that ends at a time. The import is local to keep DAG parsing fast.
+
+    Args:
+        moment: The time, with a time zone.
+
+    Returns:
+        A DateTimeTrigger.
+    """
+    try:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+    except ImportError:  # Airflow 2 has it, too, and the standard provider may not be installed.
+        from airflow.triggers.temporal import DateTimeTrigger  # type: ignore[import-not-found, no-redef]
+    return DateTimeTrigger(moment)
 
 
 class SelfPacedPokes:

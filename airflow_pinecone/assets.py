@@ -6,16 +6,20 @@ In Airflow 2, an Asset is a Dataset.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.models import covers_writes_until
 from airflow_pinecone.validation import validate_index_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.models import BackupModel
 
 SCHEME = "pinecone"
 # The fields of a backup that an event contains. The description is free text and is left out.
@@ -81,10 +85,15 @@ def add_facts_to_events(
         context: The context of the task.
         outlets: The outlets. The event of an Asset of another index's backups stays as it is. Outlets of other types
             are ignored.
-        backup: The backup. A missing field becomes None.
+        backup: The backup. A missing field becomes None. The details also have ``covers_writes_until``, unless
+            ``created_at`` is missing or invalid.
         warn: Logs a warning, with a format and its arguments.
     """
     facts = {field: backup.get(field) for field in _FIELDS}
+    covered = covers_writes_until(cast("BackupModel", backup))
+    if covered is not None:
+        # In the form of Pinecone's created_at.
+        facts["covers_writes_until"] = f"{covered.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
     source = backup.get("source_index_name")
     asset = _asset_of(source)
     for outlet in outlets:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.models import BackupModel, backup_phase, created_at
+from airflow_pinecone.models import BackupModel, created_at, is_ready
 
 
 class Dated(NamedTuple):
@@ -64,7 +64,7 @@ def newest_ready(backups: Iterable[BackupModel]) -> BackupModel | None:
     rows = newest_first(backups)
     index_id = current_index_id(backup for _, backup in rows)
     for moment, backup in rows:
-        if moment and _is_ready(backup) and index_id is not None and backup.get("source_index_id") == index_id:
+        if moment and is_ready(backup) and index_id is not None and backup.get("source_index_id") == index_id:
             return backup
     return None
 
@@ -93,7 +93,7 @@ def previous_ready(backup: BackupModel, backups: Iterable[BackupModel]) -> Backu
         for row in newest_first(backups)
         if row.backup["backup_id"] != backup_id
         and row.backup.get("source_index_id") == backup["source_index_id"]
-        and _is_ready(row.backup)
+        and is_ready(row.backup)
     ]
     own = created_at(backup)
     for moment, other in others:
@@ -109,7 +109,3 @@ def previous_ready(backup: BackupModel, backups: Iterable[BackupModel]) -> Backu
             f"Backup {backup_id} cannot be compared with an earlier one: created_at of {undated} is missing or invalid."
         )
     return None
-
-
-def _is_ready(backup: BackupModel) -> bool:
-    return backup_phase(backup["status"]) == "succeeded"

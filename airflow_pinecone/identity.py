@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_pinecone.models import BackupModel, backup_phase
+from airflow_pinecone.models import BackupModel, backup_phase, is_ready
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -207,7 +207,7 @@ def find(backups: Iterable[BackupModel], origin: Origin) -> Found:
     ours = [b for b in backups if has_mark_of(b, origin)]
     usable = [b for b in ours if backup_phase(b["status"]) != "failed"]
     # There is one, unless Pinecone processed a create request late. Prefer a Ready one.
-    usable.sort(key=lambda backup: backup_phase(backup["status"]) != "succeeded")
+    usable.sort(key=lambda backup: not is_ready(backup))
     return Found(usable[0] if usable else None, [b for b in ours if b not in usable])
 
 

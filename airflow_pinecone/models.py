@@ -9,10 +9,14 @@ Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe
 from __future__ import annotations
 
 from collections.abc import Container
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Required, TypedDict, TypeVar
 
 Phase = Literal["running", "succeeded", "failed"]
+
+# How long before a backup a record must have been written, so that the backup includes it.
+# Reference: https://docs.pinecone.io/guides/manage-data/backups-overview
+WRITE_LAG = timedelta(minutes=15)
 
 # The API documents the status as a free string. Any status that is not listed here, such as Initializing or Pending,
 # means that the backup or the restore job is still running.
@@ -100,6 +104,18 @@ def backup_phase(status: str) -> Phase:
     return _BACKUP_PHASES.get(status, "running")
 
 
+def is_ready(backup: BackupModel) -> bool:
+    """Return whether a backup can be restored.
+
+    Args:
+        backup: The backup.
+
+    Returns:
+        Whether its status is Ready.
+    """
+    return backup_phase(backup["status"]) == "succeeded"
+
+
 def restore_job_phase(status: str) -> Phase:
     """Return what the status of a restore job means.
 
@@ -143,6 +159,23 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
         # Pinecone's times are in UTC, even if they have no offset.
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
+        return None
+
+
+def covers_writes_until(backup: BackupModel) -> datetime | None:
+    """Return until when writes to the index are in a backup.
+
+    Args:
+        backup: The backup.
+
+    Returns:
+        Its ``created_at`` minus WRITE_LAG: the backup includes the writes that were made before that time, and may not
+        include later ones. None if ``created_at`` is missing or not a valid time.
+    """
+    created = created_at(backup)
+    try:
+        return None if created is None else created - WRITE_LAG
+    except OverflowError:
         return None
 
 

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.history import current_index_id, newest_first
 from airflow_pinecone.identity import creator_of, has_mark, hold_of
-from airflow_pinecone.models import BackupModel, backup_phase
-from airflow_pinecone.validation import MAX_DURATION, show_value
+from airflow_pinecone.models import BackupModel, backup_phase, is_ready
+from airflow_pinecone.validation import MAX_DURATION, one_line, show_value
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {
@@ -172,7 +172,7 @@ def plan(
     candidates: dict[str, list[tuple[datetime, str]]] = {}
     for moment, backup in ordered:
         backup_id = backup["backup_id"]
-        if moment is not None and not protections[backup_id] and backup_phase(backup["status"]) == "succeeded":
+        if moment is not None and not protections[backup_id] and is_ready(backup):
             candidates.setdefault(backup["source_index_id"], []).append((moment, backup_id))
     kept_by_rules: dict[str, list[str]] = {}
     for of_one_index in candidates.values():
@@ -180,8 +180,7 @@ def plan(
     decisions = []
     for _, backup in ordered:
         reasons = protections[backup["backup_id"]] or kept_by_rules.get(backup["backup_id"], [])
-        ready = backup_phase(backup["status"]) == "succeeded"
-        why_deleted = "no rule keeps it" if ready else f"failed ({_status(backup)})"
+        why_deleted = "no rule keeps it" if is_ready(backup) else f"failed ({_status(backup)})"
         decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_deleted])))
     if current_index_id(d.backup for d in decisions if d.keep) != current_index_id(d.backup for d in decisions):
         # The newest backup has failed. Without it, the next prune would treat an earlier index as the current one.
@@ -277,5 +276,5 @@ def _status(backup: BackupModel) -> str:
 
 def _cell(value: object) -> str:
     """Format an untrusted value for one cell of a table."""
-    text = " ".join(str("-" if value is None else value)[: 4 * _CELL_LENGTH].split())
+    text = one_line("-" if value is None else value)
     return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 3] + "..."

@@ -10,6 +10,7 @@ import http.client
 import io
 import socket
 import time
+from functools import cache
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -23,9 +24,14 @@ class DeadlineAdapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         connection_class = pool.ConnectionCls
         if connection_class.response_class is not _Response:
-            # Subclass the pool's own class, because plain, TLS and SOCKS connections use different ones.
-            pool.ConnectionCls = type(connection_class.__name__, (connection_class,), {"response_class": _Response})
+            pool.ConnectionCls = _with_deadline(connection_class)
         return pool
+
+
+@cache
+def _with_deadline(connection_class: type) -> type:
+    """Subclass the class of a pool: plain, TLS and SOCKS connections use different ones."""
+    return type(connection_class.__name__, (connection_class,), {"response_class": _Response})
 
 
 class _Response(http.client.HTTPResponse):

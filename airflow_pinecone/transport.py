@@ -216,10 +216,12 @@ class Transport:
         message = one_line(message, secret)
         request_id = response.headers.get("x-pinecone-request-id") or response.headers.get("x-request-id")
         request_id = one_line(request_id, secret) or None
+        retry_after = _retry_after(response.headers.get("Retry-After"), self._clock.time())
         sentences = [
             f"Could not {operation.description}: HTTP {status}{f' {code}' if code else ''}"
             f"{f', {message!r}' if message else ''}.",
             operation.hints.get(status) or self._hint(status, code, message, operation),
+            f"Pinecone asks to retry after {retry_after:.0f} s." if (retry_after or 0) > RETRY_BUDGET else "",
             f"Pinecone request id: {request_id}." if request_id else "",
         ]
         # A 2xx response that is not JSON comes from something between the client and Pinecone.
@@ -230,7 +232,7 @@ class Transport:
             code=code,
             message=message,
             request_id=request_id,
-            retry_after=_retry_after(response.headers.get("Retry-After"), self._clock.time()),
+            retry_after=retry_after,
         )
 
     def _hint(self, status: int, code: str | None, message: str, operation: Operation) -> str:
@@ -309,11 +311,14 @@ class _Session(requests.Session):
         """Ignore redirects: requests would forward the API key, and would read even an endless body first."""
         return None
 
-    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+    def merge_environment_settings(self, url: Any, proxies: Any, *args: Any, **kwargs: Any) -> Any:
         """Use no proxy for loopback addresses, where plain http is allowed."""
-        settings = super().merge_environment_settings(url, *args, **kwargs)
-        if is_loopback(urlsplit(url).hostname or ""):
-            settings["proxies"] = {}
+        host = urlsplit(url).hostname or ""
+        if not is_loopback(host):
+            return super().merge_environment_settings(url, proxies, *args, **kwargs)
+        # With "no_proxy", requests does not search the whole environment for proxies at each request.
+        settings = super().merge_environment_settings(url, {"no_proxy": host}, *args, **kwargs)
+        settings["proxies"] = {}
         return settings
 
 

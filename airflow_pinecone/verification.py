@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from airflow_pinecone.models import BackupModel, backup_phase
+from airflow_pinecone.models import BackupModel, is_ready
 
 
 class Rules(NamedTuple):
@@ -69,7 +69,7 @@ def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[
     Returns:
         The problems, as clauses for a message; empty if the backup passes.
     """
-    if backup_phase(backup["status"]) != "succeeded":
+    if not is_ready(backup):
         return [f"its status is {backup['status']}, not Ready"]
     count = _count(backup.get("record_count"))
     min_records = 1 if rules.min_records is None else rules.min_records

@@ -74,7 +74,9 @@ class Handler:
         self._exchanges = exchanges
         self._loop = loop
         self._closed = False
-        # Requests that wait for the release of their fault, and connections with a slow response.
+        # Connections with a request that is being received, requests that wait for the release of their fault, and
+        # connections with a slow response.
+        self._receiving: set[asyncio.Transport] = set()
         self._waiting: set[asyncio.Future[bool]] = set()
         self._sending: set[asyncio.Transport] = set()
 
@@ -84,16 +86,19 @@ class Handler:
         return not self._waiting and not self._sending
 
     def close(self) -> None:
-        """Drop the requests that hang and the slow responses, now and in the future."""
+        """Drop the half-sent requests, those that hang and the slow responses, now and in the future."""
         self._closed = True
         for released in list(self._waiting):
             _set_result(released, False)
-        for transport in self._sending:
+        for transport in self._receiving | self._sending:
             transport.abort()
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Handle an HTTP request."""
-        content, content_error = await _read(http_request)
+        try:
+            content, content_error = await self._receive(http_request)
+        except ConnectionError:
+            return web.Response()  # aiohttp requires a response, but the connection is closed.
         request = ApiRequest(
             method=http_request.method,
             target=http_request.raw_path,
@@ -118,6 +123,23 @@ class Handler:
         if fault.drip or fault.endless:
             return await self._send_slowly(http_request, response, fault)
         return response
+
+    async def _receive(self, http_request: web.BaseRequest) -> tuple[bytes, ApiError | None]:
+        """Receive the body of a request, and return it or the error.
+
+        Raises:
+            ConnectionError: The client has disconnected, or the emulator stops.
+        """
+        transport = http_request.transport
+        if transport is None:
+            raise ConnectionResetError
+        if self._closed and not http_request.content.is_eof():
+            transport.abort()
+        self._receiving.add(transport)
+        try:
+            return await _read(http_request)
+        finally:
+            self._receiving.discard(transport)
 
     def _record(self, request: ApiRequest, http_request: web.BaseRequest) -> Exchange:
         """Record a request, with the fault that affects it."""

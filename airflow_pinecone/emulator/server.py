@@ -41,7 +41,8 @@ class _Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
-        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+        # None disables the access log, although the type does not allow it.
+        return _Connection(self, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
 
 
 class Emulator:
@@ -204,7 +205,7 @@ class Emulator:
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
-        runner = web.ServerRunner(_Server(self._handler.handle, access_log=None), shutdown_timeout=10.0)
+        runner = web.ServerRunner(_Server(self._handler.handle), shutdown_timeout=10.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         await self._stopping.wait()

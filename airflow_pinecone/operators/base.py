@@ -91,6 +91,8 @@ class WaitingOperator(PineconeOperator):
             self.timeout = validate_duration(timeout, "timeout")
         self._started: tuple[str, Any] | None = None
         self._started_at = 0.0
+        # How long this try waited on purpose before it started the backup or restore. The timeout starts after that.
+        self._settled_seconds = 0.0
 
     def execute_complete(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
         """Resume after the triggerer has waited.
@@ -195,7 +197,7 @@ class WaitingOperator(PineconeOperator):
             resource_type=self.resource.name,
             resource_id=resource_id,
             started_at=now,
-            deadline_at=deadline_of(self._started_at, self.timeout, self.execution_timeout),
+            deadline_at=deadline_of(self._started_at, self._settled_seconds + self.timeout, self.execution_timeout),
             poke_interval=self.poke_interval,
         )
         wait = Wait(spec)

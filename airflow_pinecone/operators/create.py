@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone import identity
-from airflow_pinecone._airflow_compat import is_fail_fast
+from airflow_pinecone._airflow_compat import is_fail_fast, trigger_at
 from airflow_pinecone.assets import add_facts_to_events
 from airflow_pinecone.errors import CreateOutcomeUnknown
 from airflow_pinecone.history import newest_ready
-from airflow_pinecone.models import created_at, xcom_safe
+from airflow_pinecone.models import WRITE_LAG, created_at, xcom_safe
 from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
 from airflow_pinecone.task import InvalidArgument, checked_arguments
 from airflow_pinecone.validation import validate_duration, validate_hold, validate_index_name, validate_text
 from airflow_pinecone.waiting.drivers import poll_until_found
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
+from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, MIN_INTERVAL, deadline_of
 from airflow_pinecone.waiting.resources import BACKUP
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ class CreateBackupOperator(WaitingOperator):
         description: Text for the description of the backup (templated). The origin of the backup is appended.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the backup is Ready.
-        deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
-            ``[operators] default_deferrable``.
+        deferrable: Whether to wait in the triggerer, without a worker slot: for completion, and for the time of
+            ``settle``. The default is Airflow's ``[operators] default_deferrable``.
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited, from
             5 to 60 seconds.
         timeout: Seconds until the wait times out, or a timedelta; 6 hours by default. A shorter ``execution_timeout``
-            applies instead, even while the task is deferred.
+            applies instead, even while the task is deferred. ``timeout`` does not include ``settle``;
+            ``execution_timeout`` does.
         reuse_within: A maximum age in seconds, or a timedelta. If the newest Ready backup of the index is younger, the
             task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
             was deleted and its name reused, backups of the earlier index count until the new index has its first
@@ -59,6 +60,10 @@ class CreateBackupOperator(WaitingOperator):
             template must render to an ISO date or time, or to a number of seconds. A date is its first moment in UTC,
             and a time without a time zone is in UTC. It becomes a part of the description, which cannot be changed
             later. Not allowed together with ``reuse_within``. None is no hold.
+        settle: Seconds to wait before the task creates the backup, or a timedelta. A backup only includes records that
+            were written at least 15 minutes before it: use ``timedelta(minutes=15)`` after a task that writes. The task
+            does not wait if it resumes with or reuses a backup. A retry that finds no backup waits again. Must be
+            shorter than ``execution_timeout``. None does not wait.
         delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed while it waits: in the
             worker and, since Airflow 3.3, in the triggerer. A retry, a clear, a timeout, an evicted worker or a restart
             of the triggerer never deletes it. Not allowed in a DAG with ``fail_fast``, because Airflow itself marks
@@ -87,6 +92,7 @@ class CreateBackupOperator(WaitingOperator):
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         reuse_within: float | timedelta | None = None,
         hold_until: date | timedelta | float | str | None = None,
+        settle: float | timedelta | None = None,
         delete_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -104,12 +110,18 @@ class CreateBackupOperator(WaitingOperator):
         self.description = description
         with checked_arguments():
             self.reuse_within = None if reuse_within is None else validate_duration(reuse_within, "reuse_within")
+            self.settle = None if settle is None else validate_duration(settle, "settle")
             if isinstance(hold_until, int | float | timedelta):
                 validate_duration(hold_until, "hold_until")
         self.hold_until = hold_until
         if hold_until is not None and reuse_within is not None:
             raise InvalidArgument(
                 "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
+            )
+        if self.settle and self.execution_timeout and self.execution_timeout.total_seconds() <= self.settle:
+            raise InvalidArgument(
+                f"settle ({timedelta(seconds=self.settle)}) must be shorter than execution_timeout "
+                f"({self.execution_timeout}), which includes it."
             )
         self.delete_on_kill = delete_on_kill
         if delete_on_kill and is_fail_fast(self):
@@ -137,30 +149,98 @@ class CreateBackupOperator(WaitingOperator):
             PineconeTransientError: A request failed, and no backup was created; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
+        return self._execute(context)
+
+    def execute_settled(self, context: Context, event: Any, try_number: int, started_at: float) -> BackupModel:
+        """Resume after the wait of ``settle`` in the triggerer.
+
+        Args:
+            context: The context of the task.
+            event: The event of the trigger; not used.
+            try_number: The number of the try that was deferred.
+            started_at: When that try started, in seconds since the epoch.
+
+        Returns:
+            The result of the task; see ``execute``.
+
+        Raises:
+            AirflowException: As ``execute`` documents.
+        """
+        current = context["ti"].try_number
+        if try_number != current:
+            # Airflow 3.0 can resume a retry with the event of an earlier try: https://github.com/apache/airflow/issues/56704
+            self.log.warning("Ignoring the end of a wait of try %s: this is try %s.", try_number, current)
+            return self._execute(context)
+        self._started_at = started_at
+        self._settled_seconds = self.clock.time() - started_at
+        with fail_without_retry():
+            self._validate()
+            return self._wait_if_asked(context, self._create_settled(context))
+
+    def _execute(self, context: Context) -> BackupModel:
         self._started_at = self.clock.time()
         with fail_without_retry():
-            validate_index_name(self.index_name)
-            validate_text(self.name, "name")
-            validate_text(self.description, "description")
-            validate_hold(self.hold_until, self._now())
-            backup = self._create_or_resume(context)
-            backup_id = backup["backup_id"]
-            self._push_id(context, backup_id)
-            self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
-            if not self.wait_for_completion:
-                return self._complete(context, backup)
-            return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
+            self._validate()
+            return self._wait_if_asked(context, self._create_or_resume(context))
+
+    def _validate(self) -> None:
+        validate_index_name(self.index_name)
+        validate_text(self.name, "name")
+        validate_text(self.description, "description")
+        validate_hold(self.hold_until, self._now())
+
+    def _wait_if_asked(self, context: Context, backup: BackupModel) -> BackupModel:
+        backup_id = backup["backup_id"]
+        self._push_id(context, backup_id)
+        self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
+        if not self.wait_for_completion:
+            return self._complete(context, backup)
+        return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
 
     def _create_or_resume(self, context: Context) -> BackupModel:
         origin = identity.origin_of(context)
-        find = partial(self._find, origin)
-        found = self._find_of_earlier_try(context, origin, find)
+        found = self._find_of_earlier_try(context, origin)
         if found is not None:
             return found
         if self.reuse_within is not None:
             reusable = self._reusable(self.reuse_within)
             if reusable is not None:
                 return reusable
+        if self.settle is None:
+            return self._create(origin)
+        self._settle(context, self.settle)
+        return self._create_settled(context)
+
+    def _settle(self, context: Context, seconds: float) -> None:
+        """Wait in the worker, or defer the task: it then resumes in ``execute_settled``."""
+        now = self.clock.time()
+        until = datetime.fromtimestamp(now + seconds, UTC)
+        self.log.info(
+            "Waiting until %s UTC before the backup is created, because settle is %s. A backup only includes records "
+            "that were written at least %d minutes before it.",
+            f"{until:%Y-%m-%d %H:%M:%S}",
+            timedelta(seconds=seconds),
+            WRITE_LAG.total_seconds() / 60,
+        )
+        # Airflow may take a deferral of a second or two for a failed try; see wait_async.
+        if self.deferrable and seconds >= MIN_INTERVAL:
+            deadline_at = deadline_of(self._started_at, seconds + self.timeout, self.execution_timeout)
+            self.defer(
+                trigger=trigger_at(until),
+                method_name="execute_settled",
+                kwargs={"try_number": context["ti"].try_number, "started_at": self._started_at},
+                timeout=timedelta(seconds=max(0.0, deadline_at - now)),
+            )
+        self.clock.sleep(seconds)
+        self._settled_seconds = self.clock.time() - self._started_at
+
+    def _create_settled(self, context: Context) -> BackupModel:
+        """Create the backup after a wait, unless an earlier try that was still running created it meanwhile."""
+        origin = identity.origin_of(context)
+        return self._find_of_earlier_try(context, origin) or self._create(origin)
+
+    def _create(self, origin: identity.Origin) -> BackupModel:
+        find = partial(self._find, origin)
         now = self._now()
         name = identity.default_name(self.index_name, now) if self.name is None else self.name
         description = identity.describe(self.description, origin, self._hold(now))
@@ -192,12 +272,11 @@ class CreateBackupOperator(WaitingOperator):
         self.log.warning("Creating the backup without a hold: hold_until is %s, which has passed.", hold.isoformat())
         return None
 
-    def _find_of_earlier_try(
-        self, context: Context, origin: identity.Origin, find: Callable[[], BackupModel | None]
-    ) -> BackupModel | None:
+    def _find_of_earlier_try(self, context: Context, origin: identity.Origin) -> BackupModel | None:
         try_number = context["ti"].try_number
         if try_number == 1:
             return None
+        find = partial(self._find, origin)
         self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
         if try_number == identity.first_try_of(context, self.retries):
             # The task was cleared, and this is its first try since then: there is nothing to wait for. Search once all

@@ -10,7 +10,7 @@ from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.history import previous_ready
 from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
 from airflow_pinecone.task import InvalidArgument
-from airflow_pinecone.validation import show_value
+from airflow_pinecone.validation import one_line, show_value
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -112,8 +112,8 @@ class VerifyBackupOperator(PineconeOperator):
         if findings:
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
-        known = "its record_count is missing, and no rule needs it" if count is None else f"its record_count is {count}"
-        self.log.info("The check of %s passed: %s, %s.", name, known, self._compared(baseline))
+        known = "missing, and no rule needs it" if count is None else one_line(count)
+        self.log.info("The check of %s passed: its record_count is %s, %s.", name, known, self._compared(baseline))
         return VerifiedBackup(
             backup_id=backup["backup_id"],
             status=backup["status"],

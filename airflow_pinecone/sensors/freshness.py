@@ -95,7 +95,8 @@ class BackupFreshnessSensor(PineconeSensor):
             PineconeError: Pinecone rejected the request, or too many consecutive pokes failed.
         """
         try:
-            backups, index_exists = self.hook.list_backups_of(self.index_name, retry=False)
+            # The API key may have been replaced since the first poke.
+            backups, index_exists = self.hook.call(lambda client: client.list_backups_of(self.index_name, retry=False))
         except PineconeTransientError as error:
             self._failed_polls.add(error)
             count = self._failed_polls.count

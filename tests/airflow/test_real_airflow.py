@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 from local_airflow import LocalAirflow
@@ -40,6 +41,24 @@ def test_wait_returns_the_ready_backup(emulator: Emulator, trigger: Trigger, wai
     assert run.xcom()["status"] == "Ready"
     assert ("Resuming after deferral" in run.log() or "DEFERRED" in run.log()) == (waiter == "triggerer")
     assert len(run.requests("POST")) == 1
+
+
+def test_task_is_deferred_before_and_after_it_creates_the_backup(
+    emulator: Emulator, trigger: Trigger, index: str
+) -> None:
+    emulator.next_backup(index, ready_after=4)
+    run = trigger("settle")
+    assert run.final_state() == "success"
+    (backup,) = run.backups
+    assert run.task()["try_number"] == 1
+    assert run.xcom() == backup
+    assert backup["status"] == "Ready"
+    assert len(run.requests("POST")) == 1
+    started, created = run.task()["start_date"], backup["created_at"]
+    assert (datetime.fromisoformat(created) - datetime.fromisoformat(started)).total_seconds() >= 5
+    log = run.log()
+    assert log.count("before the backup is created, because settle is 0:00:05") == 1
+    assert log.count("Pausing task as DEFERRED") == 2
 
 
 @pytest.mark.parametrize("waiter", WAITERS)
@@ -126,6 +145,25 @@ def test_each_mapped_task_creates_its_own_backup(emulator: Emulator, trigger: Tr
     created = [b for b in emulator.backups if b["source_index_name"].startswith(index)]
     assert sorted(b["source_index_name"] for b in created) == [f"{index}-{n}" for n in range(3)]
     assert len({b["description"].rsplit("[")[-1] for b in created}) == 3
+
+
+def test_each_mapped_task_updates_the_asset_of_its_own_index(emulator: Emulator, trigger: Trigger, index: str) -> None:
+    for n, records in {"a": 10, "b": 20}.items():
+        emulator.add_index(f"{index}-{n}", records=records)
+    run = trigger("mapped_assets")
+    assert run.final_state() == "success"
+    backups = {b["source_index_name"]: b for b in emulator.backups if b["source_index_name"].startswith(index)}
+    query = {"source_dag_id": run.dag_id, "source_run_id": run.run_id}
+    events = run.airflow.api("GET", "assets/events", params=query)["asset_events"]
+    found = {event["uri"]: event for event in events}
+    assert len(events) == len(found) == 2
+    for n, records in {"a": 10, "b": 20}.items():
+        name = f"{index}-{n}"
+        event = found[f"pinecone://{name}/backups"]
+        facts = event["extra"]
+        assert facts["backup_id"] == backups[name]["backup_id"]
+        assert (facts["source_index_name"], facts["record_count"], facts["status"]) == (name, records, "Ready")
+        assert event["source_map_index"] == "ab".index(n)
 
 
 def test_api_key_is_in_no_log_and_not_in_the_database(trigger: Trigger) -> None:

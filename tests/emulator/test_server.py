@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -142,6 +143,35 @@ def test_stop_closes_all_connections_and_leaves_no_thread(attempt: int) -> None:
     assert threading.active_count() == before
     with idle, suppress(ConnectionResetError):  # It may not have been accepted yet.
         assert idle.recv(1) == b""
+
+
+@pytest.mark.parametrize("closes_first", [False, True])
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [("Content-Length: 100", "{"), ("Transfer-Encoding: chunked", "5\r\n{"), ("Content-Le", None)],
+    ids=["body", "chunk", "headers"],
+)
+def test_stop_drops_half_sent_requests(
+    headers: str, body: str | None, closes_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = Emulator("key", ["docs-example"])
+    emulator.start()
+    if closes_first:  # the request arrives during stop(), before the server closes
+        emulator._loop.call_soon_threadsafe(emulator._handler.close)
+    end = "" if body is None else f"\r\n\r\n{body}"
+    with socket.create_connection(("127.0.0.1", emulator.port), timeout=20) as client:
+        client.sendall(f"POST {BACKUPS} HTTP/1.1\r\nHost: x\r\n{headers}{end}".encode())
+        # Requests on other connections are answered after the emulator has received the half-sent one.
+        for _ in range(3):
+            requests.get(emulator.url + "/backups", timeout=20)
+        if closes_first:
+            monkeypatch.setattr(emulator._handler, "close", lambda: None)
+        started = time.monotonic()
+        emulator.stop()
+        assert time.monotonic() - started < 1
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert [exchange.method for exchange in emulator.requests] == ["GET"] * 3
 
 
 def test_exception_in_the_block_stops_the_emulator() -> None:

@@ -24,6 +24,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     TaskDeferred,
 )
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from support.clock import FakeClock
 
@@ -167,20 +168,23 @@ def run_try(task: Any, ti: TaskInstance, between: Callable[[], object] | None = 
 
 def _run(task: Any, ti: TaskInstance, between: Callable[[], object] | None) -> Any:
     clock = task.clock
+    run = partial(task.execute, context=ti.context)
     while True:
         try:
-            return task.execute(context=ti.context)
+            return run()
         except AirflowRescheduleException as reschedule:
             ti.first_reschedule_at = ti.first_reschedule_at or clock.utcnow()
             clock.sleep(max(0.0, reschedule.reschedule_date.timestamp() - clock.time()))
             # Each poke is a new process, with another object.
             task = task.recreate()
+            run = partial(task.execute, context=ti.context)
         except TaskDeferred as deferred:
             if between:
                 between()
             arguments = {**(deferred.kwargs or {}), "event": run_trigger(deferred.trigger, clock)}
             # The task resumes in another process, with another object.
-            return task.recreate().resume_execution(deferred.method_name, arguments, ti.context)
+            task = task.recreate()
+            run = partial(task.resume_execution, deferred.method_name, arguments, ti.context)
 
 
 def run_trigger(trigger: Any, clock: FakeClock) -> Any:
@@ -193,6 +197,10 @@ def run_trigger(trigger: Any, clock: FakeClock) -> Any:
     Returns:
         The payload of the event, as Airflow stores it.
     """
+    if isinstance(trigger, DateTimeTrigger):
+        # Airflow's own trigger, which does not know the clock of the test.
+        clock.sleep(max(0.0, trigger.moment.timestamp() - clock.time()))
+        return trigger.moment.isoformat()
     path, arguments = json.loads(json.dumps(trigger.serialize()))
     module, name = path.rsplit(".", 1)
     created = getattr(importlib.import_module(module), name)(**arguments)

@@ -149,10 +149,34 @@ def test_event_has_the_facts_of_the_backup(emulator: Emulator, back_up: Backup, 
     ti = back_up([asset], **path)
     facts = ti.facts(asset)
     returned = ti.xcoms["return_value"]
+    assert facts.pop("covers_writes_until") == "2025-06-15T14:51:40Z"
     assert facts == {fact: returned.get(fact) for fact in FACTS}
+    assert facts["created_at"] == "2025-06-15T15:06:40.000000Z"
     assert facts["status"] == ("Ready" if path["wait_for_completion"] else "Initializing")
     assert facts["source_index_name"] == INDEX
     assert json.loads(json.dumps(facts)) == facts
+
+
+@pytest.mark.parametrize(
+    ("created_at", "covered"),
+    [
+        ("2025-05-14T16:37:25.625540Z", "2025-05-14T16:22:25.625540Z"),
+        ("2025-05-14T16:37:25", "2025-05-14T16:22:25Z"),
+        ("2025-01-01T02:05:00+02:00", "2024-12-31T23:50:00Z"),
+        (None, None),
+        ("just now", None),
+        (1747240645, None),
+        ("0001-01-01T00:00:00Z", None),
+    ],
+)
+def test_event_says_until_when_writes_are_in_the_backup(created_at: Any, covered: str | None) -> None:
+    """It is left out if the time of the backup is unknown."""
+    asset = backup_asset(INDEX)
+    context: Any = {"outlet_events": OutletEventAccessors()}
+    backup = {"backup_id": "b-1", "source_index_name": INDEX, "created_at": created_at}
+    add_facts_to_events(context, [asset], backup, pytest.fail)
+    expected = {} if covered is None else {"covers_writes_until": covered}
+    assert context["outlet_events"][asset].extra == {**dict.fromkeys(FACTS), **backup, **expected}
 
 
 def test_event_of_each_asset_has_the_facts(emulator: Emulator, back_up: Backup) -> None:
@@ -203,6 +227,7 @@ def test_alias_gets_an_event_of_the_asset_of_the_index(
     ti = back_up([alias], **path)
     ((uri, facts),) = ti.alias_events(alias)
     assert uri == f"pinecone://{INDEX}/backups"
+    assert facts.pop("covers_writes_until") == "2025-06-15T14:51:40Z"
     assert facts == {fact: ti.xcoms["return_value"].get(fact) for fact in FACTS}
     assert facts["backup_id"] == emulator.backups[0]["backup_id"]
     assert facts["status"] == ("Ready" if path["wait_for_completion"] else "Initializing")

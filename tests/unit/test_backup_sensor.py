@@ -145,7 +145,7 @@ def test_never_fail_skips_the_task(
     world: Emulator, clock: FakeClock, mode: dict[str, Any], lifecycle: dict[str, Any]
 ) -> None:
     backup_id = create_backup(world, **lifecycle)
-    task = make_task(BackupSensor, clock, backup_id=backup_id, never_fail=True, **mode)
+    task = make_task(BackupSensor, clock, backup_id=backup_id, never_fail=True, timeout=600, **mode)
     assert run_try(task, TaskInstance()).state == "skipped"
 
 

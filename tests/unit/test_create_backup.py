@@ -128,7 +128,7 @@ def test_invalid_index_name_fails_before_any_request(
 def test_lost_response_creates_one_backup(
     emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
 ) -> None:
-    connect(timeout=0.5 if "hang" in lost else 30)
+    connect(timeout=0.3 if "hang" in lost else 30)
     emulator.next_backup(ready_after=120)
     fault = emulator.fault(*CREATE, **lost)
     outcome = run_try(create(**path), TaskInstance())
@@ -143,7 +143,7 @@ def test_lost_response_creates_one_backup(
 def test_lost_response_creates_one_backup_although_the_list_lags(
     emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any]
 ) -> None:
-    connect(timeout=0.5 if "hang" in lost else 30)
+    connect(timeout=0.3 if "hang" in lost else 30)
     emulator.scenario.list_lag = 20
     fault = emulator.fault(*CREATE, **lost)
     assert run_try(create(), TaskInstance()).state == "success"
@@ -157,7 +157,7 @@ def test_lost_responses_of_two_tries_create_one_backup(
     emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
 ) -> None:
     """The first create request never reaches Pinecone, the second one does; both responses are lost."""
-    connect(timeout=0.5 if "hang" in lost else 30)
+    connect(timeout=0.3 if "hang" in lost else 30)
     emulator.fault(*CREATE, drop="before")
     # A fault only counts requests that no earlier fault has claimed.
     emulator.fault(*CREATE, **lost)

@@ -10,15 +10,27 @@ from pathlib import Path
 
 import pytest
 import yaml
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.clock import FakeClock
+from support.constants import INDEX
 from support.dag_files import dags_of, needs_airflow_3
+from support.tasks import TaskInstance, run_try
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.resources import RESOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
-DAGS = ["nightly_retention", "reindex_if_fresh", "restore_backup", "reuse_recent_backup"]
+DAGS = [
+    "backup_after_load",
+    "nightly_retention",
+    "reindex_if_fresh",
+    "restore_backup",
+    "restore_deleted_index",
+    "reuse_recent_backup",
+]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
 SCRIPTS = ["faults", "list_backups", "retention_example", "test_my_dag"]
 PAGES = [
@@ -78,6 +90,38 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(
     # The backups of a deleted index are those that are needed most.
     emulator.control_plane.project.delete_index("docs-example")
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
+
+
+@needs_airflow_3
+def test_the_example_for_a_deleted_index_restores_its_newest_backup(world: Emulator, clock: FakeClock) -> None:
+    dag = dags_of(EXAMPLES / "restore_deleted_index.py")["restore_deleted_index"]
+    params = {"index": INDEX}
+    newest = dag.get_task("newest").python_callable
+    world.add_backup(INDEX, age=7200, record_count=100)
+    expected = world.add_backup(INDEX, age=3600, record_count=90)["backup_id"]
+    with pytest.raises(AirflowFailException, match="exists"):
+        newest(params)
+    PineconeHook().delete_index(INDEX)
+    assert newest(params) == expected
+    verify, restore = (dag.get_task(name) for name in ("verify", "restore"))
+    assert verify.downstream_task_ids == {"restore"}
+    for task in (verify, restore):
+        task.clock = clock
+        task.backup_id = expected
+        task.recreate = lambda task=task: task
+    restore.index_name = restore.index_name.replace("{{ params.index }}", INDEX)
+    assert run_try(verify, TaskInstance()).value["compared_to"]["record_count"] == 100
+    assert run_try(restore, TaskInstance()).state == "success"
+    (index,) = world.indexes
+    assert (index["name"], index["deletion_protection"]) == (INDEX, "enabled")
+
+
+@needs_airflow_3
+def test_the_drill_chooses_a_backup_of_a_deleted_index(world: Emulator) -> None:
+    choose = dags_of(ROOT / "dags" / "restore_drill.py")["restore_drill"].get_task("choose").python_callable
+    backup = world.add_backup(INDEX)
+    PineconeHook().delete_index(INDEX)
+    assert choose({"index": INDEX})["backup"] == backup
 
 
 def test_the_values_for_the_helm_chart_name_the_default_connection() -> None:

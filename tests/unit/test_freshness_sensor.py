@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from support.clock import FakeClock
 from support.constants import INDEX
-from support.tasks import Outcome, TaskInstance, make_task, run_try
+from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeUnreachable
@@ -133,13 +133,30 @@ def test_execution_timeout_during_a_pause_is_a_timeout(
 def test_rejected_request_fails_the_task_at_once(
     world: Emulator, sense: Sense, mode: dict[str, Any], soft_fail: bool, status: int
 ) -> None:
-    world.fault(*LIST, status=status)
+    world.fault(*LIST, status=status, times=None)
     outcome = sense(**mode, soft_fail=soft_fail)
     assert type(outcome.error) is AirflowFailException
     assert INDEX in outcome.message
     assert f"HTTP {status}" in outcome.message
-    # After a 404, the backups of a deleted index are searched in the project.
-    assert len(world.requests) == (2 if status == 404 else 1)
+    # After a 401 the request is repeated with the current key. After a 404, the backups of a deleted index are searched
+    # in the project.
+    assert len(world.requests) == (2 if status in (401, 404) else 1)
+
+
+def test_replaced_key_does_not_end_the_wait(
+    world: Emulator, sense: Sense, clock: FakeClock, connect: Connect, mode: dict[str, Any]
+) -> None:
+    def replace_key(_: float) -> None:
+        if len(clock.slept) == 2:
+            world.api_key = "another-key-987654"
+            connect()
+            add_backup(world, 1)
+
+    clock.on_sleep = replace_key
+    assert sense(**mode).state == "success"
+    assert [exchange.status for exchange in world.requests][-2:] == (
+        [401, 200] if mode["mode"] == "poke" else [200, 200]
+    )
 
 
 def test_some_failed_pokes_do_not_end_the_wait(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:

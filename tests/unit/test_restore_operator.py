@@ -296,7 +296,7 @@ def test_on_kill_logs_that_the_restore_is_kept(
 def test_lost_response_starts_one_restore(
     emulator: Emulator, restore: Restore, ti: TaskInstance, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
 ) -> None:
-    connect(timeout=0.5 if "hang" in lost else 30)
+    connect(timeout=0.3 if "hang" in lost else 30)
     emulator.next_restore(restore_after=100, lag=20)
     fault = emulator.fault(*RESTORE, **lost)
     outcome = run_try(restore(**path), ti)

@@ -39,10 +39,8 @@ def backup(backup_id: str, created: Any, **fields: Any) -> Any:
 
 
 def decide(backups: list[Any], now: datetime = NOW, rules: Rules | None = None, **arguments: Any) -> Plan:
-    names = ("owned_only", "remove_failed", "created_by_dag_id", "created_by_task_id")
-    switches = {name: arguments.pop(name) for name in names if name in arguments}
-    source = arguments.pop("source_index_id", "current")
-    return plan(backups, rules or Rules(**arguments), source_index_id=source, now=now, **switches)
+    rule_arguments = {name: arguments.pop(name) for name in Rules._fields if name in arguments}
+    return plan(backups, rules or Rules(**rule_arguments), now=now, **{"source_index_id": "current", **arguments})
 
 
 def kept(decided: Plan) -> set[str]:
@@ -59,6 +57,7 @@ def reasons(decided: Plan, backup_id: str) -> tuple[str, ...]:
 
 
 # The table of cases. Each case has rules and a history: backups named by their times, an asterisk marks the kept ones.
+# Backups are of the current index, unless another one follows the time.
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "the newest three": ({"keep_last": 3}, "*05-14T03 *05-14T02 *05-13T03 05-12T03 05-11T03"),
@@ -92,15 +91,45 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "the newest is always kept": ({"keep_within": timedelta(microseconds=1)}, "*05-01T03 04-30T03"),
     "0 is no rule": ({"keep_last": 0, "keep_daily": 1, "keep_within": timedelta(0)}, "*05-14T03 05-13T03 05-14T02"),
     "backups younger than the decision do not count": ({"keep_last": 1}, "*05-14T13 *05-14T12 05-14T11"),
+    "all of a deleted index": ({"keep_last": 1, "index_exists": False}, "*05-14T03 *05-13T03 *04-01T03@earlier"),
+    "all of an earlier index": ({"keep_last": 1}, "*05-14T03 05-13T03 *05-12T03@earlier *05-11T03@earlier"),
+    "the rules apply to a deleted index": (
+        {"keep_last": 1, "keep_daily": 2, "index_exists": False, "include_deleted_indexes": True},
+        "*05-14T03 05-14T02 *05-13T03 05-12T03",
+    ),
+    "the rules apply to each index": (
+        {"keep_last": 2, "include_deleted_indexes": True},
+        "*05-14T03 *05-13T03 05-12T03 *04-14T03@earlier *04-13T03@earlier 04-12T03@earlier *03-14T03@oldest",
+    ),
+    "the rules apply to each deleted index": (
+        {"keep_last": 1, "index_exists": False, "include_deleted_indexes": True},
+        "*05-14T03 05-13T03 *04-14T03@earlier 04-13T03@earlier",
+    ),
+    "each index has its oldest": (
+        {"keep_yearly": 2, "include_deleted_indexes": True},
+        "*05-14T03 05-13T03 *05-12T03 *04-14T03@earlier 04-13T03@earlier *04-12T03@earlier",
+    ),
+    "within a day of the newest of each index": (
+        {"keep_within": DAY, "include_deleted_indexes": True},
+        "*05-14T03 *05-13T03 05-12T03 *04-14T03@earlier *04-13T03@earlier 04-12T03@earlier",
+    ),
+    "include_deleted_indexes changes nothing without one": (
+        {"keep_last": 1, "include_deleted_indexes": True},
+        "*05-14T03 05-13T03",
+    ),
 }
 
 
 @pytest.mark.parametrize(("rules", "history"), CASES.values(), ids=CASES)
 def test_rules_keep_the_marked_backups(rules: dict[str, Any], history: str) -> None:
-    times = history.split()
-    decided = decide([backup(time.strip("*"), time.strip("*")) for time in times], **rules)
-    assert kept(decided) == {time.strip("*") for time in times if time.startswith("*")}
-    assert deleted(decided) == {time for time in times if not time.startswith("*")}
+    names = history.split()
+    backups = []
+    for name in names:
+        time, _, index = name.strip("*").partition("@")
+        backups.append(backup(name.strip("*"), time, source_index_id=index or "current"))
+    decided = decide(backups, **rules)
+    assert kept(decided) == {name.strip("*") for name in names if name.startswith("*")}
+    assert deleted(decided) == {name for name in names if not name.startswith("*")}
 
 
 # Backups that are kept whatever the rules are. Unless it says so, such a backup is older than the good one, which the
@@ -132,6 +161,27 @@ ALWAYS_KEPT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"remove_failed": True},
         "earlier index",
     ),
+    "failed, earlier index, included": (
+        {"status": "Failed", "source_index_id": "earlier"},
+        {"include_deleted_indexes": True},
+        "failed (Failed); remove_failed",
+    ),
+    "running, earlier index, included": (
+        {"status": "Initializing", "source_index_id": "earlier"},
+        {"include_deleted_indexes": True},
+        "not Ready (Initializing)",
+    ),
+    "not ours, earlier index, included": (
+        {"description": "by hand", "source_index_id": "earlier"},
+        {"include_deleted_indexes": True},
+        "owned_only",
+    ),
+    "held, earlier index, included": (
+        {"description": describe(None, ORIGIN, NOW + DAY), "source_index_id": "earlier"},
+        {"include_deleted_indexes": True},
+        "held until",
+    ),
+    "missing index, included": ({"source_index_id": MISSING}, {"include_deleted_indexes": True}, "index is unknown"),
     "missing index": ({"source_index_id": MISSING}, {}, "index is unknown"),
     "null index": ({"source_index_id": None}, {}, "index is unknown"),
     "not ours": ({"description": "by hand"}, {}, "owned_only"),
@@ -180,6 +230,13 @@ def test_backup_is_kept_whatever_the_rules_are(fields: dict[str, Any], switches:
     # It does not displace the good one.
     assert kept(decided) == {"good", "other"}
     assert "keep_last 1 of 1" in reasons(decided, "good")
+
+
+def test_backup_of_a_deleted_index_is_kept_with_that_reason() -> None:
+    history = [backup("new", "05-14T03"), backup("old", "05-13T03"), backup("a", "05-12T03", source_index_id="earlier")]
+    decided = decide(history, keep_last=1, index_exists=False)
+    expected = "its index no longer exists; include_deleted_indexes=True applies the rules"
+    assert [decision.reasons for decision in decided.decisions] == [(expected,)] * 3
 
 
 def test_backup_has_each_reason_to_keep_it_whatever_the_rules_are() -> None:
@@ -367,6 +424,16 @@ def test_table_is_aligned_and_truncates_long_names() -> None:
         ],
         ["keep", "-", "b-333", "Ready", "-", "; ".join(reasons(decided, "b-333"))],
     ]
+
+
+@pytest.mark.parametrize("field", ["name", "created_at"])
+def test_table_shows_no_control_characters_of_a_backup(field: str) -> None:
+    forged = "a\nDELETE  b-9\r\x1b[2K\x1b[1A\x85\u2028\u202e\ud800"
+    table = decide([backup("b-1", "05-14T03"), backup("b-2", "05-13T03", **{field: forged})], keep_last=1).table()
+    assert len(table.splitlines()) == 3
+    assert all(line.isprintable() for line in table.split("\n"))
+    table.encode()
+    assert "a DELETE b-9 \N{REPLACEMENT CHARACTER}[2K" in table
 
 
 # Rules

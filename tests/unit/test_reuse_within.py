@@ -13,6 +13,7 @@ from support.operators import PATHS, methods
 from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 
 HOUR = timedelta(hours=1)
@@ -109,6 +110,17 @@ def test_backup_of_an_earlier_index_with_the_same_name_is_not_reused(emulator: E
     outcome = run_try(create(), TaskInstance())
     assert methods(emulator) == ["GET", "POST"]
     assert outcome.value["backup_id"] != old["backup_id"]
+
+
+def test_backup_of_a_deleted_index_is_not_reused(emulator: Emulator, create: Create) -> None:
+    """There is nothing to back up, and a success would hide it."""
+    add(emulator, 20)
+    PineconeHook().delete_index(INDEX)
+    outcome = run_try(create(), TaskInstance())
+    assert outcome.state == "failed"
+    assert outcome.message.startswith(f"Could not list the backups of index {INDEX}: HTTP 404 NOT_FOUND")
+    assert "Check the name or id" in outcome.message
+    assert methods(emulator) == ["DELETE", "GET"]
 
 
 def test_backup_is_not_reused_if_the_newest_one_has_no_index_id(emulator: Emulator, create: Create) -> None:

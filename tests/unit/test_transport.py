@@ -83,7 +83,7 @@ def test_delete_is_repeated(emulator: Emulator, client: PineconeClient, failure:
 
 def test_get_is_repeated_after_a_timeout(emulator: Emulator, clock: FakeClock) -> None:
     fault = emulator.fault("GET", "/indexes", hang="before")
-    assert make_client(emulator.url, clock, timeout=0.5).list_indexes()
+    assert make_client(emulator.url, clock, timeout=0.3).list_indexes()
     assert fault.hits == 1
     assert clock.slept
 
@@ -218,6 +218,25 @@ def test_retry_after_is_respected_within_the_budget(
     client.list_indexes()
     (pause,) = clock.slept
     assert at_least <= pause <= at_most
+
+
+def test_retry_after_longer_than_the_budget_is_in_the_error(
+    emulator: Emulator, client: PineconeClient, clock: FakeClock
+) -> None:
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "3600"}, times=None)
+    with pytest.raises(PineconeTransientError, match=r"HTTP 503.* Pinecone asks to retry after 3600 s\.") as caught:
+        client.list_indexes()
+    assert caught.value.retry_after == 3600
+    # The last attempt is at the end of the budget.
+    assert len(emulator.requests) == 2
+    assert sum(clock.slept) == 60
+
+
+def test_retry_after_within_the_budget_is_not_in_the_error(emulator: Emulator, client: PineconeClient) -> None:
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "60"}, times=None)
+    with pytest.raises(PineconeTransientError) as caught:
+        client.list_indexes()
+    assert "asks to retry" not in str(caught.value)
 
 
 @settings(max_examples=60, database=None, deadline=None)

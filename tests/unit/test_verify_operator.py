@@ -64,6 +64,16 @@ def test_backup_of_a_deleted_index_is_compared_with_the_previous_one(emulator: E
     assert outcome.value["compared_to"]["id"] == earlier
 
 
+def test_backup_of_a_deleted_index_cannot_be_compared_with_the_index(emulator: Emulator, verify: Verify) -> None:
+    backup_id = add(emulator, 90)
+    PineconeHook().delete_index(INDEX)
+    outcome = verify(backup_id, max_shrink=0.2, compare_to="index")
+    assert outcome.state == "failed"
+    assert f"index {INDEX}" in outcome.message
+    assert "HTTP 404" in outcome.message
+    assert verify(backup_id).state == "success"
+
+
 def test_result_has_the_baseline(emulator: Emulator, verify: Verify, logged: Callable[[], str]) -> None:
     add(emulator, 500, age=3 * HOUR)
     earlier = emulator.add_backup(INDEX, record_count=100, age=2 * HOUR)
@@ -149,6 +159,15 @@ def test_previous_backup_is_searched_on_all_pages(emulator: Emulator, verify: Ve
     outcome = verify(add(emulator, 400), max_shrink=0.1)
     assert outcome.state == "failed"
     assert "500 records" in outcome.message
+
+
+def test_count_that_is_not_a_number_cannot_forge_a_log_line(
+    emulator: Emulator, verify: Verify, logged: Callable[[], str]
+) -> None:
+    # A response that a fault changes need not match the published description.
+    emulator.fault("GET", "/backups/*", headers={"x-changed": "yes"})
+    assert verify(add(emulator, "96\nforged\x1b[2K"), min_records=0).state == "success"
+    assert "its record_count is 96 forged\N{REPLACEMENT CHARACTER}[2K" in logged()
 
 
 def test_missing_count_of_the_previous_backup_fails(emulator: Emulator, verify: Verify) -> None:

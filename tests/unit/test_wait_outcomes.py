@@ -131,21 +131,21 @@ def test_backup_that_no_longer_exists_fails_the_task(waits: Waits, waiter: str, 
 
 
 def test_failure_that_is_found_at_the_deadline_is_not_a_timeout(waits: Waits, waiter: str) -> None:
-    waits.emulator.next_backup(ready_after=3599, ends="Failed")
-    outcome = waits.wait(waiter, timeout=3600, soft_fail=True)
+    waits.emulator.next_backup(ready_after=1199, ends="Failed")
+    outcome = waits.wait(waiter, timeout=1200, soft_fail=True)
     assert "(Failed)" in outcome.message
     assert outcome.state == ("up_for_retry" if waiter in OPERATOR else "failed")
 
 
 @pytest.mark.parametrize(
     "limit",
-    [{"timeout": 3600}, {"timeout": timedelta(hours=1)}, {"execution_timeout": timedelta(hours=1)}],
+    [{"timeout": 1200}, {"timeout": timedelta(minutes=20)}, {"execution_timeout": timedelta(minutes=20)}],
     ids=["seconds", "timedelta", "execution_timeout"],
 )
 def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, limit: dict[str, Any]) -> None:
     if waiter == "reschedule":
         # There execution_timeout bounds each poke.
-        limit = {"timeout": 3600}
+        limit = {"timeout": 1200}
     waits.emulator.next_backup(ends="never")
     started_at = waits.clock.now
     outcome = waits.wait(waiter, **limit)
@@ -153,12 +153,12 @@ def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, 
     assert type(outcome.error) is (WaitTimeout if waiter in OPERATOR else AirflowSensorTimeout)
     assert waits.emulator.backups[0]["backup_id"] in outcome.message
     assert "Initializing" in outcome.message
-    assert 3600 <= waits.clock.now - started_at <= 3600 + (60 if waiter == "reschedule" else 1)
+    assert 1200 <= waits.clock.now - started_at <= 1200 + (60 if waiter == "reschedule" else 1)
     assert len(waits.emulator.backups) == 1
 
 
 def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
-    waits.emulator.next_backup(ready_after=3600)
+    waits.emulator.next_backup(ready_after=1200)
     assert waits.wait("reschedule", execution_timeout=timedelta(minutes=10)).state == "success"
 
 
@@ -247,7 +247,7 @@ def test_some_failed_polls_do_not_end_a_wait(waits: Waits, waiter: str, settings
 def test_too_many_consecutive_failed_polls_end_a_wait(waits: Waits, waiter: str, soft_fail: bool) -> None:
     waits.emulator.next_backup(ends="never")
     waits.emulator.fault(*DESCRIBE, nth=2, status=503, times=None)
-    outcome = waits.wait(waiter, soft_fail=soft_fail)
+    outcome = waits.wait(waiter, timeout=1800, soft_fail=soft_fail)
     if waiter == "reschedule":  # Each poke is a new process, so only the deadline ends the wait.
         assert outcome.state == ("skipped" if soft_fail else "failed")
     else:
@@ -259,7 +259,7 @@ def test_too_many_consecutive_failed_polls_end_a_wait(waits: Waits, waiter: str,
 def test_failed_polls_that_are_not_consecutive_do_not_end_a_wait(waits: Waits, waiter: str) -> None:
     waits.emulator.next_backup(ends="never")
     faults = [waits.emulator.fault(*DESCRIBE, nth=nth, status=503) for nth in range(2, 102, 2)]
-    outcome = waits.wait(waiter)
+    outcome = waits.wait(waiter, timeout=1800)
     assert type(outcome.error) is (WaitTimeout if waiter in OPERATOR else AirflowSensorTimeout)
     assert sum(fault.hits for fault in faults) > MAX_FAILED_POLLS
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, AssetAlias, task
 
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
 from airflow_pinecone.sensors import BackupSensor
@@ -47,6 +47,10 @@ for waiter, deferrable in {"worker": False, "triggerer": True}.items():
                 timeout=timeout,
             )
 
+with dag("settle"):
+    # The shortest wait that the triggerer does.
+    CreateBackupOperator(task_id="backup", index_name=INDEX, wait_for_completion=True, settle=5, deferrable=True)
+
 for mode, mode_arguments in SENSOR_MODES.items():
     for variant, variant_arguments in SENSOR_VARIANTS.items():
         with dag(f"{variant}_{mode}"):
@@ -66,6 +70,11 @@ with dag("mapped"):
     BackupSensor.partial(task_id="ready", poke_interval=1).expand(
         backup_id=backups.output.map(lambda model: model["backup_id"])
     )
+
+with dag("mapped_assets"):
+    CreateBackupOperator.partial(
+        task_id="backup", wait_for_completion=True, deferrable=True, outlets=[AssetAlias("test-backups")]
+    ).expand(index_name=["{{ params.index }}-a", "{{ params.index }}-b"])
 
 with dag("restore", backup_id=""):
     CreateIndexFromBackupOperator(

@@ -1,0 +1,42 @@
+"""Restore a deleted index under its own name, from its newest Ready backup."""
+
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import DAG, Param, task
+
+from airflow_pinecone.operators import CreateIndexFromBackupOperator, VerifyBackupOperator
+
+with DAG(
+    "restore_deleted_index",
+    schedule=None,
+    start_date=pendulum.datetime(2025, 1, 1),
+    params={"index": Param("", type="string", minLength=1, title="Name of the deleted index")},
+):
+
+    @task
+    def newest(params: dict[str, Any]) -> str:
+        """Return the id of the newest Ready backup, if the index was deleted."""
+        from airflow_pinecone.history import newest_ready
+        from airflow_pinecone.hooks import PineconeHook
+
+        backups, index_exists = PineconeHook().list_backups_of(params["index"])
+        if index_exists:
+            raise AirflowFailException(f"Index {params['index']} exists. Restore into another name.")
+        backup = newest_ready(backups)
+        if backup is None:
+            raise AirflowFailException(f"Index {params['index']} has no Ready backup")
+        return backup["backup_id"]
+
+    backup_id: Any = newest()
+    verify = VerifyBackupOperator(task_id="verify", backup_id=backup_id, max_shrink=0.5)
+    restore = CreateIndexFromBackupOperator(
+        task_id="restore",
+        backup_id=backup_id,
+        index_name="{{ params.index }}",
+        deletion_protection="enabled",
+        deferrable=True,
+        retries=2,
+    )
+    verify >> restore
