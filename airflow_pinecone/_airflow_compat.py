@@ -42,7 +42,9 @@ def mask_secret(secret: str) -> None:
     try:
         from airflow.sdk.log import mask_secret as mask
     except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import mask_secret as mask
+        from airflow.utils.log.secrets_masker import (  # type: ignore[import-not-found, no-redef]
+            mask_secret as mask,
+        )
 
     mask(secret)
 

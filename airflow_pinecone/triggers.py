@@ -16,10 +16,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_pinecone import on_kill
 from airflow_pinecone._airflow_compat import call_airflow
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.errors import PineconeConnectionError, PineconePermanentError
+from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError, PineconePermanentError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
+from airflow_pinecone.waiting.resources import BACKUP
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -81,6 +82,8 @@ class WaitTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.delete_on_kill = delete_on_kill
         self.spec = WaitSpec(**spec)
+        if delete_on_kill and self.spec.resource is not BACKUP:
+            raise PineconeInputError("delete_on_kill is only supported for backups.")
         self._client: PineconeClient | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

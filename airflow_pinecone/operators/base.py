@@ -111,9 +111,13 @@ class WaitingOperator(PineconeOperator):
         """
         if is_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
-            return self.execute(context)
+            return self._execute(context)
         with fail_without_retry():
             return self._finish(context, WaitResult.from_event(event, self.resource))
+
+    def _execute(self, context: Context) -> Any:
+        """Run the task from its start. Airflow warns about calls of ``execute`` that are not its own."""
+        raise AssertionError("subclasses must override _execute")
 
     def on_kill(self) -> None:
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone import identity
-from airflow_pinecone._airflow_compat import is_fail_fast, trigger_at
+from airflow_pinecone._airflow_compat import is_fail_fast, is_of_another_try, trigger_at
 from airflow_pinecone.assets import add_facts_to_events
 from airflow_pinecone.errors import CreateOutcomeUnknown
 from airflow_pinecone.history import newest_ready
@@ -166,10 +166,8 @@ class CreateBackupOperator(WaitingOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        current = context["ti"].try_number
-        if try_number != current:
-            # Airflow 3.0 can resume a retry with the event of an earlier try: https://github.com/apache/airflow/issues/56704
-            self.log.warning("Ignoring the end of a wait of try %s: this is try %s.", try_number, current)
+        if is_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
             return self._execute(context)
         self._started_at = started_at
         self._settled_seconds = self.clock.time() - started_at

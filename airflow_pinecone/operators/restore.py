@@ -122,6 +122,9 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             PineconeTransientError: Pinecone did not start a restore; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
+        return self._execute(context)
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         self._started_at = self.clock.time()
         with fail_without_retry():
             restore = self._restore_or_resume(context)

@@ -157,15 +157,16 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
         """
         with self._failure_policy():
-            if not self.deferrable:
-                return super().execute(context)
-            state = self._new_poke_state(context)
-            step = self._step(state)
-            if isinstance(step, Pause):
-                from airflow_pinecone.triggers import defer
+            return self._poll_and_defer(context) if self.deferrable else super().execute(context)
 
-                defer(self, context, self.conn_id, state.wait.spec, now=self.clock.time())
-            return step.result_or_raise()
+    def _poll_and_defer(self, context: Context) -> Any:
+        state = self._new_poke_state(context)
+        step = self._step(state)
+        if isinstance(step, Pause):
+            from airflow_pinecone.triggers import defer
+
+            defer(self, context, self.conn_id, state.wait.spec, now=self.clock.time())
+        return step.result_or_raise()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once.
@@ -203,7 +204,7 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         """
         if is_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
-            return self.execute(context)
+            return self._poll_and_defer(context)
         return WaitResult.from_event(event, self.resource).result_or_raise()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

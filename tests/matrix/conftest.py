@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
@@ -63,7 +64,7 @@ def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def trigger(airflow: LocalAirflow, emulator: Emulator) -> Callable[..., Run]:
     """Return a function that triggers a run of a DAG on an index of its own."""
 
-    def trigger(dag_id: str, **behaviour: object) -> Run:
+    def trigger(dag_id: str, **behaviour: Any) -> Run:
         index = f"test-{uuid.uuid4().hex[:12]}"
         emulator.add_index(index)
         if behaviour:

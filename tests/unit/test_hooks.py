@@ -96,11 +96,15 @@ def test_connection_that_does_not_exist_is_named() -> None:
     assert hook.test_connection() == (False, str(caught.value))
 
 
-@pytest.mark.parametrize("value", ["{", '{"password": "key-12345", "extra": "[1]"}', '{"password": "key-12345", "extra": "text"}'])
+@pytest.mark.parametrize(
+    "value", ["{", '{"password": "key-12345", "extra": "[1]"}', '{"password": "key-12345", "extra": "text"}']
+)
 def test_connection_that_airflow_cannot_read(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """For an invalid extra, only Airflow 3.0 and 3.1 fail to read the connection. Others pass it on."""
     monkeypatch.setenv(CONNECTION_VARIABLE, value)
-    with pytest.raises(PineconeInputError, match=r"^Connection pinecone_default cannot be used: .* JSON object") as caught:
+    with pytest.raises(
+        PineconeInputError, match=r"^Connection pinecone_default cannot be used: .* JSON object"
+    ) as caught:
         PineconeHook().list_indexes()
     if isinstance(caught.value.__cause__, AirflowNotFoundException):
         assert CONNECTION_VARIABLE in str(caught.value)

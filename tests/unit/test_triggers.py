@@ -77,6 +77,7 @@ def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls
     "changes",
     [
         {"resource_type": "index"},
+        {"resource_type": "restore", "delete_on_kill": True},
         {"started_at": None},
         {"deadline_at": "soon"},
         {"poke_interval": "30"},

@@ -53,7 +53,8 @@ for waiter, deferrable in {"worker": False, "triggerer": True}.items():
     with dag(f"delete_on_kill_{waiter}"):
         CreateBackupOperator(**WAIT, deferrable=deferrable, delete_on_kill=True)
 
-for mode, arguments in {"deferred": {"deferrable": True}, "reschedule": {"mode": "reschedule"}}.items():
+MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "reschedule": {"mode": "reschedule"}}
+for mode, arguments in MODES.items():
     with dag(f"sensor_{mode}"):
         output: Any = CreateBackupOperator(**BACKUP).output
         BackupSensor(task_id="ready", backup_id=output["backup_id"], timeout=300, **arguments)
