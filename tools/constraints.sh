@@ -14,6 +14,7 @@ pin 3.3.2 constraints.txt
 pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14'
 pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14'
 pin 3.1.8 constraints-3.1.8.txt
-# Its API server cannot create tokens with PyJWT 2.11.
-pin 3.0.6 constraints-3.0.6.txt 'pyjwt<2.11'
+# Its API server cannot create tokens with PyJWT 2.11, and later FastAPIs reject the requests of its workers. Airflow 3.1
+# has this limit of FastAPI itself.
+pin 3.0.6 constraints-3.0.6.txt 'pyjwt<2.11' 'fastapi<0.118'
 pin 2.11.2 constraints-2.11.2.txt

@@ -1,0 +1,76 @@
+"""Each example DAG succeeds with Airflow's own dag.test(), on each Airflow that it supports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.constants import API_KEY, CONNECTION_VARIABLE
+from support.dag_files import needs_airflow_3, needs_approvals
+
+from airflow_pinecone.emulator import Emulator
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+# reindex_on_backup runs when the backup of another DAG has succeeded, and reads the event of that run.
+EXAMPLES = sorted(path.stem for path in DAGS.glob("*.py") if path.stem != "reindex_on_backup")
+NEEDS = {"reindex_with_rollback": [needs_approvals]}
+
+_RUN = """
+import sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow before 3.2
+    from airflow.models.dagbag import DagBag
+
+dag = DagBag(sys.argv[1], include_examples=False).dags[sys.argv[2]]
+for task in dag.tasks:
+    # Otherwise a failed task waits for the retry delay.
+    task.retries = 0
+    # The emulator's backups are Ready at once.
+    if hasattr(task, "poke_interval"):
+        task.poke_interval = 0.1
+run = dag.test()
+print({t.task_id: str(t.state) for t in run.get_task_instances()})
+assert str(run.state) == "success", run.state
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An Airflow with an empty database, and the connection to an emulator."""
+    home = tmp_path_factory.mktemp("airflow")
+    with Emulator(api_key=API_KEY, indexes=["docs-example"]) as emulator:
+        connection = {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}
+        environment = os.environ | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            CONNECTION_VARIABLE: json.dumps(connection),
+        }
+        run(environment, "-m", "airflow", "db", "migrate")
+        # A task of Airflow 3.0 fails if its assets are not stored.
+        run(environment, "-m", "airflow", "dags", "reserialize")
+        yield environment
+
+
+def run(environment: dict[str, str], *arguments: str) -> None:
+    """Run Python, and show its output if it fails."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("dag_id", [pytest.param(dag_id, marks=NEEDS.get(dag_id, [])) for dag_id in EXAMPLES])
+def test_example_succeeds(environment: dict[str, str], dag_id: str) -> None:
+    run(environment, "-c", _RUN, str(DAGS), dag_id)
