@@ -1,6 +1,8 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
 # make test        run all tests, also those with real Airflow processes
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
+# make matrix      run the fast tests on each supported Airflow and Python           needs Python 3.11, 3.12 and 3.13
+# make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
@@ -15,7 +17,7 @@ CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIR
 export KEEP PORT INDEX PINECONE_API_KEY UPGRADE
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast chaos lint docs audit docker-test screenshot constraints clean
+.PHONY: demo test test-fast matrix matrix-real chaos lint docs audit docker-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
@@ -29,11 +31,19 @@ test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
 # The fast tests cover the package. The code that Airflow's processes run is not measured: the tests kill them.
 test: $(VENV)/made
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered --ignore=tests/airflow
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered tests/unit tests/emulator
 	$(BIN)/python -m pytest tests/airflow
 
 test-fast: $(VENV)/made
-	$(BIN)/python -m pytest -n 3 --dist worksteal --ignore=tests/airflow
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/emulator
+
+matrix: $(VENV)/made
+	$(BIN)/nox --session fast lowest
+	@$(BIN)/python tools/matrix_table.py .matrix
+
+matrix-real: $(VENV)/made
+	$(BIN)/nox --session $(if $(AIRFLOWS),$(foreach version,$(AIRFLOWS),"real($(version))"),real)
+	@$(BIN)/python tools/matrix_table.py .matrix
 
 chaos: $(VENV)/made
 	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))
@@ -65,5 +75,5 @@ constraints:
 	sh tools/constraints.sh
 
 clean:
-	rm -rf .venv-* .demo .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv-* .nox .matrix .demo .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf .coverage .coverage.* docs/_build dist

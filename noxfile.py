@@ -28,7 +28,11 @@ nox.options.error_on_missing_interpreters = True
 
 all_versions = nox.parametrize(
     ("python", "airflow"),
-    [nox.param(python, airflow, id=f"{airflow}-{python}") for airflow, pythons in AIRFLOWS.items() for python in pythons],
+    [
+        nox.param(python, airflow, id=f"{airflow}-{python}")
+        for airflow, pythons in AIRFLOWS.items()
+        for python in pythons
+    ],
 )
 
 
@@ -41,7 +45,7 @@ def fast(session: nox.Session, airflow: str) -> None:
 
 
 @nox.session
-@nox.parametrize("airflow", AIRFLOWS, ids=list(AIRFLOWS))
+@nox.parametrize("airflow", list(AIRFLOWS), ids=list(AIRFLOWS))
 def real(session: nox.Session, airflow: str) -> None:
     """Run every way to wait in real Airflow processes."""
     _install(session, airflow)

@@ -43,8 +43,8 @@ def table(folder: Path) -> str:
         column = f"{kind}-{python if kind == 'fast' else '3.11'}"
         cells.setdefault(airflow, {})[column] = result(path)
     rows = [["Airflow", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
-    for airflow in sorted(cells, key=lambda version: [int(part) for part in version.split(".")]):
-        rows.append([airflow, *(cells[airflow].get(column, "–") for column in COLUMNS)])
+    versions = sorted(cells, key=lambda version: [int(part) for part in version.split(".")])
+    rows += [[version, *(cells[version].get(column, "") for column in COLUMNS)] for version in versions]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -66,7 +66,7 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.10.13 && exit 0\nexit 1\n')
     old.chmod(0o755)
     output = create_environment(str(old))
-    assert "Airflow 3.3.2 needs Python 3.11 to 3.13" in output
+    assert "Airflow 3.3.2 needs Python 3.11 to 3.14" in output
     assert "Python 3.10.13" in output
 
 
