@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnValue
 
-from airflow_pinecone.errors import PineconeTransientError, PineconeUnreachable
+from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
 from airflow_pinecone.history import newest_ready
 from airflow_pinecone.models import created_at, xcom_safe
 from airflow_pinecone.sensors.base import PineconeSensor
 from airflow_pinecone.task import checked_arguments
 from airflow_pinecone.validation import validate_duration
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, MAX_INTERVAL, FailedPolls
+from airflow_pinecone.waiting.pace import (
+    DEFAULT_TIMEOUT,
+    MAX_INTERVAL,
+    TEMPORARY_REJECTIONS,
+    FailedPolls,
+    RejectedPolls,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -23,9 +29,10 @@ if TYPE_CHECKING:
 class BackupFreshnessSensor(PineconeSensor):
     """Wait until an index has a Ready backup that is young enough, and push it to XCom.
 
-    The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request. A timeout raises
-    AirflowSensorTimeout, or skips the task if ``soft_fail`` is set. Each poke lists the backups of the index once.
-    Reschedule mode does not count failed pokes: while Pinecone is unreachable, it waits until the timeout.
+    The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request: the first one at once,
+    and later ones with 401, 403 or 404 only if the rejections persist. A timeout raises AirflowSensorTimeout, or skips
+    the task if ``soft_fail`` is set. Each poke lists the backups of the index once. In reschedule mode each poke is like
+    the first one: a rejection ends the wait at once, and while Pinecone is unreachable, it lasts until the timeout.
 
     The age of a backup is counted from its ``created_at``. If an index was deleted and its name reused, backups of the
     earlier index count until the new index has its first backup.
@@ -62,6 +69,8 @@ class BackupFreshnessSensor(PineconeSensor):
         with checked_arguments():
             self.max_age = validate_duration(max_age, "max_age")
         self._failed_polls = FailedPolls()
+        self._rejected_polls = RejectedPolls()
+        self._has_listed = False
         self._state = ""
 
     def execute(self, context: Context) -> Any:
@@ -97,7 +106,15 @@ class BackupFreshnessSensor(PineconeSensor):
         try:
             # The API key may have been replaced since the first poke.
             backups, index_exists = self.hook.call(lambda client: client.list_backups_of(self.index_name, retry=False))
+        except PineconePermanentError as error:
+            self._failed_polls.reset()
+            is_temporary = self._has_listed and error.status_code in TEMPORARY_REJECTIONS
+            if not is_temporary or self._rejected_polls.add(self.clock.monotonic()):
+                raise
+            self.log.info("Pinecone rejected the poke. %s", error)
+            return False
         except PineconeTransientError as error:
+            self._rejected_polls.reset()
             self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
@@ -108,6 +125,8 @@ class BackupFreshnessSensor(PineconeSensor):
             self.log.info("Consecutive failed pokes: %s. Last error: %s", count, error)
             return False
         self._failed_polls.reset()
+        self._rejected_polls.reset()
+        self._has_listed = True
         backup = newest_ready(backups)
         created = backup and created_at(backup)
         if backup is None or created is None:

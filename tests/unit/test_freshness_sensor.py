@@ -143,6 +143,37 @@ def test_rejected_request_fails_the_task_at_once(
     assert len(world.requests) == (2 if status in (401, 404) else 1)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_rejections_that_do_not_persist_do_not_end_the_wait(
+    world: Emulator, sense: Sense, clock: FakeClock, status: int
+) -> None:
+    def reject(_: float) -> None:
+        if len(clock.slept) == 2:
+            # After a 401 the request is repeated, and after a 404 the project is searched.
+            world.fault(*LIST, status=status, times=4 if status == 401 else 2)
+            if status == 404:
+                world.fault("GET", "/backups", status=404, times=2)
+        if len(clock.slept) == 4:
+            add_backup(world, 1)
+
+    clock.on_sleep = reject
+    assert sense(poke_interval=40).state == "success"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_rejections_that_persist_end_the_wait(world: Emulator, sense: Sense, clock: FakeClock, status: int) -> None:
+    def reject(_: float) -> None:
+        if len(clock.slept) == 2:
+            world.fault(*LIST, status=status, times=None)
+
+    clock.on_sleep = reject
+    outcome = sense(poke_interval=40)
+    assert type(outcome.error) is AirflowFailException
+    # Three pokes in a row, over at least 60 seconds. After a 401 the request is repeated with the current key.
+    rejected = [exchange for exchange in world.requests if exchange.status == status]
+    assert len(rejected) == (6 if status == 401 else 3)
+
+
 def test_replaced_key_does_not_end_the_wait(
     world: Emulator, sense: Sense, clock: FakeClock, connect: Connect, mode: dict[str, Any]
 ) -> None:
