@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 class BackupFreshnessSensor(PineconeSensor):
     """Wait until an index has a Ready backup that is young enough, and push it to XCom.
 
-    The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request: the first one at once,
-    and later ones with 401, 403 or 404 only if the rejections persist. A timeout raises AirflowSensorTimeout, or skips
-    the task if ``soft_fail`` is set. Each poke lists the backups of the index once. In reschedule mode each poke is like
-    the first one: a rejection ends the wait at once, and while Pinecone is unreachable, it lasts until the timeout.
+    The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request: the first one at
+    once, and later ones with 401, 403 or 404 only if the rejections persist. A timeout raises AirflowSensorTimeout, or
+    skips the task if ``soft_fail`` is set. Each poke lists the backups of the index once. In reschedule mode each poke
+    is like the first one: a rejection ends the wait, and while Pinecone is unreachable, it lasts until the timeout.
 
     The age of a backup is counted from its ``created_at``. If an index was deleted and its name reused, backups of the
     earlier index count until the new index has its first backup.

@@ -33,6 +33,11 @@ try:
 except ImportError:  # Airflow before 3.2
     from airflow.exceptions import AirflowRescheduleException
 
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors as OutletEventAccessors
+except ImportError:  # Airflow 2
+    OutletEventAccessors = importlib.import_module("airflow.utils.context").OutletEventAccessors  # type: ignore[misc]
+
 # The module of Airflow's own sensors; their loop reads its clock there.
 sensor_base = importlib.import_module(BaseSensorOperator.__module__)
 

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import PATHS, WAITS
-from support.tasks import TaskInstance, make_task, run_try
+from support.tasks import OutletEventAccessors, TaskInstance, make_task, run_try
 
 from airflow_pinecone.assets import SCHEME, add_facts_to_events, backup_asset, sanitize_uri
 from airflow_pinecone.emulator import Emulator
@@ -23,10 +23,8 @@ from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.provider_info import get_provider_info
 
 try:
-    from airflow.sdk.execution_time.context import OutletEventAccessors
     from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
 except ImportError:  # Airflow 2
-    OutletEventAccessors = importlib.import_module("airflow.utils.context").OutletEventAccessors  # type: ignore[misc]
     ProvidersManager = importlib.import_module("airflow.providers_manager").ProvidersManager  # type: ignore[misc]
 
 FACTS = {

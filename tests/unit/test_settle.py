@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import methods
-from support.tasks import TaskInstance, make_task, run_trigger, run_try
+from support.tasks import OutletEventAccessors, TaskInstance, make_task, run_trigger, run_try
 
 from airflow_pinecone._airflow_compat import trigger_at
 from airflow_pinecone.assets import backup_asset
@@ -155,7 +155,7 @@ def test_a_task_that_is_killed_during_the_wait_creates_nothing(
 
 def test_event_says_that_the_writes_before_the_task_are_in_the_backup(create: Create, clock: FakeClock) -> None:
     asset = backup_asset(INDEX)
-    events: Any = {asset: SimpleNamespace(extra={})}
+    events: Any = OutletEventAccessors()
     task = create(outlets=[asset])
     started_at = clock.utcnow()
     task.execute({**TaskInstance().context, "outlet_events": events})
