@@ -45,6 +45,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """An Airflow with an empty database, and the connection to an emulator."""
     home = tmp_path_factory.mktemp("airflow")
     with Emulator(api_key=API_KEY, indexes=["docs-example"]) as emulator:
+        # restore_drill needs a backup.
+        emulator.add_backup("docs-example", age=3600)
         connection = {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}
         environment = os.environ | {
             "AIRFLOW_HOME": str(home),
