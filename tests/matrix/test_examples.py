@@ -27,7 +27,7 @@ try:
 except ImportError:  # Airflow before 3.2
     from airflow.models.dagbag import DagBag
 
-dag = DagBag(sys.argv[1], include_examples=False).dags[sys.argv[2]]
+dag = DagBag(sys.argv[1]).dags[sys.argv[2]]
 for task in dag.tasks:
     # Otherwise a failed task waits for the retry delay.
     task.retries = 0
