@@ -50,7 +50,7 @@ def knows_forms() -> bool:
     Airflow 3.2 and later read them from the metadata. Before, they are read from the hooks, which needs a package that
     Airflow 3 does not install. The API server of Airflow 3.0 and 3.1 replaces that package.
     """
-    connection_type = load_schema("provider_info")["properties"]["connection-types"]["items"]["properties"]
+    connection_type = load_schema("provider.yaml")["properties"]["connection-types"]["items"]["properties"]
     return "ui-field-behaviour" in connection_type or importlib.util.find_spec("flask_appbuilder") is not None
 
 
