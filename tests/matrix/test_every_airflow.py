@@ -43,17 +43,9 @@ def test_fifteen_deferred_tasks_at_once_and_another_run_after_them(
     assert "out of order" not in (HOME / "airflow.out").read_text(errors="replace")
 
 
-def test_retry_after_a_timeout_waits_for_the_same_backup(emulator: Emulator, trigger: Trigger) -> None:
-    run = trigger("timeout", ends="never")
-    run.airflow.wait_until(lambda: run.task()["try_number"] == 2, TIMEOUT, "the second try")
-    emulator.finish_backup(run.backups[0]["backup_id"])
-    assert run.final_state(TIMEOUT) == "success"
-    assert len(run.backups) == 1
-    assert "did not become Ready within" in run.log()
-
-
-def test_retry_after_an_execution_timeout_waits_for_the_same_backup(emulator: Emulator, trigger: Trigger) -> None:
-    run = trigger("execution_timeout", ends="never")
+@pytest.mark.parametrize("dag_id", ["timeout", "execution_timeout"])
+def test_retry_after_a_timeout_waits_for_the_same_backup(emulator: Emulator, trigger: Trigger, dag_id: str) -> None:
+    run = trigger(dag_id, ends="never")
     run.airflow.wait_until(lambda: run.task()["try_number"] == 2, TIMEOUT, "the second try")
     emulator.finish_backup(run.backups[0]["backup_id"])
     assert run.final_state(TIMEOUT) == "success"
