@@ -1,7 +1,7 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
 # make test        run all tests, also those with real Airflow processes
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
-# make matrix      run the fast tests on each supported Airflow and Python           needs Python 3.11, 3.12 and 3.13
+# make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
 # make lint        check formatting, types, imports and workflows
@@ -38,12 +38,11 @@ test-fast: $(VENV)/made
 	$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/emulator
 
 matrix: $(VENV)/made
-	$(BIN)/nox --session fast lowest
-	@$(BIN)/python tools/matrix_table.py .matrix
+	@$(BIN)/nox --session fast lowest; status=$$?; $(BIN)/python tools/matrix_table.py .matrix; exit $$status
 
 matrix-real: $(VENV)/made
-	$(BIN)/nox --session $(if $(AIRFLOWS),$(foreach version,$(AIRFLOWS),"real($(version))"),real)
-	@$(BIN)/python tools/matrix_table.py .matrix
+	@$(BIN)/nox --session $(if $(AIRFLOWS),$(foreach version,$(AIRFLOWS),"real($(version))"),real); status=$$?; \
+	$(BIN)/python tools/matrix_table.py .matrix; exit $$status
 
 chaos: $(VENV)/made
 	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))

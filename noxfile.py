@@ -1,4 +1,4 @@
-"""The tests on each supported Airflow and Python. `make matrix` and `make matrix-real` run this and print a table."""
+"""The tests on each tested Airflow and Python. `make matrix` and `make matrix-real` run this and print a table."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ all_versions = nox.parametrize(
 def fast(session: nox.Session, airflow: str) -> None:
     """Run the tests that need no Airflow processes, and the example DAGs with dag.test()."""
     _install(session, airflow)
-    _test(session, airflow, "fast", "-n", "3", "--dist", "worksteal", *FAST_TESTS)
+    _test(session, airflow, "-n", "3", "--dist", "worksteal", *FAST_TESTS)
 
 
-@nox.session
+@nox.session(python="3.11")
 @nox.parametrize("airflow", list(AIRFLOWS), ids=list(AIRFLOWS))
 def real(session: nox.Session, airflow: str) -> None:
     """Run every way to wait in real Airflow processes."""
     _install(session, airflow)
-    _test(session, airflow, "real", "tests/matrix/test_every_airflow.py")
+    _test(session, airflow, "tests/matrix/test_every_airflow.py")
 
 
-@nox.session
+@nox.session(python="3.11")
 @nox.parametrize("airflow", ["2.11.2", "3.1.8"], ids=["2.11.2", "3.1.8"])
 def lowest(session: nox.Session, airflow: str) -> None:
     """Run the fast tests with the lowest versions that pyproject.toml allows."""
@@ -60,10 +60,13 @@ def lowest(session: nox.Session, airflow: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     dependencies = project["dependencies"] + project["optional-dependencies"]["emulator"]
     session.install(*(d.replace(">=", "==") for d in dependencies if not d.startswith("apache-airflow>")))
-    _test(session, airflow, "lowest", "-n", "3", "--dist", "worksteal", *FAST_TESTS)
+    _test(session, airflow, "-n", "3", "--dist", "worksteal", *FAST_TESTS)
 
 
 def _install(session: nox.Session, airflow: str) -> None:
+    # An earlier result must not look like the result of this run.
+    for path in RESULTS.glob(f"{_name(session, airflow)}.xml"):
+        path.unlink()
     name = f"constraints-{airflow}.txt"
     constraints = ["-c", name if (ROOT / name).exists() else "constraints.txt"]
     session.install(*constraints, "-e", ".[dev]", f"apache-airflow=={airflow}")
@@ -71,12 +74,15 @@ def _install(session: nox.Session, airflow: str) -> None:
     session.install(*constraints, *official)
 
 
-def _test(session: nox.Session, airflow: str, kind: str, *arguments: str) -> None:
-    python = str(session.run("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])", silent=True)).strip()
-    result = RESULTS / f"{kind}-{airflow}-{python}.xml"
-    result.unlink(missing_ok=True)
+def _test(session: nox.Session, airflow: str, *arguments: str) -> None:
+    result = RESULTS / f"{_name(session, airflow)}.xml"
     environment = {"OFFICIAL_PROVIDER_DIR": _official(session), "PYTHONDONTWRITEBYTECODE": ""}
     session.run("pytest", "-q", f"--junitxml={result}", *arguments, env=os.environ | environment)
+
+
+def _name(session: nox.Session, airflow: str) -> str:
+    kind = session.name.partition("(")[0].partition("-")[0]
+    return f"{kind}-{airflow}-{session.python}"
 
 
 def _official(session: nox.Session) -> str:

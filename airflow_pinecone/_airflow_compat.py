@@ -73,7 +73,7 @@ def task_state(ti: Any) -> str | None:
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
 
 
-def is_of_another_try(context: Context, try_number: int | None) -> bool:
+def is_event_of_another_try(context: Context, try_number: int | None) -> bool:
     """Return whether Airflow resumes a task with the event of an earlier try.
 
     A retry of a deferred task gets that event in Airflow 3.0 (https://github.com/apache/airflow/issues/56704).

@@ -20,6 +20,7 @@ from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError,
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
+from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN
 from airflow_pinecone.waiting.resources import BACKUP
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _THREADS_PER_CONNECTION = 16
 _POLL_MARGIN_SECONDS = 5.0
-# Airflow fails a deferred task whose trigger times out. This margin lets the trigger report its own timeout first.
-_GRACE = timedelta(minutes=5)
 
 
 def defer(
@@ -54,7 +53,7 @@ def defer(
         trigger=WaitTrigger(conn_id=conn_id, delete_on_kill=delete_on_kill, **asdict(spec)),
         method_name="execute_complete",
         kwargs={"try_number": context["ti"].try_number},
-        timeout=timedelta(seconds=max(0.0, spec.deadline_at - now)) + _GRACE,
+        timeout=timedelta(seconds=max(0.0, spec.deadline_at - now)) + DEFERRAL_MARGIN,
     )
     raise AssertionError("unreachable: defer raises TaskDeferred")
 

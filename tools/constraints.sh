@@ -10,9 +10,9 @@ pin() { # AIRFLOW FILE [LIMIT ...], for packages whose newest version breaks thi
       --no-emit-index-url --no-emit-find-links --extra dev --extra docs pyproject.toml - -o "$file" ${UPGRADE:+--upgrade}
 }
 pin 3.3.2 constraints.txt
-# It cannot run with pydantic 2.14, nor can 3.2.1.
-pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14'
-pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14'
+# Airflow 3.2 does not work with pydantic 2.14 or FastAPI 0.137. Airflow 3.3 has this limit of FastAPI itself.
+pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14' 'fastapi<0.137'
+pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14' 'fastapi<0.137'
 pin 3.1.8 constraints-3.1.8.txt
 # Its API server cannot create tokens with PyJWT 2.11, and later FastAPIs reject the requests of its workers. Airflow 3.1
 # has this limit of FastAPI itself.

@@ -5,8 +5,8 @@ python=$1 venv=$2 constraints=$3 airflow=$4
 fail() { echo "make: $*" >&2; exit 1; }
 
 [ -f "$constraints" ] || fail "$constraints was not found, so Airflow $airflow is not supported here; available: $(ls constraints*.txt | tr '\n' ' ')"
-command -v "$python" >/dev/null || fail "$python was not found; install Python 3.11 to 3.13, or name another: make PYTHON=..."
 case $airflow in 2.* | 3.0.*) newest=12 ;; 3.1.*) newest=13 ;; *) newest=14 ;; esac
+command -v "$python" >/dev/null || fail "$python was not found; install Python 3.11 to 3.$newest, or name another: make PYTHON=..."
 "$python" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $newest))" ||
   fail "Airflow $airflow needs Python 3.11 to 3.$newest, but $python is $("$python" -V 2>&1); name another: make PYTHON=..."
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||

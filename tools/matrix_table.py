@@ -39,9 +39,7 @@ def table(folder: Path) -> str:
     cells: dict[str, dict[str, str]] = {}
     for path in folder.glob("*.xml"):
         kind, airflow, python = path.stem.split("-")
-        # The sessions without a Python of their own use the one that runs nox.
-        column = f"{kind}-{python if kind == 'fast' else '3.11'}"
-        cells.setdefault(airflow, {})[column] = result(path)
+        cells.setdefault(airflow, {})[f"{kind}-{python}"] = result(path)
     rows = [["Airflow", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
     versions = sorted(cells, key=lambda version: [int(part) for part in version.split(".")])
     rows += [[version, *(cells[version].get(column, "") for column in COLUMNS)] for version in versions]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_pinecone._airflow_compat import is_fail_fast, is_of_another_try
+from airflow_pinecone._airflow_compat import is_event_of_another_try, is_fail_fast
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
 from airflow_pinecone.task import PineconeTask, checked_arguments
 from airflow_pinecone.validation import validate_duration
@@ -109,8 +109,8 @@ class WaitingOperator(PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        if is_of_another_try(context, try_number):
-            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
+        if is_event_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._execute(context)
         with fail_without_retry():
             return self._finish(context, WaitResult.from_event(event, self.resource))

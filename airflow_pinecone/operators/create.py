@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone import identity
-from airflow_pinecone._airflow_compat import is_fail_fast, is_of_another_try, trigger_at
+from airflow_pinecone._airflow_compat import is_event_of_another_try, is_fail_fast, trigger_at
 from airflow_pinecone.assets import add_facts_to_events
 from airflow_pinecone.errors import CreateOutcomeUnknown
 from airflow_pinecone.history import newest_ready
@@ -19,7 +19,7 @@ from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
 from airflow_pinecone.task import InvalidArgument, checked_arguments
 from airflow_pinecone.validation import validate_duration, validate_hold, validate_index_name, validate_text
 from airflow_pinecone.waiting.drivers import poll_until_found
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, MIN_INTERVAL, deadline_of
+from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
 from airflow_pinecone.waiting.resources import BACKUP
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CreateBackupOperator(WaitingOperator):
             was deleted and its name reused, backups of the earlier index count until the new index has its first
             backup. None always creates a backup.
         hold_until: Until when PruneBackupsOperator keeps the backup and DeleteBackupOperator refuses to delete it
-            (templated): a time, a date, or a duration from the create request on, as a timedelta or in seconds. A
+            (templated): a time, a date, or a duration after the create request, as a timedelta or in seconds. A
             template must render to an ISO date or time, or to a number of seconds. A date is its first moment in UTC,
             and a time without a time zone is in UTC. It becomes a part of the description, which cannot be changed
             later. Not allowed together with ``reuse_within``. None is no hold.
@@ -151,14 +151,16 @@ class CreateBackupOperator(WaitingOperator):
         """
         return self._execute(context)
 
-    def execute_settled(self, context: Context, event: Any, try_number: int, started_at: float) -> BackupModel:
+    def execute_settled(
+        self, context: Context, event: Any, try_number: int | None = None, started_at: float | None = None
+    ) -> BackupModel:
         """Resume after the wait of ``settle`` in the triggerer.
 
         Args:
             context: The context of the task.
             event: The event of the trigger; not used.
-            try_number: The number of the try that was deferred.
-            started_at: When that try started, in seconds since the epoch.
+            try_number: The number of the try that was deferred; None in ``dag.test()``, which loses it.
+            started_at: When that try started, in seconds since the epoch; None in ``dag.test()``.
 
         Returns:
             The result of the task; see ``execute``.
@@ -166,20 +168,21 @@ class CreateBackupOperator(WaitingOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        if is_of_another_try(context, try_number):
-            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
+        if is_event_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._execute(context)
-        self._started_at = started_at
-        self._settled_seconds = self.clock.time() - started_at
+        now = self.clock.time()
+        self._started_at = now - (self.settle or 0.0) if started_at is None else started_at
+        self._settled_seconds = now - self._started_at
         with fail_without_retry():
             self._validate()
-            return self._wait_if_asked(context, self._create_settled(context))
+            return self._wait_if_requested(context, self._create_settled(context))
 
     def _execute(self, context: Context) -> BackupModel:
         self._started_at = self.clock.time()
         with fail_without_retry():
             self._validate()
-            return self._wait_if_asked(context, self._create_or_resume(context))
+            return self._wait_if_requested(context, self._create_or_resume(context))
 
     def _validate(self) -> None:
         validate_index_name(self.index_name)
@@ -187,7 +190,7 @@ class CreateBackupOperator(WaitingOperator):
         validate_text(self.description, "description")
         validate_hold(self.hold_until, self._now())
 
-    def _wait_if_asked(self, context: Context, backup: BackupModel) -> BackupModel:
+    def _wait_if_requested(self, context: Context, backup: BackupModel) -> BackupModel:
         backup_id = backup["backup_id"]
         self._push_id(context, backup_id)
         self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
@@ -222,12 +225,14 @@ class CreateBackupOperator(WaitingOperator):
         )
         # Airflow may take a deferral of a second or two for a failed try; see wait_async.
         if self.deferrable and seconds >= MIN_INTERVAL:
-            deadline_at = deadline_of(self._started_at, seconds + self.timeout, self.execution_timeout)
+            # A retry may have searched before it waits.
+            searched = now - self._started_at
+            deadline_at = deadline_of(self._started_at, searched + seconds + self.timeout, self.execution_timeout)
             self.defer(
                 trigger=trigger_at(until),
                 method_name="execute_settled",
                 kwargs={"try_number": context["ti"].try_number, "started_at": self._started_at},
-                timeout=timedelta(seconds=max(0.0, deadline_at - now)),
+                timeout=timedelta(seconds=max(0.0, deadline_at - now)) + DEFERRAL_MARGIN,
             )
         self.clock.sleep(seconds)
         self._settled_seconds = self.clock.time() - self._started_at

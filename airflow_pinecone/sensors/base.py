@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_pinecone._airflow_compat import (
     SelfPacedPokes,
     first_reschedule_at,
-    is_of_another_try,
+    is_event_of_another_try,
     is_trigger_timeout,
 )
 from airflow_pinecone.clock import monotonic_epoch_clock
@@ -202,8 +202,8 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         Raises:
             PineconeError: The wait has ended without success.
         """
-        if is_of_another_try(context, try_number):
-            self.log.info("Ignoring the event of try %s, because this is another try.", try_number)
+        if is_event_of_another_try(context, try_number):
+            self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._poll_and_defer(context)
         return WaitResult.from_event(event, self.resource).result_or_raise()
 

@@ -15,6 +15,8 @@ MAX_INTERVAL = 60.0
 MIN_RESCHEDULE_INTERVAL = 60.0
 # A wait ends after more consecutive failed polls than this. With the backoff, that takes at least seven minutes.
 MAX_FAILED_POLLS = 10
+# Airflow fails a deferred task whose trigger times out. This margin lets the trigger end by itself first.
+DEFERRAL_MARGIN = timedelta(minutes=5)
 
 
 # A poll that is rejected with one of these statuses may succeed later: the key was replaced, a role changed, or a new
@@ -64,7 +66,7 @@ class RejectedPolls:
         """Count a rejected poll.
 
         Args:
-            now: Seconds since the epoch.
+            now: The time in seconds. All calls must use the same clock.
 
         Returns:
             Whether the rejections have persisted, so that the wait ends.

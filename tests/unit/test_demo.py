@@ -58,7 +58,7 @@ def test_a_real_index_needs_both_settings(settings: dict[str, str]) -> None:
 
 
 def test_a_missing_python() -> None:
-    assert "no-python was not found; install Python 3.11 to 3.13" in create_environment("no-python")
+    assert "no-python was not found; install Python 3.11 to 3.14" in create_environment("no-python")
 
 
 def test_a_python_that_is_too_old(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def suite(tests: int, failures: int = 0, errors: int = 0, skipped: int = 0) -> s
 def test_table_shows_each_result(tmp_path: Path) -> None:
     (tmp_path / "fast-3.1.8-3.11.xml").write_text(suite(12, skipped=2))
     (tmp_path / "fast-3.1.8-3.13.xml").write_text(suite(12, failures=1, errors=1))
-    (tmp_path / "real-3.1.8-3.12.xml").write_text(suite(5))
+    (tmp_path / "real-3.1.8-3.11.xml").write_text(suite(5))
     (tmp_path / "lowest-2.11.2-3.11.xml").write_text(suite(3))
     assert table(tmp_path).splitlines() == [
         "| Airflow | Python 3.11 | Python 3.12 | Python 3.13 | lowest versions | real processes |",

@@ -22,6 +22,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import BackupFailed, PineconeInputError, WaitTimeout
 from airflow_pinecone.models import WRITE_LAG
 from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN
 
 SETTLE = 900.0
 CREATE = ("POST", "/indexes/*/backups")
@@ -124,9 +125,9 @@ def test_deferred_task_uses_the_trigger_of_airflow_and_ends_without_a_triggerer(
     assert deferred.trigger.serialize()[0].endswith(".temporal.DateTimeTrigger")
     assert deferred.trigger.moment == datetime.fromtimestamp(started_at + SETTLE, UTC)
     assert deferred.kwargs == {"try_number": 1, "started_at": started_at}
-    assert deferred.timeout == timedelta(seconds=SETTLE + 600)
+    assert deferred.timeout == timedelta(seconds=SETTLE + 600) + DEFERRAL_MARGIN
     limited = defer(create(deferrable=True, timeout=600, execution_timeout=timedelta(seconds=1000)), ti)
-    assert limited.timeout == timedelta(seconds=1000)
+    assert limited.timeout == timedelta(seconds=1000) + DEFERRAL_MARGIN
 
 
 def test_short_wait_is_not_deferred(emulator: Emulator, create: Create, clock: FakeClock) -> None:
@@ -284,6 +285,29 @@ def test_retry_that_gets_the_event_of_an_earlier_try_waits_itself(
     assert caught.value.kwargs == {"try_number": 2, "started_at": started_at + SETTLE}
     assert caught.value.trigger.moment == datetime.fromtimestamp(clock.now + SETTLE, UTC)
     assert emulator.backups == []
+
+
+def test_trigger_of_a_retry_does_not_time_out_before_the_end_of_the_wait(
+    emulator: Emulator, create: Create, clock: FakeClock
+) -> None:
+    """A retry first searches for 30 seconds."""
+    ti = TaskInstance()
+    ti.retry()
+    deferred = defer(create(deferrable=True, timeout=10), ti)
+    assert deferred.timeout is not None
+    assert deferred.timeout.total_seconds() > SETTLE + 10
+
+
+def test_wait_in_dag_test_loses_its_arguments(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+    """Then the timeout starts when the task resumes."""
+    emulator.next_backup(ends="never")
+    ti, started_at = TaskInstance(), clock.now
+    task = create(deferrable=True, wait_for_completion=True, timeout=100)
+    deferred = defer(task, ti)
+    event = run_trigger(deferred.trigger, clock)
+    with pytest.raises(TaskDeferred) as caught:
+        task.recreate().resume_execution(deferred.method_name, {"event": event}, ti.context)
+    assert caught.value.trigger.serialize()[1]["deadline_at"] == pytest.approx(started_at + SETTLE + 100)
 
 
 @pytest.mark.parametrize(
