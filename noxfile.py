@@ -22,6 +22,8 @@ RESULTS = ROOT / ".matrix"
 FAST_TESTS = ["tests/unit", "tests/emulator", "tests/matrix/test_examples.py"]
 
 nox.options.default_venv_backend = "uv"
+# By default uv does not trust the certificates of the system, which may include those of a company's proxy.
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 nox.options.reuse_existing_virtualenvs = True
 # A Python that is not installed is not a passed test.
 nox.options.error_on_missing_interpreters = True
