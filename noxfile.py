@@ -67,8 +67,7 @@ def lowest(session: nox.Session, airflow: str) -> None:
 
 def _install(session: nox.Session, airflow: str) -> None:
     # An earlier result must not look like the result of this run.
-    for path in RESULTS.glob(f"{_name(session, airflow)}.xml"):
-        path.unlink()
+    _result(session, airflow).unlink(missing_ok=True)
     name = f"constraints-{airflow}.txt"
     constraints = ["-c", name if (ROOT / name).exists() else "constraints.txt"]
     session.install(*constraints, "-e", ".[dev]", f"apache-airflow=={airflow}")
@@ -77,14 +76,13 @@ def _install(session: nox.Session, airflow: str) -> None:
 
 
 def _test(session: nox.Session, airflow: str, *arguments: str) -> None:
-    result = RESULTS / f"{_name(session, airflow)}.xml"
     environment = {"OFFICIAL_PROVIDER_DIR": _official(session), "PYTHONDONTWRITEBYTECODE": ""}
-    session.run("pytest", "-q", f"--junitxml={result}", *arguments, env=os.environ | environment)
+    session.run("pytest", "-q", f"--junitxml={_result(session, airflow)}", *arguments, env=os.environ | environment)
 
 
-def _name(session: nox.Session, airflow: str) -> str:
+def _result(session: nox.Session, airflow: str) -> Path:
     kind = session.name.partition("(")[0].partition("-")[0]
-    return f"{kind}-{airflow}-{session.python}"
+    return RESULTS / f"{kind}-{airflow}-{session.python}.xml"
 
 
 def _official(session: nox.Session) -> str:

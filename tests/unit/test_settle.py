@@ -328,26 +328,22 @@ def test_arguments_are_checked_after_the_deferral(
 
 
 @each_place
-def test_timeout_does_not_include_the_wait(
-    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        ({"timeout": 100}, SETTLE + 100),
+        ({"timeout": 600, "execution_timeout": timedelta(seconds=1000)}, 1000),
+    ],
+    ids=["timeout", "execution_timeout"],
+)
+def test_execution_timeout_includes_the_wait_and_timeout_does_not(
+    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool, limits: dict[str, Any], seconds: float
 ) -> None:
     emulator.next_backup(ends="never")
     started_at = clock.now
-    outcome = run_try(create(deferrable=deferrable, wait_for_completion=True, timeout=100), TaskInstance())
-    assert isinstance(outcome.error, WaitTimeout)
-    assert clock.now - started_at == pytest.approx(SETTLE + 100)
-
-
-@each_place
-def test_execution_timeout_includes_the_wait(
-    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
-) -> None:
-    emulator.next_backup(ends="never")
-    started_at = clock.now
-    limits = {"timeout": 600, "execution_timeout": timedelta(seconds=1000)}
     outcome = run_try(create(deferrable=deferrable, wait_for_completion=True, **limits), TaskInstance())
     assert isinstance(outcome.error, WaitTimeout)
-    assert clock.now - started_at == pytest.approx(1000)
+    assert clock.now - started_at == pytest.approx(seconds)
 
 
 # Invalid arguments
