@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -13,19 +14,28 @@ import requests
 from airflow_pinecone import responses
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
-from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
+from airflow_pinecone.listing import Found, Listing
+from airflow_pinecone.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    RestoreModel,
+    RestoreStarted,
+    is_completed,
+    is_index_ready,
+    restore_model,
+)
 from airflow_pinecone.transport import Log, Operation, Settings, Transport, is_loopback, was_not_processed
 from airflow_pinecone.validation import is_host, one_line, validate_id, validate_index_name, validate_text
 
-_PAGE_SIZE = 100
-# A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
-# most 1,000 backups.
-MAX_PAGES = 1000
-MAX_PAGES_WITHOUT_NEWS = 20
 _HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,99})?")
 
-Row = TypeVar("Row", BackupModel, RestoreJobModel)
 Created = TypeVar("Created", BackupModel, RestoreStarted)
+
+_BACKUPS = Listing(Operation("GET", ("backups",), "list the backups of the project"), "backup_id", responses.backup)
+_RESTORE_JOBS = Listing(
+    Operation("GET", ("restore-jobs",), "list the restore jobs"), "restore_job_id", responses.restore_job
+)
 
 
 class IndexBackups(NamedTuple):
@@ -143,12 +153,30 @@ class PineconeClient:
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
         and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
         """
-        if index_name is None:
-            operation = Operation("GET", ("backups",), "list the backups of the project")
-        else:
+        listing = _BACKUPS
+        if index_name is not None:
             path = ("indexes", validate_index_name(index_name), "backups")
             operation = Operation("GET", path, f"list the backups of index {index_name}")
-        return self._pages(operation, responses.backup, "backup_id", retry=retry)
+            listing = replace(_BACKUPS, operation=operation)
+        return listing.rows(self._transport, retry=retry)
+
+    def find_backups(self, backup_ids: Collection[str], *, max_pages: int) -> Found[BackupModel]:
+        """Search for backups in the listing of the project. Failed requests are not repeated.
+
+        Args:
+            backup_ids: The ids, each once.
+            max_pages: The maximum number of pages to request.
+
+        Returns:
+            The backups that the pages contain. A backup that is missing may exist.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected a request.
+            PineconeTransientError: A request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        return _BACKUPS.find(self._transport, backup_ids, max_pages=max_pages)
 
     def list_backups_of(
         self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
@@ -363,8 +391,7 @@ class PineconeClient:
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
         """
-        operation = Operation("GET", ("restore-jobs",), "list the restore jobs")
-        return self._pages(operation, responses.restore_job, "restore_job_id", retry=retry)
+        return _RESTORE_JOBS.rows(self._transport, retry=retry)
 
     def describe_restore(self, restore_job_id: str, *, retry: bool = True) -> RestoreModel:
         """Describe a restore job and, once it is Completed, whether its index is ready.
@@ -384,10 +411,39 @@ class PineconeClient:
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
         """
         job = self.describe_restore_job(restore_job_id, retry=retry)
-        name = job["target_index_name"]
-        completed = job["status"] == "Completed"
-        ready = completed and self.describe_index(name, retry=retry)["status"].get("ready") is True
-        return {**job, "index_id": job.get("target_index_id") or "", "index_name": name, "index_ready": ready}
+        ready = False
+        if is_completed(job):
+            ready = is_index_ready(self.describe_index(job["target_index_name"], retry=retry))
+        return restore_model(job, index_ready=ready)
+
+    def find_restores(self, restore_job_ids: Collection[str], *, max_pages: int) -> Found[RestoreModel]:
+        """Search for restore jobs, and for their indexes, in the listings of the project.
+
+        Failed requests are not repeated.
+
+        Args:
+            restore_job_ids: The ids, each once.
+            max_pages: The maximum number of pages of restore jobs to request.
+
+        Returns:
+            The restore jobs that the pages contain, without those that are Completed but whose index is not listed. A
+            restore job that is missing may exist.
+
+        Raises:
+            PineconePermanentError: Pinecone rejected a request.
+            PineconeTransientError: A request failed; a later attempt can succeed.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
+        """
+        jobs, pages = _RESTORE_JOBS.find(self._transport, restore_job_ids, max_pages=max_pages)
+        completed = any(is_completed(job) for job in jobs.values())
+        ready = {index["name"]: is_index_ready(index) for index in self.list_indexes(retry=False)} if completed else {}
+        restores = {
+            job_id: restore_model(job, index_ready=is_completed(job) and ready[job["target_index_name"]])
+            for job_id, job in jobs.items()
+            if not is_completed(job) or job["target_index_name"] in ready
+        }
+        return Found(restores, pages)
 
     def _create(
         self, operation: Operation, fields: dict[str, Any], read: Callable[[Any, Operation], Created]
@@ -399,34 +455,6 @@ class PineconeClient:
             if was_not_processed(error):
                 raise
             raise CreateOutcomeUnknown(f"The outcome of a create request is unknown. {error}") from error
-
-    def _pages(
-        self, operation: Operation, read: Callable[[Any, Operation], Row], id_field: str, *, retry: bool
-    ) -> Iterator[Row]:
-        params: dict[str, str | int] = {"limit": _PAGE_SIZE}
-        seen: set[str] = set()
-        tokens: set[str] = set()
-        without_news = 0
-        for _ in range(MAX_PAGES):
-            rows, token = responses.page(self._transport.request(operation, params=params, retry=retry), operation)
-            seen_before = len(seen)
-            for row in rows:
-                model = read(row, operation)
-                # A row can move to another page while rows are created or deleted.
-                if row[id_field] not in seen:
-                    seen.add(row[id_field])
-                    yield model
-            if token is None:
-                return
-            if token in tokens:
-                raise operation.invalid_response("repeats a page token")
-            without_news = 0 if len(seen) > seen_before else without_news + 1
-            if without_news >= MAX_PAGES_WITHOUT_NEWS:
-                raise operation.invalid_response(f"has a next page after {without_news} pages without a new row")
-            tokens.add(token)
-            # A token includes the page size. Pinecone rejects a request with both a token and a limit.
-            params = {"paginationToken": token}
-        raise operation.invalid_response(f"has a next page after {MAX_PAGES} pages")
 
     def _data_plane_url(self, host: Any, operation: Operation) -> str:
         """Return the URL of an index's host. Raise PineconePermanentError if the API key must not be sent there."""

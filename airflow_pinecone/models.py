@@ -128,6 +128,45 @@ def restore_job_phase(status: str) -> Phase:
     return _RESTORE_JOB_PHASES.get(status, "running")
 
 
+def is_completed(job: RestoreJobModel) -> bool:
+    """Return whether a restore job is Completed. Its index may not be ready yet.
+
+    Args:
+        job: The restore job.
+
+    Returns:
+        Whether its status is Completed.
+    """
+    return restore_job_phase(job["status"]) == "succeeded"
+
+
+def is_index_ready(index: IndexModel) -> bool:
+    """Return whether an index can be used.
+
+    Args:
+        index: The index.
+
+    Returns:
+        Whether its status says that it is ready.
+    """
+    status: Any = index.get("status")
+    return isinstance(status, dict) and status.get("ready") is True
+
+
+def restore_model(job: RestoreJobModel, *, index_ready: bool) -> RestoreModel:
+    """Return a restore job together with its index.
+
+    Args:
+        job: The restore job.
+        index_ready: Whether its index can be used.
+
+    Returns:
+        The restore.
+    """
+    index_id = job.get("target_index_id") or ""
+    return {**job, "index_id": index_id, "index_name": job["target_index_name"], "index_ready": index_ready}
+
+
 def restore_phase(restore: RestoreModel) -> Phase:
     """Return the phase of a restore job together with its index.
 

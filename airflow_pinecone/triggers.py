@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import timedelta
-from functools import cache, cached_property, partial
-from http import HTTPStatus
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -16,21 +13,18 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_pinecone import on_kill
 from airflow_pinecone._airflow_compat import call_airflow
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
 from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN
 from airflow_pinecone.waiting.resources import BACKUP
+from airflow_pinecone.waiting.shared import shared_polls
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_pinecone.client import PineconeClient
-    from airflow_pinecone.waiting.resources import Model
-
-_THREADS_PER_CONNECTION = 16
-_POLL_MARGIN_SECONDS = 5.0
 
 
 def defer(
@@ -83,7 +77,6 @@ class WaitTrigger(BaseTrigger):
         self.spec = WaitSpec(**spec)
         if delete_on_kill and self.spec.resource is not BACKUP:
             raise PineconeInputError("delete_on_kill is only supported for backups.")
-        self._client: PineconeClient | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow needs to create this trigger again.
@@ -100,12 +93,10 @@ class WaitTrigger(BaseTrigger):
         Yields:
             One event: the result of the wait, as ``WaitResult.to_event`` returns it.
         """
-        result = await wait_async(Wait(self.spec), self._poll, self.log.info, self.clock)
+        with shared_polls(self.conn_id, partial(_read_client, self.conn_id, self.clock), self.clock) as polls:
+            poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
+            result = await wait_async(Wait(self.spec), poll, self.log.info, self.clock)
         yield TriggerEvent(result.to_event())
-
-    @cached_property
-    def _hook(self) -> PineconeHook:
-        return PineconeHook(self.conn_id, clock=self.clock)
 
     async def on_kill(self) -> None:
         """Delete or keep the backup or restore when the deferred task is killed. Airflow 3.3 and later call this."""
@@ -114,47 +105,12 @@ class WaitTrigger(BaseTrigger):
                 "The task was killed. %s %s is kept in Pinecone.", self.spec.resource.label, self.spec.resource_id
             )
             return
+        hook = PineconeHook(self.conn_id, clock=self.clock)
         await call_airflow(
-            partial(on_kill.delete_unfinished, self._hook, self.spec.resource_id, self.task_instance, self.log.info)
+            partial(on_kill.delete_unfinished, hook, self.spec.resource_id, self.task_instance, self.log.info)
         )
 
-    async def _poll(self) -> Model:
-        if self._client is None:
-            self._client = await call_airflow(lambda: self._hook.client)
-        try:
-            return await self._poll_in_thread(self._client)
-        except PineconePermanentError as error:
-            if error.status_code != HTTPStatus.UNAUTHORIZED:
-                raise
-        # The API key may have been replaced since the connection was read.
-        self._client = await call_airflow(self._hook.reload)
-        return await self._poll_in_thread(self._client)
 
-    async def _poll_in_thread(self, client: PineconeClient) -> Model:
-        # Unlike the hook, the client does not call Airflow, so its requests may run in any thread.
-        poll = partial(self.spec.resource.poll, client, self.spec.resource_id)
-        # A poll is at most two requests. It takes longer only if all threads of the connection are busy.
-        seconds = 2 * client.timeout + _POLL_MARGIN_SECONDS
-        future = asyncio.get_running_loop().run_in_executor(poll_executor(self.conn_id), poll)
-        try:
-            return await asyncio.wait_for(future, seconds)
-        except TimeoutError:
-            text = f"Could not poll {self.spec.resource_id}: no response within {seconds:g} s."
-            raise PineconeConnectionError(text, sent=True) from None
-
-
-@cache
-def poll_executor(conn_id: str) -> ThreadPoolExecutor:
-    """Return the threads that poll for a connection.
-
-    All triggers of the triggerer share the default executor of the event loop. Polls of a Pinecone that does not
-    respond would occupy it. With one executor for each connection, they do not delay the polls of other connections
-    either.
-
-    Args:
-        conn_id: The id of the Airflow connection.
-
-    Returns:
-        The executor, the same one each time.
-    """
-    return ThreadPoolExecutor(_THREADS_PER_CONNECTION, thread_name_prefix=f"pinecone-{conn_id}")
+async def _read_client(conn_id: str, clock: Clock) -> PineconeClient:
+    # Unlike the hook, the client does not call Airflow, so its requests may run in any thread.
+    return await call_airflow(lambda: PineconeHook(conn_id, clock=clock).client)

@@ -6,9 +6,9 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from airflow_pinecone.clock import Clock, monotonic_epoch_clock
 from airflow_pinecone.errors import (
@@ -24,11 +24,20 @@ from airflow_pinecone.waiting.resources import Model
 
 # How long to search for a backup or restore that may have been created, in seconds.
 SEARCH_SECONDS = 30.0
-# Seconds for a poll in the triggerer at or just before the deadline.
-LAST_POLL_SECONDS = 2.0
+# Seconds for a poll in the triggerer that starts at or just before the deadline.
+LAST_POLL_SECONDS = 10.0
+# By how many seconds the first poll in the triggerer may be early; see wait_async.
+MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
+
+
+class PollAfter(Protocol):
+    """Poll in the triggerer."""
+
+    async def __call__(self, pause: float, early: float) -> Model | PineconeError:
+        """Poll once, after a pause in seconds that may be shorter by ``early`` seconds."""
 
 
 def wait_sync(
@@ -57,7 +66,7 @@ def wait_sync(
     return step
 
 
-async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log, clock: Clock) -> WaitResult:
+async def wait_async(wait: Wait, poll: PollAfter, log: Log, clock: Clock) -> WaitResult:
     """Wait in the triggerer. The wait starts with a pause.
 
     The worker has just polled. Also, if a trigger ends before the scheduler has registered that the task is deferred,
@@ -66,7 +75,7 @@ async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log,
 
     Args:
         wait: The decisions.
-        poll: Requests the model once, or raises a PineconeError.
+        poll: Polls once, after a pause.
         log: Logs a message.
         clock: The clock.
 
@@ -75,23 +84,25 @@ async def wait_async(wait: Wait, poll: Callable[[], Awaitable[Model]], log: Log,
     """
     log(wait.opening)
     now = monotonic_epoch_clock(clock)
-    await clock.sleep_async(wait.pause(now()))
+    pause = wait.pause(now())
+    early = min(pause / 2, MAX_EARLY_SECONDS_AT_START)
     while True:
         outcome: Model | PineconeError
         # The event loop enforces the deadline, even if the poll cannot run. The last poll has some time, too.
-        seconds = max(wait.spec.deadline_at - now(), LAST_POLL_SECONDS)
+        seconds = max(wait.spec.deadline_at - now(), pause + LAST_POLL_SECONDS)
         try:
-            outcome = await asyncio.wait_for(poll(), seconds)
+            async with asyncio.timeout(seconds):
+                outcome = await poll(pause, early)
         except TimeoutError:
-            outcome = PineconeConnectionError(f"The poll had no result within {seconds:.0f} s.", sent=True)
-        except PineconeError as error:
-            outcome = error
+            outcome = PineconeConnectionError(f"The poll had no result within {seconds - pause:.0f} s.", sent=True)
         step = wait.step(outcome, now())
         if not isinstance(step, Pause):
             return step
         if step.message:
             log(step.message)
-        await clock.sleep_async(step.seconds)
+        pause = step.seconds
+        # A poll before the end of the pause could ignore the Retry-After of a failed one.
+        early = 0.0 if isinstance(outcome, PineconeError) else pause / 2
 
 
 def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from airflow_pinecone.models import BackupModel, Phase, RestoreModel, backup_pha
 
 if TYPE_CHECKING:
     from airflow_pinecone.client import PineconeClient
+    from airflow_pinecone.listing import Found
 
 Model = BackupModel | RestoreModel
 
@@ -31,6 +32,7 @@ class Resource:
         failed: The error for a failed resource.
         not_found: The error for a resource that no longer exists.
         poll: Requests the model once, by its id.
+        find: Searches for the models of several ids in the listing of the project, in at most a number of pages.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Resource:
     failed: type[PineconeError]
     not_found: type[PineconeError]
     poll: Callable[[PineconeClient, str], Model]
+    find: Callable[[PineconeClient, Collection[str], int], Found[Any]]
 
 
 def _restore_state(restore: RestoreModel) -> str:
@@ -63,6 +66,7 @@ BACKUP = Resource(
     failed=BackupFailed,
     not_found=BackupNotFound,
     poll=lambda client, backup_id: client.describe_backup(backup_id, retry=False),
+    find=lambda client, backup_ids, max_pages: client.find_backups(backup_ids, max_pages=max_pages),
 )
 RESTORE = Resource(
     name="restore",
@@ -76,5 +80,6 @@ RESTORE = Resource(
     failed=RestoreFailed,
     not_found=RestoreNotFound,
     poll=lambda client, restore_job_id: client.describe_restore(restore_job_id, retry=False),
+    find=lambda client, restore_job_ids, max_pages: client.find_restores(restore_job_ids, max_pages=max_pages),
 )
 RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE)}

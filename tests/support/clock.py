@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -62,3 +63,46 @@ class FakeClock(Clock):
     async def sleep_async(self, seconds: float) -> None:
         """Do the same as ``sleep``."""
         self.sleep(seconds)
+
+
+class SteppedClock(Clock):
+    """A clock whose asynchronous sleeps end when a test moves the time.
+
+    Attributes:
+        now: Seconds since the epoch.
+    """
+
+    def __init__(self) -> None:
+        """Set the clock to 2025-06-15 15:06:40 UTC."""
+        self.now = 1_750_000_000.0
+        self._sleepers: dict[asyncio.Future[None], float] = {}
+
+    @property
+    def sleepers(self) -> int:
+        """The number of coroutines that sleep."""
+        return len(self._sleepers)
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """Return the same."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the time, and end the sleeps that are over then."""
+        self.now += seconds
+        for sleeper, end in list(self._sleepers.items()):
+            if end <= self.now:
+                del self._sleepers[sleeper]
+                sleeper.set_result(None)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Sleep until the test has moved the time far enough."""
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers[sleeper] = self.now + seconds
+        try:
+            await sleeper
+        finally:
+            self._sleepers.pop(sleeper, None)

@@ -18,7 +18,7 @@ from support.clock import FakeClock
 from support.constants import API_KEY
 from support.wire import Wire, hang_up
 
-from airflow_pinecone.client import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS, PineconeClient
+from airflow_pinecone.client import PineconeClient
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
@@ -27,6 +27,7 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     PineconeTransientError,
 )
+from airflow_pinecone.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS
 
 API = "https://api.pinecone.io"
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
@@ -121,6 +122,13 @@ CALLS = {
         {"json": {"data": [BACKUP], "pagination": None}},
         [BACKUP],
     ),
+    "find_backups": Call(
+        lambda client: client.find_backups({BACKUP_ID, "b-2"}, max_pages=1),
+        "GET",
+        "/backups?limit=100",
+        {"json": {"data": [{}, 17, {"backup_id": 17}, BACKUP], "pagination": {"next": "t"}}},
+        ({BACKUP_ID: BACKUP}, 1),
+    ),
     "list_backups_of": Call(
         lambda client: client.list_backups_of("docs-example"),
         "GET",
@@ -175,6 +183,13 @@ CALLS = {
         "/restore-jobs/r-1",
         {"json": JOB},
         JOB | {"index_id": "i-2", "index_name": "docs-2", "index_ready": False},
+    ),
+    "find_restores": Call(
+        lambda client: client.find_restores({"r-1"}, max_pages=3),
+        "GET",
+        "/restore-jobs?limit=100",
+        {"json": {"data": [JOB], "pagination": {"next": "t"}}},
+        ({"r-1": JOB | {"index_id": "i-2", "index_name": "docs-2", "index_ready": False}}, 1),
     ),
     "list_restore_jobs": Call(
         lambda client: list(client.list_restore_jobs()),

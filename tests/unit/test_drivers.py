@@ -68,10 +68,11 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
         return wait_sync(wait, poll, log, clock)
 
     def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
-        async def poll_async() -> Any:
-            return poll()
+        async def poll_after(pause: float, early: float) -> Any:
+            await clock.sleep_async(pause)
+            return poll_once(poll)
 
-        return asyncio.run(wait_async(wait, poll_async, log, clock))
+        return asyncio.run(wait_async(wait, poll_after, log, clock))
 
     return in_worker if request.param == "worker" else in_triggerer
 
@@ -124,12 +125,17 @@ def test_wait_in_the_worker_uses_the_model_that_is_known(clock: FakeClock) -> No
     assert len(times) == 1
 
 
-def test_wait_in_the_triggerer_starts_with_a_pause(clock: FakeClock) -> None:
-    async def poll() -> Any:
-        return backup("Ready")
+def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: FakeClock) -> None:
+    """Not before the first pause: Airflow may not know yet that the task is deferred. Nor before a Retry-After."""
+    outcomes = iter([backup("Initializing"), UNAVAILABLE, backup("Initializing"), backup("Ready")])
+    asked: list[tuple[float, float]] = []
+
+    async def poll(pause: float, early: float) -> Any:
+        asked.append((pause, early))
+        return next(outcomes)
 
     asyncio.run(wait_async(make_wait(clock), poll, print, clock))
-    assert clock.slept == [5.0]
+    assert asked == [(5.0, 0.5), (5.0, 2.5), (5.0, 0.0), (5.0, 2.5)]
 
 
 @pytest.mark.parametrize("outcome", [backup("Ready"), UNAVAILABLE, REJECTED])

@@ -24,10 +24,11 @@ from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError,
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.transport import Settings
 
+# The methods that search for several ids are for the triggerer, which uses the client.
 CLIENT_METHODS = {
     name: method
     for name, method in vars(PineconeClient).items()
-    if inspect.isfunction(method) and not name.startswith("_")
+    if inspect.isfunction(method) and not name.startswith(("_", "find_"))
 }
 
 

@@ -1,0 +1,107 @@
+"""Read the pages of a listing. Only ``client`` uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from airflow_pinecone import responses
+from airflow_pinecone.errors import PineconeTransientError
+from airflow_pinecone.models import BackupModel, RestoreJobModel
+from airflow_pinecone.transport import Operation, Transport
+
+_PAGE_SIZE = 100
+# A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
+# most 1,000 backups.
+MAX_PAGES = 1000
+MAX_PAGES_WITHOUT_NEWS = 20
+
+Row = TypeVar("Row", bound=BackupModel | RestoreJobModel)
+
+
+class Found(NamedTuple, Generic[Row]):
+    """The result of a search in a listing.
+
+    Attributes:
+        rows: The rows that were found, by id.
+        pages: The number of pages that were requested.
+    """
+
+    rows: dict[str, Row]
+    pages: int
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Row]):
+    """A listing of the API.
+
+    Attributes:
+        operation: The call.
+        id_field: The field of a row that holds its id.
+        read: Checks a row, and returns it as a model.
+    """
+
+    operation: Operation
+    id_field: str
+    read: Callable[[Any, Operation], Row]
+
+    def rows(self, transport: Transport, *, retry: bool) -> Iterator[Row]:
+        """Yield each row once. A row can move to another page while rows are created or deleted."""
+        seen: set[str] = set()
+        without_news = 0
+        for page, has_next in self._pages(transport, retry=retry):
+            seen_before = len(seen)
+            for row in page:
+                model = self.read(row, self.operation)
+                if row[self.id_field] not in seen:
+                    seen.add(row[self.id_field])
+                    yield model
+            without_news = 0 if len(seen) > seen_before else without_news + 1
+            if has_next and without_news >= MAX_PAGES_WITHOUT_NEWS:
+                raise self.operation.invalid_response(f"has a next page after {without_news} pages without a new row")
+
+    def find(self, transport: Transport, ids: Collection[str], *, max_pages: int) -> Found[Row]:
+        """Search for rows by id, until all are found. Failed requests are not repeated.
+
+        Rows of other ids are not checked, and invalid rows count as not found. So a row that is invalid, or that has a
+        form which this package does not know, cannot prevent the search for the others.
+
+        Args:
+            transport: Sends the requests.
+            ids: The ids.
+            max_pages: The maximum number of pages to request.
+
+        Returns:
+            The rows that were found.
+        """
+        rows: dict[str, Row] = {}
+        number = 0
+        for number, (page, _) in enumerate(self._pages(transport, retry=False), start=1):
+            for row in page:
+                row_id = row.get(self.id_field) if isinstance(row, dict) else None
+                if isinstance(row_id, str) and row_id in ids:
+                    try:
+                        rows[row_id] = self.read(row, self.operation)
+                    except PineconeTransientError:
+                        continue
+            if len(rows) == len(ids) or number >= max_pages:
+                break
+        return Found(rows, number)
+
+    def _pages(self, transport: Transport, *, retry: bool) -> Iterator[tuple[list[Any], bool]]:
+        """Yield the rows of each page, and whether there is a next page."""
+        params: dict[str, str | int] = {"limit": _PAGE_SIZE}
+        tokens: set[str] = set()
+        for _ in range(MAX_PAGES):
+            response = transport.request(self.operation, params=params, retry=retry)
+            rows, token = responses.page(response, self.operation)
+            yield rows, token is not None
+            if token is None:
+                return
+            if token in tokens:
+                raise self.operation.invalid_response("repeats a page token")
+            tokens.add(token)
+            # A token includes the page size. Pinecone rejects a request with both a token and a limit.
+            params = {"paginationToken": token}
+        raise self.operation.invalid_response(f"has a next page after {MAX_PAGES} pages")

@@ -1,0 +1,532 @@
+"""The waits of one connection share their polls: what is requested, when, and what each wait is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support.clients import make_client
+from support.clock import SteppedClock
+from support.constants import API_KEY, INDEX
+
+from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import BackupNotFound, PineconeInputError, RestoreNotFound, WaitTimeout
+from airflow_pinecone.waiting import shared
+from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
+from airflow_pinecone.waiting.drivers import wait_async
+from airflow_pinecone.waiting.shared import shared_polls
+
+LIST = "GET /backups"
+OTHER_KEY = "another-api-key"
+
+
+class Waits:
+    """Waits in one event loop, as the triggerer runs them, on a clock that the test moves.
+
+    Attributes:
+        reads: How often the connection was read.
+        read_error: What reading the connection raises.
+        api_key: The API key in the connection.
+    """
+
+    def __init__(self, emulator: Emulator, clock: SteppedClock) -> None:
+        self.emulator = emulator
+        self.clock = clock
+        self.reads = 0
+        self.read_error: Exception | None = None
+        self.api_key = API_KEY
+        self.tasks: list[asyncio.Task[WaitResult]] = []
+        self.logged: list[str] = []
+
+    async def read_client(self) -> PineconeClient:
+        self.reads += 1
+        if self.read_error:
+            raise self.read_error
+        return make_client(self.emulator.url, self.clock, api_key=self.api_key)
+
+    def start(
+        self, *resource_ids: str, resource_type: str = "backup", timeout: float = 3600.0, interval: float | None = 5.0
+    ) -> None:
+        """Start a wait for each id."""
+        deadline_at = self.clock.now + timeout
+        for resource_id in resource_ids:
+            spec = WaitSpec(resource_type, resource_id, self.clock.now, deadline_at, interval)
+            self.tasks.append(asyncio.create_task(self._wait(spec)))
+
+    async def _wait(self, spec: WaitSpec) -> WaitResult:
+        with shared_polls("pinecone_default", self.read_client, self.clock) as polls:
+            poll = partial(polls.poll, spec.resource, spec.resource_id)
+            return await wait_async(Wait(spec), poll, self.logged.append, self.clock)
+
+    async def advance(self, seconds: float) -> list[str]:
+        """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
+        before = len(self.emulator.requests)
+        await self._until_all_pause()
+        self.clock.advance(seconds)
+        await self._until_all_pause()
+        return [f"{exchange.method} {exchange.path}" for exchange in self.emulator.requests[before:]]
+
+    async def _until_all_pause(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                # Each wait has a task and one for its pause. A round would be one more.
+                pending = sum(not task.done() for task in self.tasks)
+                if self.clock.sleepers == pending and len(asyncio.all_tasks()) == 1 + 2 * pending:
+                    return
+                await asyncio.sleep(0)  # noqa: TID251
+
+    def result(self, number: int = 0) -> WaitResult:
+        return self.tasks[number].result()
+
+
+Test = Callable[[Waits], Awaitable[None]]
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def emulator(clock: SteppedClock) -> Iterator[Emulator]:
+    with Emulator(API_KEY, [INDEX], clock=clock.time, backup_ends="never") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def run(emulator: Emulator, clock: SteppedClock) -> Iterator[Callable[[Test], None]]:
+    """Run a test in an event loop. Nothing may be left when it ends."""
+
+    async def run_test(test: Test) -> None:
+        waits = Waits(emulator, clock)
+        await test(waits)
+        for task in waits.tasks:
+            task.cancel()
+        await asyncio.gather(*waits.tasks, return_exceptions=True)
+        assert not shared._shared
+        assert len(asyncio.all_tasks()) == 1
+
+    yield lambda test: asyncio.run(run_test(test))
+    emulator.release()
+
+
+def add_backups(emulator: Emulator, count: int, **fields: Any) -> list[str]:
+    return [emulator.add_backup(INDEX, status="Initializing", **fields)["backup_id"] for _ in range(count)]
+
+
+# What is requested
+
+
+def test_one_wait_describes_its_backup(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        (backup_id,) = add_backups(emulator, 1)
+        waits.start(backup_id)
+        assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
+        emulator.finish_backup(backup_id)
+        assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
+        assert waits.result().model == emulator.backups[0]
+
+    run(test)
+
+
+def test_many_waits_share_a_listing(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 40)
+        waits.start(*backup_ids)
+        assert await waits.advance(5) == [LIST]
+        for backup_id in backup_ids:
+            emulator.finish_backup(backup_id)
+        assert await waits.advance(5) == [LIST]
+        models = {backup["backup_id"]: backup for backup in emulator.backups}
+        assert [waits.result(number).model for number in range(40)] == [models[backup_id] for backup_id in backup_ids]
+        assert waits.reads == 1
+
+    run(test)
+
+
+def test_waits_for_the_same_backup_share_a_describe(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 1) * 3
+        waits.start(*backup_ids)
+        assert await waits.advance(5) == [f"GET /backups/{backup_ids[0]}"]
+
+    run(test)
+
+
+def test_listing_ends_when_all_backups_are_found(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        add_backups(emulator, 150)
+        first_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][:5]
+        waits.start(*first_page)
+        assert await waits.advance(5) == [LIST]
+
+    run(test)
+
+
+def test_listing_takes_no_more_requests_than_describing(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """The first round does not know how many pages there are; the second one does."""
+
+    async def test(waits: Waits) -> None:
+        add_backups(emulator, 350)
+        last_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][-2:]
+        waits.start(*last_page)
+        describes = [f"GET /backups/{backup_id}" for backup_id in last_page]
+        first = await waits.advance(5)
+        assert first[:2] == [LIST, LIST]
+        assert sorted(first[2:]) == sorted(describes)
+        assert sorted(await waits.advance(5)) == sorted(describes)
+        waits.start(*add_backups(emulator, 6))
+        assert await waits.advance(5) == [LIST] * 4
+
+    run(test)
+
+
+def test_backup_that_is_not_listed_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """Only a describe can say that a backup does not exist."""
+
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 3)
+        emulator.next_backup(listed_after=1000)
+        hidden = make_client(emulator.url, waits.clock).create_backup(INDEX)["backup_id"]
+        waits.start(hidden, "deleted", *backup_ids)
+        assert sorted(await waits.advance(5)) == sorted([LIST, f"GET /backups/{hidden}", "GET /backups/deleted"])
+        emulator.finish_backup(hidden)
+        for _ in range(12):
+            await waits.advance(5)
+        assert waits.result(0).model == make_client(emulator.url, waits.clock).describe_backup(hidden)
+        assert isinstance(waits.result(1).error, BackupNotFound)
+        assert not any(task.done() for task in waits.tasks[2:])
+
+    run(test)
+
+
+def test_invalid_row_concerns_its_own_wait_only(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 3)
+        add_backups(emulator, 1, source_index_name=17)  # not waited for
+        (invalid,) = add_backups(emulator, 1, source_index_name=17)
+        waits.start(*backup_ids, invalid)
+        assert await waits.advance(5) == [LIST, f"GET /backups/{invalid}"]
+        for backup_id in backup_ids:
+            emulator.finish_backup(backup_id)
+        await waits.advance(5)
+        assert all(task.done() for task in waits.tasks[:3])
+        assert "consecutive failed polls: 2" in waits.logged[-1]
+
+    run(test)
+
+
+def test_invalid_id_concerns_its_own_wait_only(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 2)
+        waits.start("../indexes", *backup_ids)
+        assert await waits.advance(5) == [LIST]
+        assert isinstance(waits.result().error, PineconeInputError)
+        assert not any(task.done() for task in waits.tasks[1:])
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_if_only_the_listing_fails_backups_are_described(
+    run: Callable[[Test], None], emulator: Emulator, status: int
+) -> None:
+    """The role of an API key may permit a describe, but not a listing."""
+
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=status, times=None)
+        backup_ids = add_backups(emulator, 5)
+        describes = sorted(f"GET /backups/{backup_id}" for backup_id in backup_ids)
+        waits.start(*backup_ids, interval=300)
+        first = await waits.advance(300)
+        assert first[0] == LIST
+        assert sorted(first[1:]) == describes
+        assert sorted(await waits.advance(300)) == describes
+        # Listing is tried again later.
+        assert LIST in await waits.advance(300)
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_if_everything_fails_no_wait_is_described_for_long(
+    run: Callable[[Test], None], emulator: Emulator, status: int
+) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("*", "*", status=status, headers={"Retry-After": "30"}, times=None)
+        backup_ids = add_backups(emulator, 50)
+        waits.start(*backup_ids)
+        assert len(await waits.advance(5)) == 2
+        assert sum(f"HTTP {status}" in message for message in waits.logged) == 50
+
+    run(test)
+
+
+def test_restores_share_a_listing_of_jobs_and_one_of_indexes(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        client = make_client(emulator.url, waits.clock)
+        backup_id = emulator.add_backup(INDEX)["backup_id"]
+        emulator.scenario.restore_ends = "never"
+        jobs = [
+            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
+            for number in range(5)
+        ]
+        waits.start(*jobs, resource_type="restore")
+        assert await waits.advance(5) == ["GET /restore-jobs"]
+        for job in jobs[:3]:
+            emulator.finish_restore(job)
+        assert await waits.advance(5) == ["GET /restore-jobs", "GET /indexes"]
+        model = waits.result().model
+        assert model == client.describe_restore(jobs[0])
+        assert model is not None
+        assert model["status"] == "Completed"
+        assert [task.done() for task in waits.tasks] == [True, True, True, False, False]
+
+    run(test)
+
+
+def test_index_that_is_not_listed_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        client = make_client(emulator.url, waits.clock)
+        backup_id = emulator.add_backup(INDEX)["backup_id"]
+        jobs = [
+            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
+            for number in range(2)
+        ]
+        client.delete_index("restored-1")
+        waits.start(*jobs, resource_type="restore")
+        requests = await waits.advance(5)
+        expected = ["GET /restore-jobs", "GET /indexes", f"GET /restore-jobs/{jobs[1]}", "GET /indexes/restored-1"]
+        assert requests == expected
+        for _ in range(12):
+            await waits.advance(5)
+        assert waits.result(0).error is None
+        assert isinstance(waits.result(1).error, RestoreNotFound)
+
+    run(test)
+
+
+# When
+
+
+def test_waits_that_started_at_different_times_share_rounds(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 10)
+        for backup_id in backup_ids:
+            waits.start(backup_id)
+            await waits.advance(1)
+        requests = [request for _ in range(60) for request in await waits.advance(1)]
+        assert set(requests[6:]) == {LIST}
+        assert len(requests) <= 6 + 60 / 5
+
+    run(test)
+
+
+def test_first_poll_is_at_most_half_a_second_early(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """Airflow may not know yet that the task is deferred."""
+
+    async def test(waits: Waits) -> None:
+        first, second, third = add_backups(emulator, 3)
+        waits.start(first)
+        await waits.advance(0.4)
+        waits.start(second)
+        await waits.advance(0.2)
+        waits.start(third)
+        assert await waits.advance(4.4) == [LIST]
+        assert waits.logged[-1].startswith(f"Backup {second}")
+        assert await waits.advance(0.6) == [f"GET /backups/{third}"]
+
+    run(test)
+
+
+def test_wait_is_not_polled_before_its_retry_after(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        first, second = add_backups(emulator, 2)
+        emulator.fault("GET", f"/backups/{first}", status=429, headers={"Retry-After": "20"})
+        waits.start(first)
+        await waits.advance(2)
+        waits.start(second)
+        assert await waits.advance(3) == [f"GET /backups/{first}"]
+        for _ in range(3):
+            assert await waits.advance(5) == [f"GET /backups/{second}"]
+        assert await waits.advance(5) == [LIST]
+
+    run(test)
+
+
+def test_deadline_ends_a_wait_whose_poll_hangs(
+    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 0.2)
+
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 20)
+        fault = emulator.fault("GET", "*", hang="before", times=None)
+        waits.start(*backup_ids, timeout=0.3)
+        await waits._until_all_pause()
+        waits.clock.advance(0.3)
+        await asyncio.wait(waits.tasks, timeout=4)
+        assert fault.hits == 1
+        assert {type(waits.result(number).error) for number in range(20)} == {WaitTimeout}
+
+    run(test)
+
+
+# The connection
+
+
+def test_replaced_api_key_is_read_once(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        waits.start(*add_backups(emulator, 20))
+        await waits.advance(5)
+        emulator.api_key = waits.api_key = OTHER_KEY
+        assert await waits.advance(5) == [LIST, LIST]
+        assert await waits.advance(5) == [LIST]
+        assert waits.reads == 2
+
+    run(test)
+
+
+def test_rejected_key_is_read_again_once_in_a_round(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=403, times=None)
+        waits.start(*add_backups(emulator, 20))
+        await waits.advance(5)
+        emulator.api_key = OTHER_KEY
+        # One describe for each wait, and one that was repeated with the key that was read again.
+        assert len(await waits.advance(5)) <= 20 + 4
+        assert waits.reads == 2
+        await waits.advance(5)
+        assert waits.reads == 3
+
+    run(test)
+
+
+def test_connection_that_cannot_be_read_again_leaves_the_previous_key(
+    run: Callable[[Test], None], emulator: Emulator
+) -> None:
+    async def test(waits: Waits) -> None:
+        backup_ids = add_backups(emulator, 3)
+        waits.start(*backup_ids)
+        await waits.advance(5)
+        waits.read_error = RuntimeError("the secrets backend cannot be reached")
+        emulator.fault("GET", "*", status=401, times=2)
+        rejected = await waits.advance(5)
+        assert rejected[0] == LIST
+        assert rejected[1].removeprefix("GET /backups/") in backup_ids
+        assert waits.reads == 2
+        assert await waits.advance(5) == [LIST]
+        assert not any(task.done() for task in waits.tasks)
+
+    run(test)
+
+
+def test_missing_connection_ends_every_wait(run: Callable[[Test], None]) -> None:
+    async def test(waits: Waits) -> None:
+        waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it does not exist.")
+        waits.start("b-1", "b-2", "b-3")
+        assert await waits.advance(5) == []
+        assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
+        assert waits.reads == 1
+
+    run(test)
+
+
+def test_error_of_airflow_is_raised_by_every_wait(run: Callable[[Test], None]) -> None:
+    async def test(waits: Waits) -> None:
+        waits.read_error = LookupError("the metadata database cannot be reached")
+        waits.start("b-1", "b-2")
+        assert await waits.advance(5) == []
+        assert [task.exception() for task in waits.tasks] == [waits.read_error] * 2
+
+    run(test)
+
+
+def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
+    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "READ_SECONDS", 0.05)
+
+    async def test(waits: Waits) -> None:
+        async def never() -> PineconeClient:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        monkeypatch.setattr(waits, "read_client", never)
+        waits.start(*add_backups(emulator, 2))
+        assert await waits.advance(5) == []
+        assert "consecutive failed polls: 1. Last error: Could not read the Airflow connection" in waits.logged[-1]
+
+    run(test)
+
+
+def test_connection_is_read_without_the_context_of_a_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """Airflow finds the log of a trigger in its context."""
+    variable = contextvars.ContextVar("variable", default="none")
+    seen: list[str] = []
+
+    async def test(waits: Waits) -> None:
+        read = waits.read_client
+
+        async def read_client() -> PineconeClient:
+            seen.append(variable.get())
+            return await read()
+
+        waits.read_client = read_client  # type: ignore[method-assign]
+        variable.set("of the wait")
+        waits.start(*add_backups(emulator, 1))
+        await waits.advance(5)
+
+    run(test)
+    assert seen == ["none"]
+
+
+# Joining and leaving
+
+
+def test_cancelled_wait_does_not_disturb_the_others(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        first, cancelled, last = add_backups(emulator, 3)
+        fault = emulator.fault("GET", "/backups", hang="before")
+        waits.start(first, cancelled, last)
+        await waits._until_all_pause()
+        waits.clock.advance(5)
+        while not fault.hits:
+            await asyncio.sleep(0)  # noqa: TID251
+        waits.tasks[1].cancel("user action")
+        with pytest.raises(asyncio.CancelledError, match="user action"):
+            await waits.tasks[1]
+        emulator.finish_backup(first)
+        emulator.finish_backup(last)
+        emulator.release()
+        await waits._until_all_pause()
+        assert waits.result(0).error is None
+        assert waits.result(2).error is None
+
+    run(test)
+
+
+def test_last_wait_ends_the_threads(run: Callable[[Test], None], emulator: Emulator) -> None:
+    def threads() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("pinecone-pinecone_default")]
+
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=403, times=None)
+        backup_ids = add_backups(emulator, 20)
+        waits.start(*backup_ids)
+        await waits.advance(5)
+        assert 1 <= len(threads()) <= shared.MAX_THREADS
+        for backup_id in backup_ids:
+            emulator.finish_backup(backup_id)
+        await waits.advance(5)
+        for thread in threads():
+            thread.join(5)
+        assert not threads()
+
+    run(test)
