@@ -33,7 +33,7 @@ MAX_THREADS = 4
 READ_SECONDS = 30.0
 # After a listing that failed although a describe succeeded, such as for an API key that may not list backups.
 SECONDS_WITHOUT_LISTING = 600.0
-_REQUEST_MARGIN_SECONDS = 5.0
+REQUEST_MARGIN_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 _shared: dict[tuple[asyncio.AbstractEventLoop, str], SharedPolls] = {}
@@ -266,8 +266,6 @@ class _Requests:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._client:
-            self._client.session.close()
 
     async def _client_after(self, rejected: PineconeClient) -> PineconeClient:
         """Return a newer client than the rejected one, or the same one if there is none."""
@@ -290,7 +288,7 @@ class _Requests:
 
     async def _send(self, client: PineconeClient, request: Callable[[PineconeClient], Result]) -> Result:
         # Each request of a poll has a timeout to connect and one for its response.
-        seconds = 2 * client.timeout + _REQUEST_MARGIN_SECONDS
+        seconds = 2 * client.timeout + REQUEST_MARGIN_SECONDS
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, request, client)

@@ -254,6 +254,17 @@ def test_if_only_the_listing_fails_backups_are_described(
     run(test)
 
 
+def test_backup_that_does_not_exist_tells_too_that_only_the_listing_fails(
+    run: Callable[[Test], None], emulator: Emulator
+) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=403, times=None)
+        waits.start("deleted-1", "deleted-2", "deleted-3")
+        assert len(await waits.advance(5)) == 1 + 3
+
+    run(test)
+
+
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_if_everything_fails_no_wait_is_described_for_long(
     run: Callable[[Test], None], emulator: Emulator, status: int
@@ -374,6 +385,21 @@ def test_deadline_ends_a_wait_whose_poll_hangs(
         await asyncio.wait(waits.tasks, timeout=4)
         assert fault.hits == 1
         assert {type(waits.result(number).error) for number in range(20)} == {WaitTimeout}
+
+    run(test)
+
+
+def test_request_that_never_ends_is_a_failed_poll(
+    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Normally the timeout of the client ends it, here 5 s for each of the two parts of a request."""
+    monkeypatch.setattr(shared, "REQUEST_MARGIN_SECONDS", -9.8)
+
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "*", hang="before")
+        waits.start(*add_backups(emulator, 1))
+        assert len(await waits.advance(5)) == 1
+        assert waits.logged[-1].endswith("Could not poll Pinecone: no response within 0.2 s.")
 
     run(test)
 
