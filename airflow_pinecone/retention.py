@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from airflow_pinecone.durations import MAX_DURATION
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.history import current_index_id, newest_first
 from airflow_pinecone.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.models import BackupModel, backup_phase, is_ready
-from airflow_pinecone.validation import MAX_DURATION, one_line, show_value
+from airflow_pinecone.validation import one_line, show_value
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {

@@ -1,39 +1,43 @@
-"""What operators and sensors share: a connection, a hook and a clock."""
+"""What operators and sensors share: a connection, a hook and a clock.
+
+The modules of the operators and sensors import at the top only what a constructor needs, to keep DAG parsing fast. The
+methods that run in a task import the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-from airflow.providers.common.compat.sdk import AirflowFailException
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.durations import seconds_of
 
 if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook
+    from airflow_pinecone.waiting.resources import Resource
 
 
-class InvalidArgument(PineconeInputError, AirflowFailException):
-    """An argument of an operator or a sensor is invalid.
+def checked_duration(value: Any, name: str) -> float:
+    """Check a duration in the constructor of an operator or a sensor.
 
-    Airflow creates a mapped task in the worker. It does not retry a task that fails with an AirflowFailException there.
-    """
+    Args:
+        value: Seconds, or a timedelta.
+        name: The name of the parameter, for the message.
 
-
-@contextmanager
-def checked_arguments() -> Iterator[None]:
-    """Check arguments in the constructor of an operator or a sensor.
+    Returns:
+        Seconds.
 
     Raises:
-        InvalidArgument: A check has raised a PineconeInputError.
+        InvalidArgument: It is not a duration above 0 and at most MAX_DURATION.
     """
-    try:
-        yield
-    except PineconeInputError as error:
-        raise InvalidArgument(str(error)) from error
+    seconds = seconds_of(value)
+    if seconds is not None:
+        return seconds
+    from airflow_pinecone.failures import checked_arguments
+    from airflow_pinecone.validation import validate_duration
+
+    with checked_arguments():
+        return validate_duration(value, name)
 
 
 class PineconeTask:
@@ -49,7 +53,24 @@ class PineconeTask:
 
     @cached_property
     def hook(self) -> PineconeHook:
-        """The hook of this try. The import is local to keep DAG parsing fast."""
+        """The hook of this try."""
         from airflow_pinecone.hooks import PineconeHook
 
         return PineconeHook(self.conn_id, clock=self.clock)
+
+
+class WaitingTask(PineconeTask):
+    """A mixin for operators and sensors that wait for a backup or a restore.
+
+    Attributes:
+        resource_type: The name of the Resource that the task waits for.
+    """
+
+    resource_type: ClassVar[str]
+
+    @property
+    def resource(self) -> Resource:
+        """What the task waits for."""
+        from airflow_pinecone.waiting.resources import RESOURCES
+
+        return RESOURCES[self.resource_type]

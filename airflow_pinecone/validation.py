@@ -7,13 +7,13 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from airflow_pinecone.durations import MAX_DURATION, seconds_of
 from airflow_pinecone.errors import PineconeInputError
 
-_INDEX_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-# The longest duration. A longer one is a mistake, and can be too large to be added to a date.
-MAX_DURATION = timedelta(days=365)
+# Compiled when first used, because most DAG files need none of them.
+_INDEX_NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
+_ID = r"[A-Za-z0-9_-]{1,128}"
+_HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _LENGTH = 500
 _VALUE_LENGTH = 200
 # What a template makes of a missing XCom.
@@ -32,7 +32,7 @@ def validate_index_name(value: Any) -> str:
     Raises:
         PineconeInputError: It is not a valid name.
     """
-    if isinstance(value, str) and _INDEX_NAME.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_INDEX_NAME, value):
         return value
     problem = _problem(value, "a-z0-9-", 45) or "the first and the last character must be a letter or digit"
     raise PineconeInputError(
@@ -64,7 +64,7 @@ def validate_id(value: Any, resource: str) -> str:
 
 def is_id(value: Any) -> bool:
     """Return whether a value has the form of an id."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(_ID, value) is not None
 
 
 def is_host(value: str) -> bool:
@@ -75,7 +75,7 @@ def is_host(value: str) -> bool:
             return "%" not in value and bool(ipaddress.IPv6Address(value))
         except ValueError:
             return False
-    return len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in value.split("."))
+    return len(value) <= 253 and all(re.fullmatch(_HOST_LABEL, label) for label in value.split("."))
 
 
 def validate_text(value: Any, name: str) -> str | None:
@@ -112,15 +112,13 @@ def validate_duration(value: Any, name: str) -> float:
     Raises:
         PineconeInputError: It is not a duration above 0 and at most MAX_DURATION.
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    # NaN is not above 0.
-    if not (is_number and 0 < seconds <= MAX_DURATION.total_seconds()):
+    seconds = seconds_of(value)
+    if seconds is None:
         raise PineconeInputError(
             f"{name} must be a number of seconds above 0 or a timedelta, at most {MAX_DURATION.days} days, "
             f"not {show_value(value)}."
         )
-    return float(seconds)
+    return seconds
 
 
 def validate_hold(value: Any, now: datetime) -> datetime | None:

@@ -1,45 +1,27 @@
-"""What the operators share: the failure policy, and the wait for a backup or restore that an operator started."""
+"""What the operators share: above all the wait for a backup or restore that an operator started."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
-
-from airflow_pinecone._airflow_compat import is_event_of_another_try, is_fail_fast
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
-from airflow_pinecone.task import PineconeTask, checked_arguments
-from airflow_pinecone.validation import validate_duration
-from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
-from airflow_pinecone.waiting.drivers import SEARCH_SECONDS, poll_once, poll_until_found, wait_sync
-from airflow_pinecone.waiting.pace import deadline_of
+from airflow_pinecone.task import PineconeTask, WaitingTask, checked_duration
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from collections.abc import Callable
+    from typing import TypeVar
 
-    from airflow_pinecone.waiting.resources import Model, Resource
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-Found = TypeVar("Found")
+    from airflow_pinecone.errors import CreateOutcomeUnknown
+    from airflow_pinecone.waiting.decisions import WaitResult
+    from airflow_pinecone.waiting.resources import Model
 
-
-@contextmanager
-def fail_without_retry() -> Iterator[None]:
-    """Turn an error that a retry of the task cannot fix into an AirflowFailException.
-
-    Raises:
-        AirflowFailException: Neither repeating the call nor creating a new backup or restore can succeed.
-        PineconeError: Any other error; Airflow retries the task.
-    """
-    try:
-        yield
-    except PineconeError as error:
-        if error.can_retry or error.can_recreate:
-            raise
-        raise AirflowFailException(str(error)) from error
+    Found = TypeVar("Found")
+else:
+    # Airflow inspects each class that derives from BaseOperator, so only the operators themselves do.
+    BaseOperator = object
 
 
 class PineconeOperator(PineconeTask, BaseOperator):
@@ -56,7 +38,7 @@ class PineconeOperator(PineconeTask, BaseOperator):
         self.conn_id = conn_id
 
 
-class WaitingOperator(PineconeOperator):
+class WaitingOperator(WaitingTask, PineconeOperator):
     """The base class of operators that start a backup or restore and can wait for it.
 
     Args:
@@ -68,7 +50,6 @@ class WaitingOperator(PineconeOperator):
         kwargs: The arguments of BaseOperator.
     """
 
-    resource: ClassVar[Resource]
     # CreateBackupOperator has a parameter for this. A restore is always kept.
     delete_on_kill = False
 
@@ -86,9 +67,8 @@ class WaitingOperator(PineconeOperator):
         super().__init__(conn_id=conn_id, **kwargs)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        with checked_arguments():
-            self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
-            self.timeout = validate_duration(timeout, "timeout")
+        self.poke_interval = None if poke_interval is None else checked_duration(poke_interval, "poke_interval")
+        self.timeout = checked_duration(timeout, "timeout")
         self._started: tuple[str, Any] | None = None
         self._started_at = 0.0
         # How long this try waited on purpose before it started the backup or restore. The timeout starts after that.
@@ -109,6 +89,10 @@ class WaitingOperator(PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
+        from airflow_pinecone._airflow_compat import is_event_of_another_try
+        from airflow_pinecone.failures import fail_without_retry
+        from airflow_pinecone.waiting.decisions import WaitResult
+
         if is_event_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._execute(context)
@@ -133,6 +117,8 @@ class WaitingOperator(PineconeOperator):
 
     @property
     def _deletes_on_kill(self) -> bool:
+        from airflow_pinecone._airflow_compat import is_fail_fast
+
         # A task can be added to a DAG with fail_fast after it was created.
         return self.delete_on_kill and not is_fail_fast(self)
 
@@ -155,6 +141,8 @@ class WaitingOperator(PineconeOperator):
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
         """
+        from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
         seconds = self._search_seconds()
@@ -170,6 +158,8 @@ class WaitingOperator(PineconeOperator):
 
     def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
         """Search for what this task may have created."""
+        from airflow_pinecone.waiting.drivers import SEARCH_SECONDS, poll_until_found
+
         if seconds < SEARCH_SECONDS:
             self.log.warning(
                 "The search is limited to %.0f s instead of %.0f s, because execution_timeout is near.",
@@ -180,6 +170,8 @@ class WaitingOperator(PineconeOperator):
 
     def _search_seconds(self) -> float:
         """Return how long a search may take: at most half of the time until ``execution_timeout``."""
+        from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+
         if self.execution_timeout is None:
             return SEARCH_SECONDS
         left = self._started_at + self.execution_timeout.total_seconds() - self.clock.time()
@@ -196,9 +188,13 @@ class WaitingOperator(PineconeOperator):
         Returns:
             The result of the task.
         """
+        from airflow_pinecone.waiting.decisions import Pause, Wait, WaitSpec
+        from airflow_pinecone.waiting.drivers import poll_once, wait_sync
+        from airflow_pinecone.waiting.pace import deadline_of
+
         now = self.clock.time()
         spec = WaitSpec(
-            resource_type=self.resource.name,
+            resource_type=self.resource_type,
             resource_id=resource_id,
             started_at=now,
             deadline_at=deadline_of(self._started_at, self._settled_seconds + self.timeout, self.execution_timeout),

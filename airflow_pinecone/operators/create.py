@@ -7,28 +7,20 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_pinecone import identity
-from airflow_pinecone._airflow_compat import is_event_of_another_try, is_fail_fast, trigger_at
-from airflow_pinecone.assets import add_facts_to_events
-from airflow_pinecone.errors import CreateOutcomeUnknown
-from airflow_pinecone.history import newest_ready
-from airflow_pinecone.models import WRITE_LAG, created_at, xcom_safe
-from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
-from airflow_pinecone.task import InvalidArgument, checked_arguments
-from airflow_pinecone.validation import validate_duration, validate_hold, validate_index_name, validate_text
-from airflow_pinecone.waiting.drivers import poll_until_found
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT, DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
-from airflow_pinecone.waiting.resources import BACKUP
+from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.operators.base import WaitingOperator
+from airflow_pinecone.task import checked_duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_pinecone.identity import Origin
     from airflow_pinecone.models import BackupModel
 
 
-class CreateBackupOperator(WaitingOperator):
+class CreateBackupOperator(WaitingOperator, BaseOperator):
     """Create a backup of a Pinecone index, and optionally wait until it is Ready.
 
     One task creates one backup. A retry resumes with the backup that an earlier try created, even if that try was
@@ -77,7 +69,7 @@ class CreateBackupOperator(WaitingOperator):
 
     template_fields: Sequence[str] = ("index_name", "name", "description", "hold_until", "conn_id")
     ui_color = "#d6e8ff"
-    resource = BACKUP
+    resource_type = "backup"
 
     def __init__(
         self,
@@ -108,28 +100,34 @@ class CreateBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.name = name
         self.description = description
-        with checked_arguments():
-            self.reuse_within = None if reuse_within is None else validate_duration(reuse_within, "reuse_within")
-            self.settle = None if settle is None else validate_duration(settle, "settle")
-            if isinstance(hold_until, int | float | timedelta):
-                validate_duration(hold_until, "hold_until")
+        self.reuse_within = None if reuse_within is None else checked_duration(reuse_within, "reuse_within")
+        self.settle = None if settle is None else checked_duration(settle, "settle")
+        if isinstance(hold_until, int | float | timedelta):
+            checked_duration(hold_until, "hold_until")
         self.hold_until = hold_until
-        if hold_until is not None and reuse_within is not None:
-            raise InvalidArgument(
-                "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
-            )
+        self.delete_on_kill = delete_on_kill
+        self._failed_ids: list[str] = []
+        problem = self._argument_problem()
+        if problem:
+            from airflow_pinecone.failures import InvalidArgument
+
+            raise InvalidArgument(problem)
+
+    def _argument_problem(self) -> str:
+        """Say which arguments contradict each other; empty if none do."""
+        if self.hold_until is not None and self.reuse_within is not None:
+            return "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
         if self.settle and self.execution_timeout and self.execution_timeout.total_seconds() <= self.settle:
-            raise InvalidArgument(
+            return (
                 f"settle ({timedelta(seconds=self.settle)}) must be shorter than execution_timeout "
                 f"({self.execution_timeout}), which includes it."
             )
-        self.delete_on_kill = delete_on_kill
-        if delete_on_kill and is_fail_fast(self):
-            raise InvalidArgument(
+        if self.delete_on_kill and not self._deletes_on_kill:
+            return (
                 "delete_on_kill cannot be used in a DAG with fail_fast, because Airflow itself marks running tasks of "
                 "such a DAG as failed."
             )
-        self._failed_ids: list[str] = []
+        return ""
 
     def execute(self, context: Context) -> BackupModel:
         """Create the backup, or resume with or reuse an earlier one, and wait if ``wait_for_completion`` is set.
@@ -168,6 +166,9 @@ class CreateBackupOperator(WaitingOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
+        from airflow_pinecone._airflow_compat import is_event_of_another_try
+        from airflow_pinecone.failures import fail_without_retry
+
         if is_event_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._execute(context)
@@ -179,12 +180,16 @@ class CreateBackupOperator(WaitingOperator):
             return self._wait_if_requested(context, self._create_settled(context))
 
     def _execute(self, context: Context) -> BackupModel:
+        from airflow_pinecone.failures import fail_without_retry
+
         self._started_at = self.clock.time()
         with fail_without_retry():
             self._validate()
             return self._wait_if_requested(context, self._create_or_resume(context))
 
     def _validate(self) -> None:
+        from airflow_pinecone.validation import validate_hold, validate_index_name, validate_text
+
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
         validate_text(self.description, "description")
@@ -199,7 +204,9 @@ class CreateBackupOperator(WaitingOperator):
         return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
 
     def _create_or_resume(self, context: Context) -> BackupModel:
-        origin = identity.origin_of(context)
+        from airflow_pinecone.identity import origin_of
+
+        origin = origin_of(context)
         found = self._find_of_earlier_try(context, origin)
         if found is not None:
             return found
@@ -214,6 +221,10 @@ class CreateBackupOperator(WaitingOperator):
 
     def _settle(self, context: Context, seconds: float) -> None:
         """Wait in the worker, or defer the task: it then resumes in ``execute_settled``."""
+        from airflow_pinecone._airflow_compat import trigger_at
+        from airflow_pinecone.models import WRITE_LAG
+        from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
+
         now = self.clock.time()
         until = datetime.fromtimestamp(now + seconds, UTC)
         self.log.info(
@@ -239,10 +250,15 @@ class CreateBackupOperator(WaitingOperator):
 
     def _create_settled(self, context: Context) -> BackupModel:
         """Create the backup after a wait, unless an earlier try that was still running created it meanwhile."""
-        origin = identity.origin_of(context)
+        from airflow_pinecone.identity import origin_of
+
+        origin = origin_of(context)
         return self._find_of_earlier_try(context, origin) or self._create(origin)
 
-    def _create(self, origin: identity.Origin) -> BackupModel:
+    def _create(self, origin: Origin) -> BackupModel:
+        from airflow_pinecone import identity
+        from airflow_pinecone.errors import CreateOutcomeUnknown
+
         find = partial(self._find, origin)
         now = self._now()
         name = identity.default_name(self.index_name, now) if self.name is None else self.name
@@ -269,25 +285,32 @@ class CreateBackupOperator(WaitingOperator):
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     def _hold(self, now: datetime) -> datetime | None:
+        from airflow_pinecone.validation import validate_hold
+
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
             return hold
         self.log.warning("Creating the backup without a hold: hold_until is %s, which has passed.", hold.isoformat())
         return None
 
-    def _find_of_earlier_try(self, context: Context, origin: identity.Origin) -> BackupModel | None:
+    def _find_of_earlier_try(self, context: Context, origin: Origin) -> BackupModel | None:
+        from airflow_pinecone.identity import first_try_of
+        from airflow_pinecone.waiting.drivers import poll_until_found
+
         try_number = context["ti"].try_number
         if try_number == 1:
             return None
         find = partial(self._find, origin)
         self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
-        if try_number == identity.first_try_of(context, self.retries):
+        if try_number == first_try_of(context, self.retries):
             # The task was cleared, and this is its first try since then: there is nothing to wait for. Search once all
             # the same, because the scheduler may have another value of retries.
             return poll_until_found(find, self.log.warning, self.clock, seconds=0)
         return self._search(find, self._search_seconds())
 
-    def _find(self, origin: identity.Origin) -> BackupModel | None:
+    def _find(self, origin: Origin) -> BackupModel | None:
+        from airflow_pinecone import identity
+
         found = identity.find(self.hook.list_backups(self.index_name or "", retry=False), origin)
         if found.usable is not None:
             backup = found.usable
@@ -305,6 +328,9 @@ class CreateBackupOperator(WaitingOperator):
         return None
 
     def _reusable(self, max_age: float) -> BackupModel | None:
+        from airflow_pinecone.history import newest_ready
+        from airflow_pinecone.models import created_at
+
         backup = newest_ready(self.hook.list_backups(self.index_name))
         created = backup and created_at(backup)
         if backup is None or created is None:
@@ -322,5 +348,8 @@ class CreateBackupOperator(WaitingOperator):
         return backup
 
     def _complete(self, context: Context, model: BackupModel) -> BackupModel:
+        from airflow_pinecone.assets import add_facts_to_events
+        from airflow_pinecone.models import xcom_safe
+
         add_facts_to_events(context, self.outlets, model, self.log.warning)
         return xcom_safe(model)

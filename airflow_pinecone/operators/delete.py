@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_pinecone.errors import PineconePermanentError
+from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.identity import hold_of
-from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
-from airflow_pinecone.task import checked_arguments
-from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.task import checked_duration
 from airflow_pinecone.waiting.drivers import delete_when_unused
 from airflow_pinecone.waiting.pace import deadline_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 60 * 60.0
 
 
-class DeleteBackupOperator(PineconeOperator):
+class DeleteBackupOperator(PineconeOperator, BaseOperator):
     """Delete a backup.
 
     If the backup does not exist, the task succeeds. While a restore from the backup is running, the task waits. If the
@@ -58,9 +58,8 @@ class DeleteBackupOperator(PineconeOperator):
         super().__init__(conn_id=conn_id, **kwargs)
         self.backup_id = backup_id
         self.force = force
-        with checked_arguments():
-            self.timeout = validate_duration(timeout, "timeout")
-            self.poke_interval = None if poke_interval is None else validate_duration(poke_interval, "poke_interval")
+        self.timeout = checked_duration(timeout, "timeout")
+        self.poke_interval = None if poke_interval is None else checked_duration(poke_interval, "poke_interval")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the backup.

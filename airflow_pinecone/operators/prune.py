@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_pinecone import retention
 from airflow_pinecone.errors import (
@@ -16,9 +16,9 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     PruneIncomplete,
 )
+from airflow_pinecone.failures import checked_arguments, fail_without_retry
 from airflow_pinecone.history import current_index_id
-from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
-from airflow_pinecone.task import checked_arguments
+from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.validation import show_value, validate_text
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _Deletions(NamedTuple):
     failures: list[str]
 
 
-class PruneBackupsOperator(PineconeOperator):
+class PruneBackupsOperator(PineconeOperator, BaseOperator):
     """Delete the backups of a Pinecone index that no retention rule keeps.
 
     The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is

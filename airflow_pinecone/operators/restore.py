@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.identity import Origin, origin_of
 from airflow_pinecone.models import (
     BackupModel,
@@ -21,11 +23,9 @@ from airflow_pinecone.models import (
     restore_job_phase,
     xcom_safe,
 )
-from airflow_pinecone.operators.base import WaitingOperator, fail_without_retry
+from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.validation import one_line, show_value, validate_index_name
 from airflow_pinecone.waiting.drivers import poll_once
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
-from airflow_pinecone.waiting.resources import RESTORE
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,7 +42,7 @@ class _Found:
     name_taken: str = ""
 
 
-class CreateIndexFromBackupOperator(WaitingOperator):
+class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
     """Restore a backup into a new index, and wait until the index is ready.
 
     One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
@@ -71,7 +71,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
     template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "conn_id")
     ui_color = "#d6ffe8"
-    resource = RESTORE
+    resource_type = "restore"
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             )
             if self.wait_for_completion:
                 return dict(self._wait_for(context, job_id))
-        outcome = poll_once(partial(RESTORE.poll, self.hook.client, job_id))
+        outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))
         job = {"status": None} if isinstance(outcome, PineconeError) else outcome
         return {**xcom_safe(job), **restore, "index_name": self.index_name, "backup_id": self.backup_id}
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from airflow.providers.common.compat.sdk import BaseOperator
+
 from airflow_pinecone import verification
 from airflow_pinecone.errors import BackupCheckFailed
+from airflow_pinecone.failures import InvalidArgument, fail_without_retry
 from airflow_pinecone.history import previous_ready
-from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
-from airflow_pinecone.task import InvalidArgument
+from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.validation import one_line, show_value
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class VerifiedBackup(TypedDict):
     findings: list[str]
 
 
-class VerifyBackupOperator(PineconeOperator):
+class VerifyBackupOperator(PineconeOperator, BaseOperator):
     """Fail if a backup is not Ready, is empty, or is much smaller than expected. Nothing is deleted.
 
     Between a backup and a prune, this task prevents a backup of an emptied index from replacing the last good one. A

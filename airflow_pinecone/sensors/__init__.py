@@ -1,7 +1,36 @@
-"""Sensors for backups of Pinecone indexes, and for restores from them."""
+"""Sensors for backups of Pinecone indexes, and for restores from them.
 
-from airflow_pinecone.sensors.backup import BackupSensor
-from airflow_pinecone.sensors.freshness import BackupFreshnessSensor
-from airflow_pinecone.sensors.restore import RestoreJobSensor
+Each class is imported when it is first used, so that a DAG file only pays for those that it uses.
+"""
 
-__all__ = ["BackupFreshnessSensor", "BackupSensor", "RestoreJobSensor"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_pinecone.sensors.backup import BackupSensor
+    from airflow_pinecone.sensors.freshness import BackupFreshnessSensor
+    from airflow_pinecone.sensors.restore import RestoreJobSensor
+
+__all__ = [
+    "BackupFreshnessSensor",
+    "BackupSensor",
+    "RestoreJobSensor",
+]
+
+_MODULES = {
+    "BackupFreshnessSensor": "freshness",
+    "BackupSensor": "backup",
+    "RestoreJobSensor": "restore",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

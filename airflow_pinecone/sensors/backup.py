@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
+from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import WaitSensor
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
-from airflow_pinecone.waiting.resources import BACKUP
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
-class BackupSensor(WaitSensor):
+class BackupSensor(WaitSensor, BaseSensorOperator):
     """Wait until a backup is Ready, and push it to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when the backup failed or no longer exists, or
@@ -40,7 +42,7 @@ class BackupSensor(WaitSensor):
     """
 
     template_fields: Sequence[str] = ("backup_id", "conn_id")
-    resource = BACKUP
+    resource_type = "backup"
 
     def __init__(
         self,
@@ -55,6 +57,23 @@ class BackupSensor(WaitSensor):
         """Store the arguments."""
         super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.backup_id = backup_id
+
+    def execute(self, context: Context) -> Any:
+        """Wait until the backup is Ready.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            The backup.
+
+        Raises:
+            AirflowFailException: The backup failed or no longer exists, or Pinecone rejected a poll; not retried.
+            AirflowSensorTimeout: The sensor timed out; not retried.
+            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
+            PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
+        """
+        return self._execute(context)
 
     @property
     def _resource_id(self) -> str:

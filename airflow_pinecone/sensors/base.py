@@ -1,44 +1,34 @@
-"""What the sensors share: the failure policy, and the wait for one backup or restore."""
+"""What the sensors share: above all the wait for one backup or restore."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-)
+from airflow.providers.common.compat.sdk import BaseSensorOperator
 
-from airflow_pinecone._airflow_compat import (
-    SelfPacedPokes,
-    first_reschedule_at,
-    is_event_of_another_try,
-    is_trigger_timeout,
-)
-from airflow_pinecone.clock import monotonic_epoch_clock
-from airflow_pinecone.errors import PineconeError, WaitTimeout
-from airflow_pinecone.identity import first_try_of
-from airflow_pinecone.task import InvalidArgument, PineconeTask, checked_arguments
-from airflow_pinecone.validation import validate_duration
-from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
-from airflow_pinecone.waiting.drivers import poll_once
-from airflow_pinecone.waiting.pace import MAX_INTERVAL, deadline_of
+from airflow_pinecone._airflow_compat import SelfPacedPokes
+from airflow_pinecone.task import PineconeTask, WaitingTask, checked_duration
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from collections.abc import Callable
 
-    from airflow_pinecone.waiting.resources import Model, Resource
+    from airflow.providers.common.compat.sdk import Context, PokeReturnValue
+
+    from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
+    from airflow_pinecone.waiting.resources import Model
+
+    SensorBase = BaseSensorOperator
+else:
+    # Airflow inspects each class that derives from BaseSensorOperator, so only the sensors themselves do.
+    SensorBase = object
+
+# What a sensor shows as its poke_interval while the interval increases: BaseSensorOperator does not accept None.
+DEFAULT_POKE_INTERVAL = 60.0
 
 
-class PineconeSensor(PineconeTask, BaseSensorOperator):
+class PineconeSensor(PineconeTask, SensorBase):
     """The base class of the sensors.
 
     Args:
@@ -54,9 +44,8 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         self, *, conn_id: str, poke_interval: float | timedelta, timeout: float | timedelta, **kwargs: Any
     ) -> None:
         """Store the arguments."""
-        with checked_arguments():
-            poke_seconds = validate_duration(poke_interval, "poke_interval")
-            timeout_seconds = validate_duration(timeout, "timeout")
+        poke_seconds = checked_duration(poke_interval, "poke_interval")
+        timeout_seconds = checked_duration(timeout, "timeout")
         super().__init__(poke_interval=poke_seconds, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
@@ -66,40 +55,17 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
         raise AssertionError("subclasses must override _timeout_message")
 
-    @contextmanager
-    def _failure_policy(self) -> Iterator[None]:
-        """Turn errors into Airflow's outcomes, in the same way in every mode.
 
-        Raises:
-            AirflowSensorTimeout: The sensor timed out.
-            AirflowSkipException: The sensor timed out and ``soft_fail`` is set, or ``never_fail`` is set.
-            AirflowFailException: A retry cannot succeed.
-            PineconeError: Any other error; Airflow retries the task.
-        """
-        try:
-            yield
-        except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
-            message = self._timeout_message(error)
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(message) from error
-            raise AirflowSensorTimeout(message) from error
-        except PineconeError as error:
-            if self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            if error.can_retry:
-                raise
-            raise AirflowFailException(str(error)) from error
-
-
-class _PokeState(NamedTuple):
+class _PokeState:
     """What the pokes in one process share."""
 
-    wait: Wait
-    poll: Callable[[], Model]
-    now: Callable[[], float]
+    def __init__(self, wait: Wait, poll: Callable[[], Model], now: Callable[[], float]) -> None:
+        self.wait = wait
+        self.poll = poll
+        self.now = now
 
 
-class WaitSensor(SelfPacedPokes, PineconeSensor):
+class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
     """The base class of the sensors that wait for one backup or restore.
 
     Args:
@@ -113,8 +79,6 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
     """
 
-    resource: ClassVar[Resource]
-
     def __init__(
         self,
         *,
@@ -126,11 +90,12 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
     ) -> None:
         """Store the arguments."""
         if kwargs.get("exponential_backoff"):
+            from airflow_pinecone.failures import InvalidArgument
+
             raise InvalidArgument(
                 "exponential_backoff is not supported. Without a poke_interval the interval increases."
             )
-        # BaseSensorOperator does not accept None.
-        interval = MAX_INTERVAL if poke_interval is None else poke_interval
+        interval = DEFAULT_POKE_INTERVAL if poke_interval is None else poke_interval
         super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
         self._fixed_interval = None if poke_interval is None else self.poke_interval
@@ -140,26 +105,16 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
     def _resource_id(self) -> str:
         raise AssertionError("subclasses must override _resource_id")
 
-    def execute(self, context: Context) -> Any:
-        """Wait.
+    def _execute(self, context: Context) -> Any:
+        """Wait. The sensors have an ``execute`` of their own, because Airflow wraps it only in its own classes."""
+        from airflow_pinecone.failures import sensor_outcomes
 
-        Args:
-            context: The context of the task.
-
-        Returns:
-            The backup when it is Ready, or the restore when its index is ready.
-
-        Raises:
-            AirflowFailException: The backup or restore failed or no longer exists, or Pinecone rejected a poll; not
-                retried.
-            AirflowSensorTimeout: The sensor timed out; not retried.
-            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
-            PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
-        """
-        with self._failure_policy():
+        with sensor_outcomes(self, self._timeout_message):
             return self._poll_and_defer(context) if self.deferrable else super().execute(context)
 
     def _poll_and_defer(self, context: Context) -> Any:
+        from airflow_pinecone.waiting.decisions import Pause
+
         state = self._new_poke_state(context)
         step = self._step(state)
         if isinstance(step, Pause):
@@ -180,6 +135,10 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         Raises:
             PineconeError: The wait has ended without success.
         """
+        from airflow.providers.common.compat.sdk import PokeReturnValue
+
+        from airflow_pinecone.waiting.decisions import WaitResult
+
         step = self._step(self._poke_state or self._new_poke_state(context))
         if isinstance(step, WaitResult):
             return PokeReturnValue(is_done=True, xcom_value=step.result_or_raise())
@@ -202,6 +161,9 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         Raises:
             PineconeError: The wait has ended without success.
         """
+        from airflow_pinecone._airflow_compat import is_event_of_another_try
+        from airflow_pinecone.waiting.decisions import WaitResult
+
         if is_event_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._poll_and_defer(context)
@@ -221,7 +183,12 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        with self._failure_policy():
+        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+        from airflow_pinecone._airflow_compat import is_trigger_timeout
+        from airflow_pinecone.failures import sensor_outcomes
+
+        with sensor_outcomes(self, self._timeout_message):
             if is_trigger_timeout(next_method, next_kwargs):
                 raise AirflowSensorTimeout(
                     f"The triggerer returned no result for {self._resource_name} in time. Check that a triggerer is "
@@ -235,6 +202,8 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         return f"{self.resource.label.lower()} {self._resource_id}"
 
     def _timeout_message(self, error: BaseException) -> str:
+        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
         if isinstance(error, AirflowTaskTimeout):
             return (
                 f"The execution_timeout has passed, and {self._resource_name} did not {self.resource.goal}. The "
@@ -243,9 +212,17 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
         return str(error)
 
     def _step(self, state: _PokeState) -> WaitResult | Pause:
+        from airflow_pinecone.waiting.drivers import poll_once
+
         return state.wait.step(poll_once(state.poll), state.now())
 
     def _new_poke_state(self, context: Context) -> _PokeState:
+        from airflow_pinecone._airflow_compat import first_reschedule_at
+        from airflow_pinecone.clock import monotonic_epoch_clock
+        from airflow_pinecone.identity import first_try_of
+        from airflow_pinecone.waiting.decisions import Wait, WaitSpec
+        from airflow_pinecone.waiting.pace import deadline_of
+
         is_rescheduled = self.reschedule and not self.deferrable
         started_at = self.clock.time()
         if is_rescheduled:
@@ -253,7 +230,7 @@ class WaitSensor(SelfPacedPokes, PineconeSensor):
             first = first_reschedule_at(context, first_try_of(context, self.retries))
             started_at = first.timestamp() if first else started_at
         spec = WaitSpec(
-            resource_type=self.resource.name,
+            resource_type=self.resource_type,
             resource_id=self._resource_id,
             started_at=started_at,
             # As in Airflow's own sensors, execution_timeout bounds one poke of a rescheduled sensor, not the wait.

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnValue
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseSensorOperator, PokeReturnValue
 
+from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
+from airflow_pinecone.failures import sensor_outcomes
 from airflow_pinecone.history import newest_ready
 from airflow_pinecone.models import created_at, xcom_safe
 from airflow_pinecone.sensors.base import PineconeSensor
-from airflow_pinecone.task import checked_arguments
-from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.task import checked_duration
 from airflow_pinecone.waiting.pace import (
-    DEFAULT_TIMEOUT,
     MAX_INTERVAL,
     TEMPORARY_REJECTIONS,
     FailedPolls,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class BackupFreshnessSensor(PineconeSensor):
+class BackupFreshnessSensor(PineconeSensor, BaseSensorOperator):
     """Wait until an index has a Ready backup that is young enough, and push it to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request: the first one at
@@ -66,8 +66,7 @@ class BackupFreshnessSensor(PineconeSensor):
         """Store the arguments."""
         super().__init__(conn_id=conn_id, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.index_name = index_name
-        with checked_arguments():
-            self.max_age = validate_duration(max_age, "max_age")
+        self.max_age = checked_duration(max_age, "max_age")
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._has_listed = False
@@ -88,7 +87,7 @@ class BackupFreshnessSensor(PineconeSensor):
             AirflowSkipException: There was no fresh backup in time, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive pokes failed, in poke mode.
         """
-        with self._failure_policy():
+        with sensor_outcomes(self, self._timeout_message):
             return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:

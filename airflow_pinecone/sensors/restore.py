@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
+from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import WaitSensor
-from airflow_pinecone.waiting.pace import DEFAULT_TIMEOUT
-from airflow_pinecone.waiting.resources import RESTORE
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
-class RestoreJobSensor(WaitSensor):
+class RestoreJobSensor(WaitSensor, BaseSensorOperator):
     """Wait until a restore job is Completed and its index is ready, and push the restore to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when the job failed, was cancelled or no longer
@@ -40,7 +42,7 @@ class RestoreJobSensor(WaitSensor):
     """
 
     template_fields: Sequence[str] = ("restore_job_id", "conn_id")
-    resource = RESTORE
+    resource_type = "restore"
 
     def __init__(
         self,
@@ -55,6 +57,23 @@ class RestoreJobSensor(WaitSensor):
         """Store the arguments."""
         super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.restore_job_id = restore_job_id
+
+    def execute(self, context: Context) -> Any:
+        """Wait until the restore job is Completed and its index is ready.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            The restore.
+
+        Raises:
+            AirflowFailException: The restore failed or no longer exists, or Pinecone rejected a poll; not retried.
+            AirflowSensorTimeout: The sensor timed out; not retried.
+            AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
+            PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
+        """
+        return self._execute(context)
 
     @property
     def _resource_id(self) -> str:

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from airflow_pinecone.errors import PineconeTransientError
 
-DEFAULT_TIMEOUT = 6 * 60 * 60.0
 # Without a poke_interval, the poll interval is this share of the time waited, limited to this range in seconds.
 INTERVAL_SHARE = 0.1
 MIN_INTERVAL = 5.0

@@ -6,16 +6,33 @@ import-linter checks which module may import which other module: see its contrac
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import airflow_pinecone
 
 # Imports that Airflow makes for every DAG file with an operator, a sensor and an asset.
 BASELINE = """
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, BaseOperator, BaseSensorOperator, conf
+"""
+# A DAG whose tasks have nothing from this package, and one that creates a backup and waits for it.
+AIRFLOW_DAG = """
+with DAG("airflow"):
+    BaseSensorOperator(task_id="sensor")
+    BaseOperator(task_id="operator")
+"""
+DAG_FILE = """
+from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.sensors import BackupSensor
+
+with DAG("backup"):
+    backup = CreateBackupOperator(task_id="backup", index_name="docs")
+    BackupSensor(task_id="ready", backup_id=backup.output["backup_id"])
 """
 # Only a running task, the triggerer or the emulator needs these.
 SLOW_PACKAGES = ("requests", "urllib3", "tenacity", "aiohttp", "airflow.triggers", "sqlalchemy", "pydantic", "pinecone")
@@ -45,9 +62,55 @@ def in_packages(modules: set[str], packages: tuple[str, ...]) -> list[str]:
 
 
 def test_parsing_a_dag_file_imports_nothing_slow() -> None:
-    modules = modules_imported_by("import airflow_pinecone.operators, airflow_pinecone.sensors", BASELINE)
-    assert {"airflow_pinecone.operators.create", "airflow_pinecone.sensors"} < modules
+    statement = "from airflow_pinecone.operators import *; from airflow_pinecone.sensors import *"
+    modules = modules_imported_by(f"{statement}; import airflow_pinecone.assets", BASELINE)
+    assert {"airflow_pinecone.operators.create", "airflow_pinecone.sensors.backup"} < modules
     assert in_packages(modules, SLOW_PACKAGES + LATER_MODULES) == []
+
+
+def test_a_dag_file_imports_only_what_its_constructors_need() -> None:
+    modules = modules_imported_by(DAG_FILE, f"{BASELINE}{AIRFLOW_DAG}")
+    # Airflow 3 has imported the package itself before, with provider_info.
+    modules.discard("airflow_pinecone")
+    assert [module for module in modules if not module.startswith(("airflow.", "airflow_pinecone."))] == []
+    assert {module for module in modules if module.startswith("airflow_pinecone.")} == {
+        "airflow_pinecone._airflow_compat",
+        "airflow_pinecone.clock",
+        "airflow_pinecone.durations",
+        "airflow_pinecone.operators",
+        "airflow_pinecone.operators.base",
+        "airflow_pinecone.operators.create",
+        "airflow_pinecone.sensors",
+        "airflow_pinecone.sensors.backup",
+        "airflow_pinecone.sensors.base",
+        "airflow_pinecone.task",
+    }
+
+
+@pytest.mark.parametrize("name", ["airflow_pinecone.operators", "airflow_pinecone.sensors"])
+def test_a_package_has_each_class_that_it_names(name: str) -> None:
+    package = importlib.import_module(name)
+    assert set(package.__all__) <= set(dir(package))
+    assert {getattr(package, class_name).__name__ for class_name in package.__all__} == set(package.__all__)
+    imports = next(node for node in ast.parse(Path(str(package.__file__)).read_text()).body if isinstance(node, ast.If))
+    for_type_checkers = {
+        alias.name for node in imports.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert for_type_checkers == set(package.__all__)
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'Missing'"):
+        package.Missing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["airflow_pinecone.operators", "airflow_pinecone.sensors"])
+def test_each_operator_and_sensor_has_its_own_execute(name: str) -> None:
+    """Airflow wraps execute in classes that derive from BaseOperator. The base classes of this package do not.
+
+    Airflow 2 passes an argument that only the wrapper accepts.
+    """
+    package = importlib.import_module(name)
+    for class_name in package.__all__:
+        execute = vars(getattr(package, class_name)).get("execute")
+        assert hasattr(execute, "__wrapped__"), f"{class_name} does not define execute"
 
 
 def test_provider_discovery_imports_neither_airflow_nor_the_hook() -> None:

@@ -18,8 +18,9 @@ from airflow_pinecone import errors, operators
 from airflow_pinecone.clock import SYSTEM_CLOCK
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import InvalidWaitResult, PineconeConnectionError, PineconeError
+from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
-from airflow_pinecone.operators.base import PineconeOperator, fail_without_retry
+from airflow_pinecone.operators.base import PineconeOperator
 
 # Whether Airflow may retry a task after an error of the class.
 RETRIED = {
