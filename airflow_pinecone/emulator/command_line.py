@@ -19,9 +19,11 @@ _EPILOG = """\
 A fault is METHOD PATH NAME=VALUE ..., for example
   --fault 'POST /indexes/*/backups nth=1 drop=after'          creates the backup, loses the response
   --fault 'GET /backups/* status=503 retry_after=2 times=3'   fails three polls
+  --fault '* * times=always share=0.05 drop=after'            loses 5 % of all responses
 METHOD may be *. PATH may be *, or contain * within a segment. Settings:
   nth=N                      the first matching request that fails (default: 1)
   times=N|always             how many requests fail (default: 1)
+  share=NUMBER               the probability that a request fails, up to 1 (default: 1)
   status=CODE                respond with this status; do not process the request
   work=yes|no                with status: process the request anyway (default: no)
   retry_after=VALUE          add this Retry-After header

@@ -1,5 +1,6 @@
 """Faults: rules for which requests fail, and how."""
 
+import random
 import shlex
 import threading
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ class Fault:
             every path.
         nth: The first matching request that fails, counted from 1.
         times: How many requests fail; None for all that follow.
+        share: The probability that a request fails, from the first one on, until `times` requests have failed. Which
+            ones fail is the same for each fault with the same share.
         status: The status of the response. The emulator does not process the request, unless `work` is true.
         headers: Headers to add to the response.
         body: The body of the response: bytes and text as they are, other values as JSON. The default is the body
@@ -50,6 +53,7 @@ class Fault:
     _: KW_ONLY
     nth: int = 1
     times: int | None = 1
+    share: float = 1.0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = None
@@ -73,6 +77,8 @@ class Fault:
             raise ValueError(f"a response with status {self.status} has no body, so it cannot drip or be endless")
         if self.nth < 1 or (self.times is not None and self.times < 1):
             raise ValueError(f"nth and times must be at least 1, not {self.nth!r} and {self.times!r}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be more than 0 and at most 1, not {self.share!r}")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"status must be from 200 to 599, not {self.status!r}")
         if self.status is None:
@@ -80,6 +86,7 @@ class Fault:
         self.hits = 0
         self._matching_requests = 0
         self._claimed_requests = 0
+        self._random = random.Random(0)  # noqa: S311 (nothing secret)
         self._hit = threading.Condition()
         self._released = False
         self._release_callbacks: list[Callable[[], object]] = []
@@ -107,6 +114,8 @@ class Fault:
         self._matching_requests += 1
         exhausted = self.times is not None and self._claimed_requests >= self.times
         if not unclaimed or self._matching_requests < self.nth or exhausted:
+            return False
+        if self._random.random() >= self.share:
             return False
         self._claimed_requests += 1
         return True
@@ -223,6 +232,8 @@ def parse_fault(spec: str) -> Fault:
             settings[name] = _whole_number(value, spec)
         elif name == "times":
             settings[name] = None if value == "always" else _whole_number(value, spec)
+        elif name == "share":
+            settings[name] = _number(value, spec)
         elif name == "retry_after":
             settings["headers"] = {"Retry-After": value}
         elif name in {"work", "endless"}:
@@ -240,3 +251,10 @@ def _whole_number(value: str, spec: str) -> int:
     if not (value.isascii() and value.isdecimal()):
         raise ValueError(f"{spec!r}: {value!r} is not a whole number")
     return int(value)
+
+
+def _number(value: str, spec: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{spec!r}: {value!r} is not a number") from None
