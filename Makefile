@@ -4,9 +4,11 @@
 # make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
+# make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
 # make audit       check the pinned packages for known vulnerabilities (needs network access)
+# make cluster-test kill parts of a cluster in Docker while it backs up 100 indexes      INDEXES=20 backs up fewer
 # make docker-test, make screenshot, make constraints, make clean
 
 AIRFLOW ?= 3.3.2
@@ -14,10 +16,10 @@ PYTHON ?= python3
 VENV := .venv-$(AIRFLOW)
 BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIRFLOW).txt)
-export KEEP PORT INDEX PINECONE_API_KEY UPGRADE
+export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast matrix matrix-real chaos lint docs audit docker-test screenshot constraints clean
+.PHONY: demo test test-fast matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
@@ -47,6 +49,9 @@ matrix-real: $(VENV)/made
 chaos: $(VENV)/made
 	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))
 
+bench: $(VENV)/made
+	@PYTHONPATH=bench:tools $(BIN)/python bench/run.py
+
 lint: $(VENV)/made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,6 +70,9 @@ audit: $(VENV)/made
 
 docker-test: $(VENV)/made
 	@PYTHONPATH=tools $(BIN)/python docker/test.py
+
+cluster-test: $(VENV)/made
+	@PYTHONPATH=tools $(BIN)/python docker/cluster_test.py
 
 screenshot: $(VENV)/made
 	@$(BIN)/python tools/screenshot.py

@@ -1,4 +1,4 @@
-"""Check the files of the Compose stack without Docker; `make docker-test` runs the stack."""
+"""Check the files in docker/ without Docker; `make docker-test` and `make cluster-test` run the stack."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from airflow_pinecone.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker/compose.yaml").read_text()
@@ -113,8 +115,44 @@ def test_only_the_api_server_publishes_a_port_and_on_loopback() -> None:
     assert ports == {"api-server": ["${AIRFLOW_BIND:-127.0.0.1}:${AIRFLOW_PORT:-8080}:8080"]}
 
 
-def test_workers_can_be_scaled() -> None:
-    assert not {"container_name", "hostname", "ports"} & set(SERVICES["worker"])
+@pytest.mark.parametrize("name", ["worker", "triggerer", "scheduler"])
+def test_a_service_can_be_scaled(name: str) -> None:
+    assert not {"container_name", "hostname", "ports"} & set(SERVICES[name])
+
+
+def test_the_cluster_test_runs_the_example_with_more_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docker"))
+    import cluster_test
+
+    changed = set(cluster_test.dag_source().splitlines()) - set(
+        (ROOT / "dags/backup_fleet.py").read_text().splitlines()
+    )
+    assert [line.strip() for line in changed] == [
+        'default_args={"retries": 3, "retry_delay": pendulum.duration(seconds=20)},'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "task_ids", "enough"),
+    [
+        ("worker", [], False),
+        ("worker", ["protect.verify", "list_indexes"], False),
+        ("worker", ["protect.verify", "protect.backup"], True),
+        ("triggerer", ["protect.backup"] * 2, False),
+        ("triggerer", ["protect.backup"] * 3, True),
+        ("scheduler", [], False),
+        ("scheduler", ["protect.verify"], True),
+        ("postgres", [], False),
+    ],
+)
+def test_the_cluster_test_kills_a_part_only_while_it_works(
+    monkeypatch: pytest.MonkeyPatch, service: str, task_ids: list[str], enough: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docker"))
+    import cluster_test
+
+    tasks = [cluster_test.Task(task_id, number, 1) for number, task_id in enumerate(task_ids)]
+    assert cluster_test.has_work(service, tasks) is enough
 
 
 def test_the_dags_are_mounted_read_only() -> None:
@@ -164,6 +202,38 @@ def test_the_env_file_is_private_and_never_overwritten(
     with pytest.raises(SystemExit, match="was not changed"):
         make_env.main()
     assert target.read_text() == before
+
+
+def test_the_values_of_the_helm_chart_give_the_key_to_tasks_and_triggerers_only() -> None:
+    values = yaml.safe_load((ROOT / "docker/helm-values.yaml").read_text())
+    secret = {"secretKeyRef": {"name": "pinecone", "key": "connection"}}
+    expected = [{"name": "AIRFLOW_CONN_PINECONE_DEFAULT", "valueFrom": secret}]
+    assert values["workers"]["kubernetes"]["env"] == values["triggerer"]["env"] == expected
+    assert not {"env", "secret", "extraEnv", "extraEnvFrom"} & set(values)
+    for name, part in values.items():
+        assert name in ("workers", "triggerer") or "pinecone" not in str(part).replace("airflow-pinecone", "")
+
+
+def test_the_values_of_the_helm_chart_have_the_airflow_version_of_the_image() -> None:
+    values = yaml.safe_load((ROOT / "docker/helm-values.yaml").read_text())
+    assert EXAMPLE["AIRFLOW_IMAGE"] == f"apache/airflow:{values['airflowVersion']}"
+
+
+@pytest.mark.parametrize("count", [0, 100, 201])
+def test_the_cluster_test_counts_all_backups_although_responses_are_lost(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docker"))
+    import cluster_test
+
+    with Emulator("key", ["docs-example"]) as emulator:
+        for _ in range(count):
+            emulator.add_backup("docs-example")
+        lost = emulator.fault("GET", "/backups", times=2, drop="after")
+        found = cluster_test.backups_in(emulator.url, "key")
+        assert {backup["backup_id"] for backup in found} == {backup["backup_id"] for backup in emulator.backups}
+        assert len(found) == count
+        assert lost.hits == 2
 
 
 @pytest.fixture

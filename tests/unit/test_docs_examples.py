@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.clock import FakeClock
 from support.constants import INDEX
@@ -122,13 +121,6 @@ def test_the_drill_chooses_a_backup_of_a_deleted_index(world: Emulator) -> None:
     backup = world.add_backup(INDEX)
     PineconeHook().delete_index(INDEX)
     assert choose({"index": INDEX})["backup"] == backup
-
-
-def test_the_values_for_the_helm_chart_name_the_default_connection() -> None:
-    values = yaml.safe_load((EXAMPLES / "helm-values.yaml").read_text())
-    assert values["secret"] == [
-        {"envName": "AIRFLOW_CONN_PINECONE_DEFAULT", "secretName": "pinecone", "secretKey": "connection"}
-    ]
 
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
