@@ -7,7 +7,7 @@ pin() { # AIRFLOW FILE [LIMIT ...], for packages whose newest version breaks thi
   shift 2
   printf '%s\n' "apache-airflow==$airflow" apache-airflow-providers-pinecone "$@" |
     uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --no-emit-package airflow-pinecone \
-      --no-emit-index-url --no-emit-find-links --extra dev --extra docs pyproject.toml - -o "$file" ${UPGRADE:+--upgrade}
+      --no-emit-index-url --no-emit-find-links --extra bench --extra dev --extra docs pyproject.toml - -o "$file" ${UPGRADE:+--upgrade}
 }
 pin 3.3.2 constraints.txt
 # Airflow 3.2 does not work with pydantic 2.14 or FastAPI 0.137. Airflow 3.3 has this limit of FastAPI itself.

@@ -14,7 +14,7 @@ command -v "$python" >/dev/null || fail "$python was not found; install Python 3
 
 echo "Creating $venv with Airflow $airflow (takes a few minutes the first time) ..."
 "$python" -m venv --clear "$venv"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$constraints" -e '.[dev,docs]' "apache-airflow==$airflow" ||
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$constraints" -e '.[bench,dev,docs]' "apache-airflow==$airflow" ||
   fail "pip could not install the packages; see its output above"
 # In a folder of its own, not in the environment: one test adds it to the path to check that both providers work together.
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$constraints" --no-deps --target "$venv/official" \
