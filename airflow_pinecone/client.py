@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -13,7 +14,7 @@ import requests
 
 from airflow_pinecone import responses
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconePermanentError, PineconeTransientError
 from airflow_pinecone.listing import Found, Listing
 from airflow_pinecone.models import (
     BackupModel,
@@ -76,9 +77,9 @@ class PineconeClient:
         return self._transport.session
 
     @property
-    def timeout(self) -> float:
-        """Seconds to connect, and then for the whole response of a request."""
-        return self._transport.settings.timeout
+    def settings(self) -> Settings:
+        """The control plane, the API key and the timeout."""
+        return self._transport.settings
 
     def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
         """Create a backup of an index. The request is not repeated once Pinecone may have processed it.
@@ -436,8 +437,11 @@ class PineconeClient:
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
         """
         jobs, pages = _RESTORE_JOBS.find(self._transport, restore_job_ids, max_pages=max_pages)
-        completed = any(is_completed(job) for job in jobs.values())
-        ready = {index["name"]: is_index_ready(index) for index in self.list_indexes(retry=False)} if completed else {}
+        ready: dict[str, bool] = {}
+        if any(is_completed(job) for job in jobs.values()):
+            # If only the listing of the indexes fails, the other restore jobs can still be found.
+            with suppress(PineconeError):
+                ready = {index["name"]: is_index_ready(index) for index in self.list_indexes(retry=False)}
         restores = {
             job_id: restore_model(job, index_ready=is_completed(job) and ready[job["target_index_name"]])
             for job_id, job in jobs.items()

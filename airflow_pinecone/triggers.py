@@ -93,7 +93,7 @@ class WaitTrigger(BaseTrigger):
         Yields:
             One event: the result of the wait, as ``WaitResult.to_event`` returns it.
         """
-        with shared_polls(self.conn_id, partial(_read_client, self.conn_id, self.clock), self.clock) as polls:
+        async with shared_polls(self.conn_id, partial(_read_client, self.conn_id, self.clock), self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             result = await wait_async(Wait(self.spec), poll, self.log.info, self.clock)
         yield TriggerEvent(result.to_event())

@@ -24,8 +24,9 @@ from airflow_pinecone.waiting.resources import Model
 
 # How long to search for a backup or restore that may have been created, in seconds.
 SEARCH_SECONDS = 30.0
-# Seconds for a poll in the triggerer that starts at or just before the deadline.
-LAST_POLL_SECONDS = 10.0
+# How long after the deadline a wait in the triggerer may end, so that its last poll can finish. This includes reading
+# the connection, and the time until the poll can start.
+LAST_POLL_SECONDS = 12.0
 # By how many seconds the first poll in the triggerer may be early; see wait_async.
 MAX_EARLY_SECONDS_AT_START = 0.5
 
@@ -94,7 +95,7 @@ async def wait_async(wait: Wait, poll: PollAfter, log: Log, clock: Clock) -> Wai
             async with asyncio.timeout(seconds):
                 outcome = await poll(pause, early)
         except TimeoutError:
-            outcome = PineconeConnectionError(f"The poll had no result within {seconds - pause:.0f} s.", sent=True)
+            outcome = PineconeConnectionError("The poll had no result before the deadline.", sent=True)
         step = wait.step(outcome, now())
         if not isinstance(step, Pause):
             return step

@@ -1,9 +1,9 @@
 """Share polls: all waits of one connection in one event loop are polled together.
 
 A wait asks for the state of its resource, and says when it needs it. When the first of them needs it, a *round* starts.
-It also answers the other waits of the connection that are past half of their pause, so waits that started at different
-times soon share all their rounds. A round lists the backups of the project if that takes fewer requests than
-describing each one.
+It also answers the other waits of the connection that permit a poll by then: usually those past half of their pause.
+So waits that started at different times soon share all their rounds. A round lists the backups of the project if that
+takes fewer requests than describing each one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_pinecone.clock import Clock
-from airflow_pinecone.errors import PineconeConnectionError, PineconeError, PineconePermanentError
+from airflow_pinecone.errors import (
+    PineconeConnectionError,
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+    PineconeTransientError,
+)
 from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
 
 if TYPE_CHECKING:
@@ -30,37 +36,53 @@ Result = TypeVar("Result")
 ReadClient = Callable[[], Awaitable["PineconeClient"]]
 
 MAX_THREADS = 4
-READ_SECONDS = 30.0
-# After a listing that failed although a describe succeeded, such as for an API key that may not list backups.
-SECONDS_WITHOUT_LISTING = 600.0
+# How long Airflow may take to read the connection.
+READ_SECONDS = 8.0
+# A wait that joins reads the connection again if it was last read longer ago, because it may have been changed.
+CHECK_SECONDS = 60.0
+# After a 401, the connection is not read again if it was read less than this many seconds ago.
+MIN_READ_INTERVAL = 1.0
+# Added to the timeouts of a request itself.
 REQUEST_MARGIN_SECONDS = 5.0
+# If the API key may not list backups, or this many listings in a row have failed, each backup is described for a while.
+MAX_FAILED_LISTINGS = 3
+SECONDS_WITHOUT_LISTING = 600.0
 
 _log = logging.getLogger(__name__)
 _shared: dict[tuple[asyncio.AbstractEventLoop, str], SharedPolls] = {}
 
 
-@contextmanager
-def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> Iterator[SharedPolls]:
+@asynccontextmanager
+async def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> AsyncIterator[SharedPolls]:
     """Join the polls of a connection in the running event loop. They end when the last wait has left.
+
+    If the connection has changed since the earlier waits joined, they keep its previous values, because their backups
+    may be in another project. The new wait then has polls of its own, which later waits join.
 
     Args:
         conn_id: The id of the Airflow connection.
-        read_client: Reads the connection, and returns a new client. Only that of the first wait is used.
-        clock: The clock. Only that of the first wait is used.
+        read_client: Reads the connection, and returns a new client.
+        clock: The clock.
 
     Yields:
         The polls.
     """
     key = (asyncio.get_running_loop(), conn_id)
-    polls = _shared.get(key) or _shared.setdefault(key, SharedPolls(conn_id, read_client, clock))
+    existing = _shared.get(key)
+    changed = existing is not None and await existing.connection_has_changed()
+    # The check takes time, in which other waits may have joined or left.
+    polls = _shared.get(key)
+    if polls is None or (changed and polls is existing):
+        polls = _shared[key] = SharedPolls(conn_id, read_client, clock)
     polls.waits += 1
     try:
         yield polls
     finally:
         polls.waits -= 1
         if not polls.waits:
-            del _shared[key]
             polls.close()
+            if _shared.get(key) is polls:
+                del _shared[key]
 
 
 class SharedPolls:
@@ -78,7 +100,7 @@ class SharedPolls:
     def __init__(self, conn_id: str, read_client: ReadClient, clock: Clock) -> None:
         """Store the arguments; nothing is requested yet."""
         self.waits = 0
-        self._requests = _Requests(conn_id, read_client)
+        self._requests = _Requests(conn_id, read_client, clock)
         self._rounds = {name: _Rounds(resource, self._requests, clock) for name, resource in RESOURCES.items()}
 
     async def poll(self, resource: Resource, resource_id: str, pause: float, early: float) -> Outcome:
@@ -92,11 +114,16 @@ class SharedPolls:
 
         Returns:
             The model, or the error of the poll.
-
-        Raises:
-            Exception: Airflow could not read the connection.
         """
         return await self._rounds[resource.name].poll(resource_id, pause, early)
+
+    async def connection_has_changed(self) -> bool:
+        """Read the connection again if it was not read for a while.
+
+        Returns:
+            Whether it differs from the one in use. False if it was not read, or cannot be read.
+        """
+        return await self._requests.connection_has_changed()
 
     def close(self) -> None:
         """Stop polling. Requests that are running end by their own timeout."""
@@ -113,26 +140,28 @@ class _Poll:
         resource_id: The id of the resource.
         not_before: The earliest time of the poll, in seconds of the monotonic clock.
         outcome: The outcome of the poll.
-        is_due: Whether the poll must start now.
     """
 
     resource_id: str
     not_before: float
     outcome: asyncio.Future[Outcome]
-    is_due: bool = False
 
 
 class _Rounds:
-    """The polls of one resource type. At most one round runs at a time."""
+    """The polls of one resource type.
+
+    A round starts when a poll is due, even while another round runs: that one may hang.
+    """
 
     def __init__(self, resource: Resource, requests: _Requests, clock: Clock) -> None:
         self._resource = resource
         self._requests = requests
         self._clock = clock
         self._waiting: set[_Poll] = set()
-        self._task: asyncio.Task[None] | None = None
-        # The number of pages that were needed to find the last resources. The first listing is assumed to be short.
+        self._running: set[asyncio.Task[None]] = set()
+        # The pages that the previous listing requested. The first listing is assumed to be short.
         self._pages = 1
+        self._failed_listings = 0
         self._list_not_before = clock.monotonic()
 
     async def poll(self, resource_id: str, pause: float, early: float) -> Outcome:
@@ -143,11 +172,8 @@ class _Rounds:
         either: set[asyncio.Future[Any]] = {due, poll.outcome}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not poll.outcome.done():
-                poll.is_due = True
-                if self._task is None or self._task.done():
-                    # With the context of this wait, the messages of a round would go to the log of its task only.
-                    self._task = loop.create_task(self._run(), context=contextvars.Context())
+            if poll in self._waiting:
+                self._start_round(poll)
             return await poll.outcome
         finally:
             due.cancel()
@@ -155,76 +181,97 @@ class _Rounds:
             self._waiting.discard(poll)
 
     def close(self) -> None:
-        if self._task:
-            self._task.cancel()
+        for task in self._running:
+            task.cancel()
 
-    async def _run(self) -> None:
-        """Run rounds until no poll is due."""
-        while any(poll.is_due for poll in self._waiting):
-            now = self._clock.monotonic()
-            polls: dict[str, list[_Poll]] = {}
-            for poll in [poll for poll in self._waiting if poll.is_due or poll.not_before <= now]:
-                polls.setdefault(poll.resource_id, []).append(poll)
-                # A wait that has its outcome may ask again before the round ends.
-                self._waiting.discard(poll)
-            try:
-                await self._run_round(polls)
-            except PineconeError as error:  # The connection is invalid.
-                for same_id in polls.values():
-                    _answer(same_id, error)
-            except Exception as error:  # Airflow could not read the connection. Each wait raises the error.
-                for poll in [poll for same_id in polls.values() for poll in same_id if not poll.outcome.done()]:
-                    poll.outcome.set_exception(error)
+    def _start_round(self, due: _Poll) -> None:
+        now = self._clock.monotonic()
+        polls: dict[str, list[_Poll]] = {}
+        for poll in [poll for poll in self._waiting if poll is due or poll.not_before <= now]:
+            polls.setdefault(poll.resource_id, []).append(poll)
+            self._waiting.discard(poll)
+        # With the context of this wait, the messages of the round would go to the log of its task only.
+        task = asyncio.get_running_loop().create_task(self._run(polls), context=contextvars.Context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, polls: dict[str, list[_Poll]]) -> None:
+        outcome: Outcome = PineconeConnectionError("The poll was interrupted.", sent=True)
+        try:
+            await self._run_round(polls)
+        except PineconeError as error:  # The connection is invalid, or cannot be read.
+            outcome = error
+        finally:
+            for same_id in polls.values():
+                _answer(same_id, outcome)
 
     async def _run_round(self, polls: dict[str, list[_Poll]]) -> None:
-        await self._requests.start_round()
-        may_list = self._clock.monotonic() >= self._list_not_before
+        await self._requests.connect()
+        unlisted: Collection[str] = polls.keys()
+        if len(polls) > self._pages and self._clock.monotonic() >= self._list_not_before:
+            unlisted = await self._list(polls)
         # What a listing does not contain may exist: only a describe can say that it does not.
-        unlisted = await self._list(polls) if may_list and len(polls) > self._pages else polls.keys()
-        await asyncio.gather(*(self._describe(resource_id, polls[resource_id]) for resource_id in unlisted))
+        remaining = list(unlisted)
+        while remaining:
+            batch, remaining = remaining[:MAX_THREADS], remaining[MAX_THREADS:]
+            outcomes = await asyncio.gather(*(self._describe(resource_id, polls[resource_id]) for resource_id in batch))
+            failed = [outcome for outcome in outcomes if isinstance(outcome, PineconeTransientError)]
+            if len(failed) == MAX_THREADS:
+                # Pinecone does not respond, or has asked for a pause.
+                for resource_id in remaining:
+                    _answer(polls[resource_id], failed[-1])
+                return
 
     async def _list(self, polls: dict[str, list[_Poll]]) -> Collection[str]:
-        """Answer polls from a listing, and return the ids of those that it does not answer."""
+        """Answer polls from a listing, and return the ids of those that must be described."""
         ids = set(polls)
         try:
             found = await self._requests.send(lambda client: self._resource.find(client, ids, len(ids)))
         except PineconeError as error:
-            # Either all requests fail now, or only the listing does. A describe tells which.
-            first, *others = polls
-            if _is_answer(await self._describe(first, polls[first])):
-                _log.warning("Listing failed, so each %s is described. %s", self._resource.label.lower(), error)
-                self._list_not_before = self._clock.monotonic() + SECONDS_WITHOUT_LISTING
-                return others
-            for resource_id in others:
-                _answer(polls[resource_id], error)
-            return ()
+            is_transient = isinstance(error, PineconeTransientError)
+            self._failed_listings += 1
+            if _is_unauthorized(error) or (is_transient and self._failed_listings < MAX_FAILED_LISTINGS):
+                for same_id in polls.values():
+                    _answer(same_id, error)
+                return ()
+            self._failed_listings = 0
+            self._list_not_before = self._clock.monotonic() + SECONDS_WITHOUT_LISTING
+            _log.warning(
+                "Polling each %s by itself for the next %.0f minutes, because listing them failed. %s",
+                self._resource.label.lower(),
+                SECONDS_WITHOUT_LISTING / 60,
+                error,
+            )
+            return ids
+        self._failed_listings = 0
         self._pages = found.pages
         for resource_id, model in found.rows.items():
             _answer(polls[resource_id], model)
         return ids - found.rows.keys()
 
-    async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome:
-        outcome: Outcome
+    async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome | Exception:
         try:
-            outcome = await self._requests.send(lambda client: self._resource.poll(client, resource_id))
+            outcome: Outcome = await self._requests.send(lambda client: self._resource.poll(client, resource_id))
         except PineconeError as error:
             outcome = error
+        except Exception as error:  # An error of this package: it must not end other waits.
+            for poll in polls:
+                if not poll.outcome.done():
+                    poll.outcome.set_exception(error)
+            return error
         _answer(polls, outcome)
         return outcome
 
 
 def _answer(polls: list[_Poll], outcome: Outcome) -> None:
     for poll in polls:
-        # The wait may have ended: it was cancelled, or its deadline has passed.
+        # It is done if it was answered before, or the wait has ended: it was cancelled, or its deadline has passed.
         if not poll.outcome.done():
             poll.outcome.set_result(outcome)
 
 
-def _is_answer(outcome: Outcome) -> bool:
-    """Return whether Pinecone answered a describe: with the resource, or that it does not exist."""
-    if isinstance(outcome, PineconePermanentError):
-        return outcome.status_code == HTTPStatus.NOT_FOUND
-    return not isinstance(outcome, PineconeError)
+def _is_unauthorized(error: Exception) -> bool:
+    return isinstance(error, PineconePermanentError) and error.status_code == HTTPStatus.UNAUTHORIZED
 
 
 class _Requests:
@@ -234,35 +281,44 @@ class _Requests:
     respond would occupy it. With threads for each connection, they do not delay the polls of other connections either.
     """
 
-    def __init__(self, conn_id: str, read_client: ReadClient) -> None:
+    def __init__(self, conn_id: str, read_client: ReadClient, clock: Clock) -> None:
+        self._conn_id = conn_id
         self._read_client = read_client
+        self._clock = clock
         self._client: PineconeClient | None = None
-        self._may_read_again = False
+        self._read_at = clock.monotonic()
         self._reading = asyncio.Lock()
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix=f"pinecone-{conn_id}")
         self._free_threads = asyncio.Semaphore(MAX_THREADS)
 
-    async def start_round(self) -> PineconeClient:
+    async def connect(self) -> PineconeClient:
         """Return the client. The connection is read if that has not succeeded yet."""
         async with self._reading:
-            self._may_read_again = True
             self._client = self._client or await self._read()
             return self._client
 
     async def send(self, request: Callable[[PineconeClient], Result]) -> Result:
-        """Send a request. If Pinecone rejects the API key, read the connection again, once in a round, and repeat."""
+        """Send a request. If Pinecone rejects the API key, read the connection again and repeat it once."""
         async with self._free_threads:
-            client = self._client or await self.start_round()
+            client = self._client or await self.connect()
             try:
                 return await self._send(client, request)
             except PineconePermanentError as error:
-                if error.status_code != HTTPStatus.UNAUTHORIZED:
-                    raise
                 # The API key may have been replaced since the connection was read.
-                new_client = await self._client_after(client)
+                new_client = await self._client_after(client) if _is_unauthorized(error) else client
                 if new_client is client:
                     raise
             return await self._send(new_client, request)
+
+    async def connection_has_changed(self) -> bool:
+        async with self._reading:
+            if self._client is None or self._clock.monotonic() - self._read_at < CHECK_SECONDS:
+                return False
+            try:
+                return (await self._read()).settings != self._client.settings
+            except PineconeError as error:
+                _log.warning("Using the previous values of a connection. %s", error)
+                return False
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -270,25 +326,33 @@ class _Requests:
     async def _client_after(self, rejected: PineconeClient) -> PineconeClient:
         """Return a newer client than the rejected one, or the same one if there is none."""
         async with self._reading:
-            if self._client is rejected and self._may_read_again:
-                self._may_read_again = False
+            if self._client is rejected and self._clock.monotonic() - self._read_at >= MIN_READ_INTERVAL:
                 try:
                     self._client = await self._read()
-                except Exception as error:
-                    _log.warning("Could not read the connection again; using the previous API key. %s", error)
+                except PineconeError as error:
+                    _log.warning("Using the previous API key. %s", error)
             return self._client or rejected
 
     async def _read(self) -> PineconeClient:
+        self._read_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(READ_SECONDS):
                 return await self._read_client()
-        except TimeoutError:
-            text = f"Could not read the Airflow connection within {READ_SECONDS:g} s."
-            raise PineconeConnectionError(text, sent=False) from None
+        except PineconeInputError:
+            raise
+        except Exception as error:
+            # Airflow's database or a secrets backend may be unreachable for a short time.
+            reason = f"no result within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
+            _log.warning("Airflow could not read connection %s.", self._conn_id, exc_info=True)
+            raise PineconeConnectionError(
+                f"Airflow could not read connection {self._conn_id}: {reason}. See the log of the triggerer.",
+                sent=False,
+            ) from error
 
     async def _send(self, client: PineconeClient, request: Callable[[PineconeClient], Result]) -> Result:
-        # Each request of a poll has a timeout to connect and one for its response.
-        seconds = 2 * client.timeout + REQUEST_MARGIN_SECONDS
+        # A request has a timeout to connect and one for its response. A longer series, such as the pages of a listing,
+        # may be cut off.
+        seconds = 2 * client.settings.timeout + REQUEST_MARGIN_SECONDS
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, request, client)

@@ -32,11 +32,13 @@ class Waits:
     Attributes:
         reads: How often the connection was read.
         read_error: What reading the connection raises.
+        url: The control plane in the connection.
         api_key: The API key in the connection.
     """
 
     def __init__(self, emulator: Emulator, clock: SteppedClock) -> None:
         self.emulator = emulator
+        self.url = emulator.url
         self.clock = clock
         self.reads = 0
         self.read_error: Exception | None = None
@@ -48,7 +50,7 @@ class Waits:
         self.reads += 1
         if self.read_error:
             raise self.read_error
-        return make_client(self.emulator.url, self.clock, api_key=self.api_key)
+        return make_client(self.url, self.clock, api_key=self.api_key)
 
     def start(
         self, *resource_ids: str, resource_type: str = "backup", timeout: float = 3600.0, interval: float | None = 5.0
@@ -60,19 +62,19 @@ class Waits:
             self.tasks.append(asyncio.create_task(self._wait(spec)))
 
     async def _wait(self, spec: WaitSpec) -> WaitResult:
-        with shared_polls("pinecone_default", self.read_client, self.clock) as polls:
+        async with shared_polls("pinecone_default", self.read_client, self.clock) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
             return await wait_async(Wait(spec), poll, self.logged.append, self.clock)
 
     async def advance(self, seconds: float) -> list[str]:
         """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
         before = len(self.emulator.requests)
-        await self._until_all_pause()
+        await self.until_all_pause()
         self.clock.advance(seconds)
-        await self._until_all_pause()
+        await self.until_all_pause()
         return [f"{exchange.method} {exchange.path}" for exchange in self.emulator.requests[before:]]
 
-    async def _until_all_pause(self) -> None:
+    async def until_all_pause(self) -> None:
         async with asyncio.timeout(20):
             while True:
                 # Each wait has a task and one for its pause. A round would be one more.
@@ -110,7 +112,9 @@ def run(emulator: Emulator, clock: SteppedClock) -> Iterator[Callable[[Test], No
             task.cancel()
         await asyncio.gather(*waits.tasks, return_exceptions=True)
         assert not shared._shared
-        assert len(asyncio.all_tasks()) == 1
+        async with asyncio.timeout(5):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0)  # noqa: TID251
 
     yield lambda test: asyncio.run(run_test(test))
     emulator.release()
@@ -233,48 +237,123 @@ def test_invalid_id_concerns_its_own_wait_only(run: Callable[[Test], None], emul
     run(test)
 
 
-@pytest.mark.parametrize("status", [403, 500])
-def test_if_only_the_listing_fails_backups_are_described(
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_if_the_listing_is_rejected_backups_are_described(
     run: Callable[[Test], None], emulator: Emulator, status: int
 ) -> None:
     """The role of an API key may permit a describe, but not a listing."""
 
     async def test(waits: Waits) -> None:
         emulator.fault("GET", "/backups", status=status, times=None)
-        backup_ids = add_backups(emulator, 5)
+        backup_ids = add_backups(emulator, 9)
         describes = sorted(f"GET /backups/{backup_id}" for backup_id in backup_ids)
         waits.start(*backup_ids, interval=300)
-        first = await waits.advance(300)
-        assert first[0] == LIST
-        assert sorted(first[1:]) == describes
+        assert sorted(await waits.advance(300)) == sorted([LIST, *describes])
         assert sorted(await waits.advance(300)) == describes
         # Listing is tried again later.
         assert LIST in await waits.advance(300)
+        assert not any("rejected" in message for message in waits.logged)
 
     run(test)
 
 
-def test_backup_that_does_not_exist_tells_too_that_only_the_listing_fails(
-    run: Callable[[Test], None], emulator: Emulator
-) -> None:
+def test_failed_listing_is_a_failed_poll_of_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=429, headers={"Retry-After": "20"})
+        waits.start(*add_backups(emulator, 40))
+        assert await waits.advance(5) == [LIST]
+        assert sum("HTTP 429" in message for message in waits.logged) == 40
+        assert await waits.advance(19) == []
+        assert await waits.advance(1) == [LIST]
+
+    run(test)
+
+
+def test_listing_that_fails_repeatedly_is_not_repeated(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=500, times=None)
+        waits.start(*add_backups(emulator, 9))
+        assert await waits.advance(5) == [LIST]
+        assert await waits.advance(5) == [LIST]
+        assert len(await waits.advance(10)) == 1 + 9
+        assert len(await waits.advance(5)) == 9
+
+    run(test)
+
+
+def test_single_failed_listings_do_not_add_up(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        waits.start(*add_backups(emulator, 9))
+        for _ in range(5):
+            emulator.fault("GET", "/backups", status=500)
+            assert await waits.advance(5) == [LIST]
+            assert await waits.advance(5) == [LIST]
+
+    run(test)
+
+
+def test_if_describes_fail_too_not_every_backup_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
     async def test(waits: Waits) -> None:
         emulator.fault("GET", "/backups", status=403, times=None)
-        waits.start("deleted-1", "deleted-2", "deleted-3")
-        assert len(await waits.advance(5)) == 1 + 3
+        waits.start(*add_backups(emulator, 40))
+        await waits.advance(5)
+        emulator.fault("GET", "/backups/*", status=503, times=None)
+        assert len(await waits.advance(5)) == shared.MAX_THREADS
+        assert sum("HTTP 503" in message for message in waits.logged) == 40
 
     run(test)
 
 
-@pytest.mark.parametrize("status", [403, 429, 503])
-def test_if_everything_fails_no_wait_is_described_for_long(
-    run: Callable[[Test], None], emulator: Emulator, status: int
+def test_rejected_key_is_a_rejected_poll_of_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        waits.start(*add_backups(emulator, 40))
+        await waits.advance(5)
+        emulator.api_key = OTHER_KEY
+        assert await waits.advance(5) == [LIST, LIST]
+        assert sum("HTTP 401" in message for message in waits.logged) == 40
+
+    run(test)
+
+
+def test_describe_that_hangs_does_not_delay_other_waits(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        hanging, other = add_backups(emulator, 2)
+        fault = emulator.fault("GET", f"/backups/{hanging}", hang="before")
+        waits.start(hanging)
+        await waits.until_all_pause()
+        waits.clock.advance(3)
+        waits.start(other)
+        await waits.until_all_pause()
+        waits.clock.advance(2)
+        while not fault.hits:
+            await asyncio.sleep(0)  # noqa: TID251
+        emulator.finish_backup(other)
+        waits.clock.advance(3)
+        await asyncio.wait(waits.tasks, timeout=4, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.done() for task in waits.tasks] == [False, True]
+        emulator.release()
+
+    run(test)
+
+
+def test_bug_in_a_poll_concerns_its_own_wait_only(
+    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(waits: Waits) -> None:
-        emulator.fault("*", "*", status=status, headers={"Retry-After": "30"}, times=None)
-        backup_ids = add_backups(emulator, 50)
-        waits.start(*backup_ids)
-        assert len(await waits.advance(5)) == 2
-        assert sum(f"HTTP {status}" in message for message in waits.logged) == 50
+        (backup_id,) = add_backups(emulator, 1)
+        describe = PineconeClient.describe_backup
+
+        def describe_backup(client: PineconeClient, described: str, *, retry: bool = True) -> Any:
+            if described == "bug":
+                raise ZeroDivisionError
+            return describe(client, described, retry=retry)
+
+        monkeypatch.setattr(PineconeClient, "describe_backup", describe_backup)
+        emulator.fault("GET", "/backups", status=403, times=None)
+        waits.start("bug", backup_id)
+        await waits.advance(5)
+        assert isinstance(waits.tasks[0].exception(), ZeroDivisionError)
+        assert not waits.tasks[1].done()
 
     run(test)
 
@@ -319,6 +398,26 @@ def test_index_that_is_not_listed_is_described(run: Callable[[Test], None], emul
             await waits.advance(5)
         assert waits.result(0).error is None
         assert isinstance(waits.result(1).error, RestoreNotFound)
+
+    run(test)
+
+
+def test_failed_listing_of_the_indexes_concerns_completed_restores_only(
+    run: Callable[[Test], None], emulator: Emulator
+) -> None:
+    async def test(waits: Waits) -> None:
+        client = make_client(emulator.url, waits.clock)
+        backup_id = emulator.add_backup(INDEX)["backup_id"]
+        emulator.scenario.restore_ends = "never"
+        jobs = [
+            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
+            for number in range(4)
+        ]
+        emulator.finish_restore(jobs[0])
+        emulator.fault("GET", "/indexes", body={"indexes": [{"name": None}]})
+        waits.start(*jobs, resource_type="restore")
+        assert len(await waits.advance(5)) == 4  # two listings, and two describes
+        assert [task.done() for task in waits.tasks] == [True, False, False, False]
 
     run(test)
 
@@ -380,7 +479,7 @@ def test_deadline_ends_a_wait_whose_poll_hangs(
         backup_ids = add_backups(emulator, 20)
         fault = emulator.fault("GET", "*", hang="before", times=None)
         waits.start(*backup_ids, timeout=0.3)
-        await waits._until_all_pause()
+        await waits.until_all_pause()
         waits.clock.advance(0.3)
         await asyncio.wait(waits.tasks, timeout=4)
         assert fault.hits == 1
@@ -442,10 +541,8 @@ def test_connection_that_cannot_be_read_again_leaves_the_previous_key(
         waits.start(*backup_ids)
         await waits.advance(5)
         waits.read_error = RuntimeError("the secrets backend cannot be reached")
-        emulator.fault("GET", "*", status=401, times=2)
-        rejected = await waits.advance(5)
-        assert rejected[0] == LIST
-        assert rejected[1].removeprefix("GET /backups/") in backup_ids
+        emulator.fault("GET", "*", status=401)
+        assert await waits.advance(5) == [LIST]
         assert waits.reads == 2
         assert await waits.advance(5) == [LIST]
         assert not any(task.done() for task in waits.tasks)
@@ -464,12 +561,51 @@ def test_missing_connection_ends_every_wait(run: Callable[[Test], None]) -> None
     run(test)
 
 
-def test_error_of_airflow_is_raised_by_every_wait(run: Callable[[Test], None]) -> None:
+def test_connection_that_airflow_cannot_read_is_a_failed_poll(run: Callable[[Test], None], emulator: Emulator) -> None:
     async def test(waits: Waits) -> None:
         waits.read_error = LookupError("the metadata database cannot be reached")
-        waits.start("b-1", "b-2")
+        waits.start(*add_backups(emulator, 2))
         assert await waits.advance(5) == []
-        assert [task.exception() for task in waits.tasks] == [waits.read_error] * 2
+        assert "consecutive failed polls: 1. Last error: Airflow could not read connection" in waits.logged[-1]
+        waits.read_error = None
+        assert await waits.advance(5) == [LIST]
+
+    run(test)
+
+
+def test_new_wait_uses_a_changed_connection(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """The earlier waits keep the previous connection, because their backups may be in another project."""
+
+    async def test(waits: Waits) -> None:
+        (first,) = add_backups(emulator, 1)
+        with Emulator(API_KEY, [INDEX], clock=waits.clock.time) as other:
+            (second,) = add_backups(other, 1)
+            waits.start(first)
+            await waits.advance(5)
+            waits.url = other.url
+            await waits.advance(shared.CHECK_SECONDS)
+            waits.start(second, second)
+            assert await waits.advance(5) == [f"GET /backups/{first}"]
+            assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
+            assert waits.reads == 3
+            other.finish_backup(second)
+            emulator.finish_backup(first)
+            await waits.advance(5)
+            assert [waits.result(number).error for number in range(3)] == [None] * 3
+
+    run(test)
+
+
+def test_connection_is_not_read_by_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
+    async def test(waits: Waits) -> None:
+        for _ in range(10):
+            waits.start(*add_backups(emulator, 2))
+            await waits.advance(shared.CHECK_SECONDS / 5)
+        assert waits.reads <= 3
+        waits.read_error = LookupError("the metadata database cannot be reached")
+        await waits.advance(shared.CHECK_SECONDS)
+        waits.start(*add_backups(emulator, 2))
+        assert set(await waits.advance(5)) == {LIST}
 
     run(test)
 
@@ -487,7 +623,10 @@ def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
         monkeypatch.setattr(waits, "read_client", never)
         waits.start(*add_backups(emulator, 2))
         assert await waits.advance(5) == []
-        assert "consecutive failed polls: 1. Last error: Could not read the Airflow connection" in waits.logged[-1]
+        assert (
+            "consecutive failed polls: 1. Last error: Airflow could not read connection pinecone_default: no result"
+            in waits.logged[-1]
+        )
 
     run(test)
 
@@ -521,7 +660,7 @@ def test_cancelled_wait_does_not_disturb_the_others(run: Callable[[Test], None],
         first, cancelled, last = add_backups(emulator, 3)
         fault = emulator.fault("GET", "/backups", hang="before")
         waits.start(first, cancelled, last)
-        await waits._until_all_pause()
+        await waits.until_all_pause()
         waits.clock.advance(5)
         while not fault.hits:
             await asyncio.sleep(0)  # noqa: TID251
@@ -531,7 +670,7 @@ def test_cancelled_wait_does_not_disturb_the_others(run: Callable[[Test], None],
         emulator.finish_backup(first)
         emulator.finish_backup(last)
         emulator.release()
-        await waits._until_all_pause()
+        await waits.until_all_pause()
         assert waits.result(0).error is None
         assert waits.result(2).error is None
 
