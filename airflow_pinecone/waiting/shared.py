@@ -72,7 +72,7 @@ async def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> A
     changed = existing is not None and await existing.connection_has_changed()
     # The check takes time, in which other waits may have joined or left.
     polls = _shared.get(key)
-    if polls is None or (changed and polls is existing):
+    if polls is None or changed:
         polls = _shared[key] = SharedPolls(conn_id, read_client, clock)
     polls.waits += 1
     try:

@@ -602,10 +602,12 @@ def test_connection_is_not_read_by_each_wait(run: Callable[[Test], None], emulat
             waits.start(*add_backups(emulator, 2))
             await waits.advance(shared.CHECK_SECONDS / 5)
         assert waits.reads <= 3
+        assert await waits.advance(5) == [LIST]
         waits.read_error = LookupError("the metadata database cannot be reached")
         await waits.advance(shared.CHECK_SECONDS)
         waits.start(*add_backups(emulator, 2))
-        assert set(await waits.advance(5)) == {LIST}
+        assert await waits.advance(5) == [LIST]
+        assert not any(task.done() for task in waits.tasks)
 
     run(test)
 
