@@ -118,10 +118,17 @@ class Chain(Run, ABC):
         self.airflow.trigger(self.dag_id, self.params, run_id=run_id or self.run_id)
 
     def use_emulator(self, emulator: Emulator) -> None:
-        """Use another emulator, through a connection that no other chain uses. Call this before the run."""
+        """Use another emulator. Call this before the run."""
         self.emulator = emulator
-        self.conn_id = self.run_id
         self.prepare()
+        self.use_own_connection()
+
+    def use_own_connection(self) -> None:
+        """Use a connection that no other chain uses. Call this before the run.
+
+        The triggerer then polls the chain's backup with a describe. It would list the backups of several waits.
+        """
+        self.conn_id = self.run_id
         self.airflow.api("POST", "connections", json=self._connection)
 
     def update_connection(self) -> None:

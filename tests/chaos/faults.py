@@ -75,6 +75,7 @@ def killed_before_xcom(chain: Chain) -> Iterator[None]:
 
 def killed_during_wait(chain: Chain) -> Iterator[None]:
     """Kill the task during a poll."""
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
@@ -124,6 +125,7 @@ def killed_twice(chain: Chain) -> Iterator[None]:
 
 def evicted(chain: Chain) -> Iterator[None]:
     """End the task with SIGTERM, and then with SIGKILL. The backup must not be deleted."""
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
@@ -206,6 +208,7 @@ def several_responses_lost(chain: Chain) -> Iterator[None]:
     """Lose the response to the create request, then let searches and polls fail."""
     fault = chain.emulator.fault("POST", chain.create_path, drop=chain.rng.choice(["after", "during"]))
     chain.emulator.fault("GET", chain.create_path, status=chain.rng.choice([429, 500, 503]), times=2)
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault.wait(120)
@@ -238,6 +241,7 @@ def key_replaced(chain: Chain) -> Iterator[None]:
 
 def permission_blip(chain: Chain) -> Iterator[None]:
     """Reject all polls with 403 or 404 for up to 40 s. This must not end the wait."""
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), status=chain.rng.choice([403, 404]), times=None)
@@ -317,6 +321,7 @@ def cleared_during_wait(chain: Chain) -> Iterator[None]:
 def marked_as_failed(chain: Chain) -> Iterator[None]:
     """Mark the task as failed: delete_on_kill deletes the unfinished backup."""
     chain.expected = Expected("failed", 0)
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path())
@@ -328,6 +333,7 @@ def marked_as_failed(chain: Chain) -> Iterator[None]:
 def sibling_fails(chain: Chain) -> Iterator[None]:
     """Let another task of a DAG with ``fail_fast`` fail: Airflow ends the waiting task, and the backup is kept."""
     chain.expected = Expected("failed")
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     chain.emulator.fault("GET", chain.describe_path()).wait(120)
@@ -396,6 +402,7 @@ def _fault_in_post_or_poll(chain: Chain, **settings: Any) -> Iterator[None]:
     if chain.rng.random() < 0.5:
         yield from _fault_in_post(chain, **settings)
         return
+    chain.use_own_connection()
     chain.plan(ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), **{"times": chain.rng.randint(1, 2), **settings})
