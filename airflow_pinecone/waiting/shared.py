@@ -212,15 +212,17 @@ class _Rounds:
             unlisted = await self._list(polls)
         # What a listing does not contain may exist: only a describe can say that it does not.
         remaining = list(unlisted)
-        while remaining:
-            batch, remaining = remaining[:MAX_THREADS], remaining[MAX_THREADS:]
-            outcomes = await asyncio.gather(*(self._describe(resource_id, polls[resource_id]) for resource_id in batch))
-            failed = [outcome for outcome in outcomes if isinstance(outcome, PineconeTransientError)]
-            if len(failed) == MAX_THREADS:
-                # Pinecone does not respond, or has asked for a pause.
-                for resource_id in remaining:
-                    _answer(polls[resource_id], failed[-1])
-                return
+        async with asyncio.TaskGroup() as group:
+            while remaining:
+                batch, remaining = remaining[:MAX_THREADS], remaining[MAX_THREADS:]
+                describes = [
+                    group.create_task(self._describe(resource_id, polls[resource_id])) for resource_id in batch
+                ]
+                # One answer is enough to go on: another describe may hang.
+                if remaining and not await _has_answer(describes):
+                    for resource_id in remaining:
+                        _answer(polls[resource_id], describes[-1].result())
+                    return
 
     async def _list(self, polls: dict[str, list[_Poll]]) -> Collection[str]:
         """Answer polls from a listing, and return the ids of those that must be described."""
@@ -249,7 +251,7 @@ class _Rounds:
             _answer(polls[resource_id], model)
         return ids - found.rows.keys()
 
-    async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome | Exception:
+    async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome:
         try:
             outcome: Outcome = await self._requests.send(lambda client: self._resource.poll(client, resource_id))
         except PineconeError as error:
@@ -258,9 +260,17 @@ class _Rounds:
             for poll in polls:
                 if not poll.outcome.done():
                     poll.outcome.set_exception(error)
-            return error
+            outcome = PineconeError(str(error))
         _answer(polls, outcome)
         return outcome
+
+
+async def _has_answer(describes: list[asyncio.Task[Outcome]]) -> bool:
+    """Return whether Pinecone answers one of some describes; False if it does not respond, or asks for a pause."""
+    for describe in asyncio.as_completed(describes):
+        if not isinstance(await describe, PineconeTransientError):
+            return True
+    return False
 
 
 def _answer(polls: list[_Poll], outcome: Outcome) -> None:

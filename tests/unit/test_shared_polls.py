@@ -336,6 +336,25 @@ def test_describe_that_hangs_does_not_delay_other_waits(run: Callable[[Test], No
     run(test)
 
 
+def test_describe_that_hangs_does_not_delay_the_other_describes_of_its_round(
+    run: Callable[[Test], None], emulator: Emulator
+) -> None:
+    async def test(waits: Waits) -> None:
+        emulator.fault("GET", "/backups", status=403, times=None)
+        backup_ids = add_backups(emulator, 12)
+        waits.start(*backup_ids)
+        await waits.advance(5)
+        emulator.fault("GET", f"/backups/{backup_ids[0]}", hang="before")
+        for backup_id in backup_ids:
+            emulator.finish_backup(backup_id)
+        waits.clock.advance(5)
+        await asyncio.wait(waits.tasks[1:], timeout=4)
+        assert [task.done() for task in waits.tasks] == [False] + [True] * 11
+        emulator.release()
+
+    run(test)
+
+
 def test_bug_in_a_poll_concerns_its_own_wait_only(
     run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
