@@ -11,39 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from airflow_pinecone.clock import Clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,
-    PineconeInputError,
-    PineconePermanentError,
     PineconeTransientError,
 )
 from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
-
-if TYPE_CHECKING:
-    from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.waiting.shared_client import MAX_THREADS, ReadClient, SharedClient, is_unauthorized
 
 Outcome = Model | PineconeError
-Result = TypeVar("Result")
-ReadClient = Callable[[], Awaitable["PineconeClient"]]
-
-MAX_THREADS = 4
-# How long Airflow may take to read the connection.
-READ_SECONDS = 8.0
-# A wait that joins reads the connection again if it was last read longer ago, because it may have been changed.
-CHECK_SECONDS = 60.0
-# After a 401, the connection is not read again if it was read less than this many seconds ago.
-MIN_READ_INTERVAL = 1.0
-# Added to the timeouts of a request itself.
-REQUEST_MARGIN_SECONDS = 5.0
 # If the API key may not list backups, or this many listings in a row have failed, each backup is described for a while.
 MAX_FAILED_LISTINGS = 3
 SECONDS_WITHOUT_LISTING = 600.0
@@ -100,8 +82,8 @@ class SharedPolls:
     def __init__(self, conn_id: str, read_client: ReadClient, clock: Clock) -> None:
         """Store the arguments; nothing is requested yet."""
         self.waits = 0
-        self._requests = _Requests(conn_id, read_client, clock)
-        self._rounds = {name: _Rounds(resource, self._requests, clock) for name, resource in RESOURCES.items()}
+        self._client = SharedClient(conn_id, read_client, clock)
+        self._rounds = {name: _Rounds(resource, self._client, clock) for name, resource in RESOURCES.items()}
 
     async def poll(self, resource: Resource, resource_id: str, pause: float, early: float) -> Outcome:
         """Poll a resource after a pause.
@@ -123,13 +105,13 @@ class SharedPolls:
         Returns:
             Whether it differs from the one in use. False if it was not read, or cannot be read.
         """
-        return await self._requests.connection_has_changed()
+        return await self._client.connection_has_changed()
 
     def close(self) -> None:
         """Stop polling. Requests that are running end by their own timeout."""
         for rounds in self._rounds.values():
             rounds.close()
-        self._requests.close()
+        self._client.close()
 
 
 @dataclass(eq=False)
@@ -153,9 +135,9 @@ class _Rounds:
     A round starts when a poll is due, even while another round runs: that one may hang.
     """
 
-    def __init__(self, resource: Resource, requests: _Requests, clock: Clock) -> None:
+    def __init__(self, resource: Resource, client: SharedClient, clock: Clock) -> None:
         self._resource = resource
-        self._requests = requests
+        self._client = client
         self._clock = clock
         self._waiting: set[_Poll] = set()
         self._running: set[asyncio.Task[None]] = set()
@@ -206,7 +188,7 @@ class _Rounds:
                 _answer(same_id, outcome)
 
     async def _run_round(self, polls: dict[str, list[_Poll]]) -> None:
-        await self._requests.connect()
+        await self._client.connect()
         unlisted: Collection[str] = polls.keys()
         if len(polls) > self._pages and self._clock.monotonic() >= self._list_not_before:
             unlisted = await self._list(polls)
@@ -228,11 +210,11 @@ class _Rounds:
         """Answer polls from a listing, and return the ids of those that must be described."""
         ids = set(polls)
         try:
-            found = await self._requests.send(lambda client: self._resource.find(client, ids, len(ids)))
+            found = await self._client.send(lambda client: self._resource.find(client, ids, len(ids)))
         except PineconeError as error:
             is_transient = isinstance(error, PineconeTransientError)
             self._failed_listings += 1
-            if _is_unauthorized(error) or (is_transient and self._failed_listings < MAX_FAILED_LISTINGS):
+            if is_unauthorized(error) or (is_transient and self._failed_listings < MAX_FAILED_LISTINGS):
                 for same_id in polls.values():
                     _answer(same_id, error)
                 return ()
@@ -253,7 +235,7 @@ class _Rounds:
 
     async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome:
         try:
-            outcome: Outcome = await self._requests.send(lambda client: self._resource.poll(client, resource_id))
+            outcome: Outcome = await self._client.send(lambda client: self._resource.poll(client, resource_id))
         except PineconeError as error:
             outcome = error
         except Exception as error:  # An error of this package: it must not end other waits.
@@ -278,94 +260,3 @@ def _answer(polls: list[_Poll], outcome: Outcome) -> None:
         # It is done if it was answered before, or the wait has ended: it was cancelled, or its deadline has passed.
         if not poll.outcome.done():
             poll.outcome.set_result(outcome)
-
-
-def _is_unauthorized(error: Exception) -> bool:
-    return isinstance(error, PineconePermanentError) and error.status_code == HTTPStatus.UNAUTHORIZED
-
-
-class _Requests:
-    """Sends the requests of a connection, in threads of its own.
-
-    All triggers of the triggerer share the default executor of the event loop. Requests to a Pinecone that does not
-    respond would occupy it. With threads for each connection, they do not delay the polls of other connections either.
-    """
-
-    def __init__(self, conn_id: str, read_client: ReadClient, clock: Clock) -> None:
-        self._conn_id = conn_id
-        self._read_client = read_client
-        self._clock = clock
-        self._client: PineconeClient | None = None
-        self._read_at = clock.monotonic()
-        self._reading = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix=f"pinecone-{conn_id}")
-        self._free_threads = asyncio.Semaphore(MAX_THREADS)
-
-    async def connect(self) -> PineconeClient:
-        """Return the client. The connection is read if that has not succeeded yet."""
-        async with self._reading:
-            self._client = self._client or await self._read()
-            return self._client
-
-    async def send(self, request: Callable[[PineconeClient], Result]) -> Result:
-        """Send a request. If Pinecone rejects the API key, read the connection again and repeat it once."""
-        async with self._free_threads:
-            client = self._client or await self.connect()
-            try:
-                return await self._send(client, request)
-            except PineconePermanentError as error:
-                # The API key may have been replaced since the connection was read.
-                new_client = await self._client_after(client) if _is_unauthorized(error) else client
-                if new_client is client:
-                    raise
-            return await self._send(new_client, request)
-
-    async def connection_has_changed(self) -> bool:
-        async with self._reading:
-            if self._client is None or self._clock.monotonic() - self._read_at < CHECK_SECONDS:
-                return False
-            try:
-                return (await self._read()).settings != self._client.settings
-            except PineconeError as error:
-                _log.warning("Using the previous values of a connection. %s", error)
-                return False
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _client_after(self, rejected: PineconeClient) -> PineconeClient:
-        """Return a newer client than the rejected one, or the same one if there is none."""
-        async with self._reading:
-            if self._client is rejected and self._clock.monotonic() - self._read_at >= MIN_READ_INTERVAL:
-                try:
-                    self._client = await self._read()
-                except PineconeError as error:
-                    _log.warning("Using the previous API key. %s", error)
-            return self._client or rejected
-
-    async def _read(self) -> PineconeClient:
-        self._read_at = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await self._read_client()
-        except PineconeInputError:
-            raise
-        except Exception as error:
-            # Airflow's database or a secrets backend may be unreachable for a short time.
-            reason = f"no result within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
-            _log.warning("Airflow could not read connection %s.", self._conn_id, exc_info=True)
-            raise PineconeConnectionError(
-                f"Airflow could not read connection {self._conn_id}: {reason}. See the log of the triggerer.",
-                sent=False,
-            ) from error
-
-    async def _send(self, client: PineconeClient, request: Callable[[PineconeClient], Result]) -> Result:
-        # A request has a timeout to connect and one for its response. A longer series, such as the pages of a listing,
-        # may be cut off.
-        seconds = 2 * client.settings.timeout + REQUEST_MARGIN_SECONDS
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, request, client)
-        except TimeoutError:
-            text = f"Could not poll Pinecone: no response within {seconds:g} s."
-            raise PineconeConnectionError(text, sent=True) from None

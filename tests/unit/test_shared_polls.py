@@ -17,7 +17,7 @@ from support.constants import API_KEY, INDEX
 from airflow_pinecone.client import PineconeClient
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import BackupNotFound, PineconeInputError, RestoreNotFound, WaitTimeout
-from airflow_pinecone.waiting import shared
+from airflow_pinecone.waiting import shared, shared_client
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
 from airflow_pinecone.waiting.shared import shared_polls
@@ -122,6 +122,13 @@ def run(emulator: Emulator, clock: SteppedClock) -> Iterator[Callable[[Test], No
 
 def add_backups(emulator: Emulator, count: int, **fields: Any) -> list[str]:
     return [emulator.add_backup(INDEX, status="Initializing", **fields)["backup_id"] for _ in range(count)]
+
+
+def start_restores(client: PineconeClient, emulator: Emulator, count: int) -> list[str]:
+    """Restore a backup into the indexes restored-0, restored-1 and so on, and return the ids of the restore jobs."""
+    backup_id = emulator.add_backup(INDEX)["backup_id"]
+    names = [f"restored-{number}" for number in range(count)]
+    return [client.create_index_from_backup(backup_id, name=name)["restore_job_id"] for name in names]
 
 
 # What is requested
@@ -298,7 +305,7 @@ def test_if_describes_fail_too_not_every_backup_is_described(run: Callable[[Test
         waits.start(*add_backups(emulator, 40))
         await waits.advance(5)
         emulator.fault("GET", "/backups/*", status=503, times=None)
-        assert len(await waits.advance(5)) == shared.MAX_THREADS
+        assert len(await waits.advance(5)) == shared_client.MAX_THREADS
         assert sum("HTTP 503" in message for message in waits.logged) == 40
 
     run(test)
@@ -380,12 +387,8 @@ def test_bug_in_a_poll_concerns_its_own_wait_only(
 def test_restores_share_a_listing_of_jobs_and_one_of_indexes(run: Callable[[Test], None], emulator: Emulator) -> None:
     async def test(waits: Waits) -> None:
         client = make_client(emulator.url, waits.clock)
-        backup_id = emulator.add_backup(INDEX)["backup_id"]
         emulator.scenario.restore_ends = "never"
-        jobs = [
-            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
-            for number in range(5)
-        ]
+        jobs = start_restores(client, emulator, 5)
         waits.start(*jobs, resource_type="restore")
         assert await waits.advance(5) == ["GET /restore-jobs"]
         for job in jobs[:3]:
@@ -403,11 +406,7 @@ def test_restores_share_a_listing_of_jobs_and_one_of_indexes(run: Callable[[Test
 def test_index_that_is_not_listed_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
     async def test(waits: Waits) -> None:
         client = make_client(emulator.url, waits.clock)
-        backup_id = emulator.add_backup(INDEX)["backup_id"]
-        jobs = [
-            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
-            for number in range(2)
-        ]
+        jobs = start_restores(client, emulator, 2)
         client.delete_index("restored-1")
         waits.start(*jobs, resource_type="restore")
         requests = await waits.advance(5)
@@ -426,12 +425,8 @@ def test_failed_listing_of_the_indexes_concerns_completed_restores_only(
 ) -> None:
     async def test(waits: Waits) -> None:
         client = make_client(emulator.url, waits.clock)
-        backup_id = emulator.add_backup(INDEX)["backup_id"]
         emulator.scenario.restore_ends = "never"
-        jobs = [
-            client.create_index_from_backup(backup_id, name=f"restored-{number}")["restore_job_id"]
-            for number in range(4)
-        ]
+        jobs = start_restores(client, emulator, 4)
         emulator.finish_restore(jobs[0])
         emulator.fault("GET", "/indexes", body={"indexes": [{"name": None}]})
         waits.start(*jobs, resource_type="restore")
@@ -511,7 +506,7 @@ def test_request_that_never_ends_is_a_failed_poll(
     run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Normally the timeout of the client ends it, here 5 s for each of the two parts of a request."""
-    monkeypatch.setattr(shared, "REQUEST_MARGIN_SECONDS", -9.8)
+    monkeypatch.setattr(shared_client, "REQUEST_MARGIN_SECONDS", -9.8)
 
     async def test(waits: Waits) -> None:
         emulator.fault("GET", "*", hang="before")
@@ -602,7 +597,7 @@ def test_new_wait_uses_a_changed_connection(run: Callable[[Test], None], emulato
             waits.start(first)
             await waits.advance(5)
             waits.url = other.url
-            await waits.advance(shared.CHECK_SECONDS)
+            await waits.advance(shared_client.CHECK_SECONDS)
             waits.start(second, second)
             assert await waits.advance(5) == [f"GET /backups/{first}"]
             assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
@@ -619,11 +614,11 @@ def test_connection_is_not_read_by_each_wait(run: Callable[[Test], None], emulat
     async def test(waits: Waits) -> None:
         for _ in range(10):
             waits.start(*add_backups(emulator, 2))
-            await waits.advance(shared.CHECK_SECONDS / 5)
+            await waits.advance(shared_client.CHECK_SECONDS / 5)
         assert waits.reads <= 3
         assert await waits.advance(5) == [LIST]
         waits.read_error = LookupError("the metadata database cannot be reached")
-        await waits.advance(shared.CHECK_SECONDS)
+        await waits.advance(shared_client.CHECK_SECONDS)
         waits.start(*add_backups(emulator, 2))
         assert await waits.advance(5) == [LIST]
         assert not any(task.done() for task in waits.tasks)
@@ -634,7 +629,7 @@ def test_connection_is_not_read_by_each_wait(run: Callable[[Test], None], emulat
 def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
     run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(shared_client, "READ_SECONDS", 0.05)
 
     async def test(waits: Waits) -> None:
         async def never() -> PineconeClient:
@@ -707,7 +702,7 @@ def test_last_wait_ends_the_threads(run: Callable[[Test], None], emulator: Emula
         backup_ids = add_backups(emulator, 20)
         waits.start(*backup_ids)
         await waits.advance(5)
-        assert 1 <= len(threads()) <= shared.MAX_THREADS
+        assert 1 <= len(threads()) <= shared_client.MAX_THREADS
         for backup_id in backup_ids:
             emulator.finish_backup(backup_id)
         await waits.advance(5)
