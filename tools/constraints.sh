@@ -11,10 +11,11 @@ pin() { # AIRFLOW FILE [LIMIT ...], for packages whose newest version breaks thi
 }
 pin 3.3.2 constraints.txt
 # Airflow 3.2 does not work with pydantic 2.14 or FastAPI 0.137. Airflow 3.3 has this limit of FastAPI itself.
-pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14' 'fastapi<0.137'
-pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14' 'fastapi<0.137'
-pin 3.1.8 constraints-3.1.8.txt
+# dag.test() of Airflow 3.0 to 3.2 drops the lifespan of its API server; svcs 26.2 then removes its registry from the app.
+pin 3.2.2 constraints-3.2.2.txt 'pydantic<2.14' 'fastapi<0.137' 'svcs<26.2'
+pin 3.2.1 constraints-3.2.1.txt 'pydantic<2.14' 'fastapi<0.137' 'svcs<26.2'
+pin 3.1.8 constraints-3.1.8.txt 'svcs<26.2'
 # Its API server cannot create tokens with PyJWT 2.11, and later FastAPIs reject the requests of its workers. Airflow 3.1
 # has this limit of FastAPI itself.
-pin 3.0.6 constraints-3.0.6.txt 'pyjwt<2.11' 'fastapi<0.118'
+pin 3.0.6 constraints-3.0.6.txt 'pyjwt<2.11' 'fastapi<0.118' 'svcs<26.2'
 pin 2.11.2 constraints-2.11.2.txt

@@ -114,7 +114,7 @@ class SharedPolls:
         self._client.close()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Poll:
     """A poll that a wait has asked for.
 
