@@ -26,7 +26,7 @@ _MARK = re.compile(r"\[airflow-pinecone [0-9a-f]{32}\]\s*\Z")
 _HOLD = re.compile(r"\[hold until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\]\s*\Z")
 # The ids of a DAG, a run and a task have no white space, so a text like this in the words of a user cannot match.
 _CREATOR = re.compile(
-    r"(?:\A|\| )Created by Airflow: dag ([\w.-]+), run \S+, task ([\w.-]+)(?:, map index [0-9]+)?\s*\Z"
+    r"(?:\A|\| )Created by Airflow: dag ([\w.-]+), run (\S+), task ([\w.-]+)(?:, map index ([0-9]{1,9}))?\s*\Z"
 )
 
 
@@ -67,7 +67,9 @@ class Creator(NamedTuple):
     """The task that created a backup, as the description names it."""
 
     dag_id: str
+    run_id: str
     task_id: str
+    map_index: int
 
 
 def origin_of(context: Context) -> Origin:
@@ -187,11 +189,14 @@ def creator_of(backup: BackupModel) -> Creator | None:
         backup: The backup.
 
     Returns:
-        The ids of the DAG and of the task; None if this package did not create the backup, or the ids are truncated.
+        The ids of the task, and -1 as the map index of a task that is not mapped; None if this package did not create
+        the backup, or the ids are truncated.
     """
     source = _HOLD.sub("", _before_mark(backup) or "").rstrip()
     found = _CREATOR.search(source)
-    return None if found is None or source.endswith("...") else Creator(found[1], found[2])
+    if found is None or source.endswith("..."):
+        return None
+    return Creator(found[1], found[2], found[3], -1 if found[4] is None else int(found[4]))
 
 
 def find(backups: Iterable[BackupModel], origin: Origin) -> Found:

@@ -189,16 +189,19 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
     Returns:
         Its ``created_at`` in UTC, truncated to microseconds; None if it is missing or not a valid time.
     """
-    text = model.get("created_at")
-    # fromisoformat accepts fractions of any length and any separator character, so reject what is clearly not a time.
-    if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-        # Pinecone's times are in UTC, even if they have no offset.
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return _time(model.get("created_at"))
+
+
+def completed_at(job: RestoreJobModel) -> datetime | None:
+    """Return when a restore job ended.
+
+    Args:
+        job: The restore job.
+
+    Returns:
+        Its ``completed_at`` in UTC, or its ``created_at`` if that is missing; None if neither is a valid time.
+    """
+    return _time(job.get("completed_at")) or created_at(job)
 
 
 def covers_writes_until(backup: BackupModel) -> datetime | None:
@@ -244,3 +247,15 @@ def _safe_key(key: str, keys: Container[str]) -> str:
         while key in keys:
             key = f"_{key}"
     return key
+
+
+def _time(text: Any) -> datetime | None:
+    # fromisoformat accepts fractions of any length and any separator character, so reject what is clearly not a time.
+    if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        # Pinecone's times are in UTC, even if they have no offset.
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

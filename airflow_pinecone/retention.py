@@ -25,7 +25,8 @@ from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.history import current_index_id, newest_first
 from airflow_pinecone.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.models import BackupModel, backup_phase, is_ready
-from airflow_pinecone.validation import one_line, show_value
+from airflow_pinecone.tables import cell, text_table
+from airflow_pinecone.validation import show_value
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {
@@ -35,7 +36,6 @@ _PERIODS: dict[str, Callable[[datetime], str] | None] = {
     "keep_monthly": lambda moment: f"{moment:%Y-%m}",
     "keep_yearly": lambda moment: f"{moment:%Y}",
 }
-_CELL_LENGTH = 60
 
 
 class Rules(NamedTuple):
@@ -120,9 +120,8 @@ class Plan(NamedTuple):
         rows: list[tuple[str, ...]] = [("", "created_at", "backup_id", "status", "name", "reasons")]
         for backup, keep, reasons in self.decisions:
             fields = (backup.get(field) for field in ("created_at", "backup_id", "status", "name"))
-            rows.append(("keep" if keep else "DELETE", *map(_cell, fields), "; ".join(reasons)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+            rows.append(("keep" if keep else "DELETE", *map(cell, fields), "; ".join(reasons)))
+        return text_table(rows)
 
 
 def plan(
@@ -242,9 +241,9 @@ def _other_creator(backup: BackupModel, dag_id: str | None, task_id: str | None)
         return ["its description does not name its DAG and task in full (created_by_dag_id, created_by_task_id)"]
     reasons = []
     if dag_id not in (None, creator.dag_id):
-        reasons.append(f"created by DAG {_cell(creator.dag_id)} (created_by_dag_id)")
+        reasons.append(f"created by DAG {cell(creator.dag_id)} (created_by_dag_id)")
     if task_id not in (None, creator.task_id):
-        reasons.append(f"created by task {_cell(creator.task_id)} (created_by_task_id)")
+        reasons.append(f"created by task {cell(creator.task_id)} (created_by_task_id)")
     return reasons
 
 
@@ -272,10 +271,4 @@ def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, li
 
 
 def _status(backup: BackupModel) -> str:
-    return _cell(backup["status"])
-
-
-def _cell(value: object) -> str:
-    """Format an untrusted value for one cell of a table."""
-    text = one_line("-" if value is None else value)
-    return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 3] + "..."
+    return cell(backup["status"])

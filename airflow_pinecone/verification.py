@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.models import BackupModel, is_ready
+from airflow_pinecone.validation import show_value
 
 
 class Rules(NamedTuple):
@@ -17,6 +19,19 @@ class Rules(NamedTuple):
 
     min_records: int | None = None
     max_shrink: float | None = None
+
+    def check(self) -> None:
+        """Check the rules.
+
+        Raises:
+            PineconeInputError: A rule is invalid.
+        """
+        if self.min_records is not None and (not _is(self.min_records, int) or self.min_records < 0):
+            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {show_value(self.min_records)}.")
+        if self.max_shrink is not None and not (_is(self.max_shrink, int | float) and 0 <= self.max_shrink <= 1):
+            raise PineconeInputError(
+                f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(self.max_shrink)}."
+            )
 
 
 class Baseline(TypedDict):
@@ -71,7 +86,7 @@ def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[
     """
     if not is_ready(backup):
         return [f"its status is {backup['status']}, not Ready"]
-    count = _count(backup.get("record_count"))
+    count = count_of(backup.get("record_count"))
     min_records = 1 if rules.min_records is None else rules.min_records
     compared = baseline if rules.max_shrink is not None else None
     findings = []
@@ -86,7 +101,7 @@ def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[
         )
     if compared is None or rules.max_shrink is None:
         return findings
-    before = _count(compared["record_count"])
+    before = count_of(compared["record_count"])
     if before is None:
         findings.append(f"the record count of {_name(compared)}, the baseline, is missing")
     elif count is not None and before > 0 and (before - count) / before > rules.max_shrink:
@@ -98,9 +113,20 @@ def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[
     return findings
 
 
-def _count(value: Any) -> int | None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    return value if valid else None
+def count_of(value: Any) -> int | None:
+    """Check a number that Pinecone returns, such as a record count.
+
+    Args:
+        value: The number.
+
+    Returns:
+        The number; None if it is missing or invalid.
+    """
+    return value if _is(value, int) and 0 <= value < 2**63 else None
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _records(count: int) -> str:

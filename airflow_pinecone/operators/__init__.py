@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_pinecone.operators.audit import AuditBackupsOperator
     from airflow_pinecone.operators.create import CreateBackupOperator
     from airflow_pinecone.operators.delete import DeleteBackupOperator
     from airflow_pinecone.operators.prune import PruneBackupsOperator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_pinecone.operators.verify import VerifyBackupOperator
 
 __all__ = [
+    "AuditBackupsOperator",
     "CreateBackupOperator",
     "CreateIndexFromBackupOperator",
     "DeleteBackupOperator",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AuditBackupsOperator": "audit",
     "CreateBackupOperator": "create",
     "CreateIndexFromBackupOperator": "restore",
     "DeleteBackupOperator": "delete",

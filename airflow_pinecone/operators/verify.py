@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_pinecone import verification
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.failures import InvalidArgument, fail_without_retry
+from airflow_pinecone.failures import InvalidArgument, checked_arguments, fail_without_retry
 from airflow_pinecone.history import previous_ready
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.validation import one_line, show_value
@@ -71,18 +71,14 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
     ) -> None:
         """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
-        if min_records is not None and (not _is(min_records, int) or min_records < 0):
-            raise InvalidArgument(f"min_records must be an integer, 0 or above, not {show_value(min_records)}.")
-        if max_shrink is not None and (not _is(max_shrink, int | float) or not 0 <= max_shrink <= 1):
-            raise InvalidArgument(
-                f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(max_shrink)}."
-            )
         if compare_to not in ("previous", "index"):
             raise InvalidArgument(f"compare_to must be 'previous' or 'index', not {show_value(compare_to)}.")
         self.backup_id = backup_id
         self.min_records = min_records
         self.max_shrink = max_shrink
         self.compare_to = compare_to
+        with checked_arguments():
+            self._rules.check()
 
     def execute(self, context: Context) -> VerifiedBackup:
         """Check the backup.
@@ -102,15 +98,18 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         with fail_without_retry():
             return self._check()
 
+    @property
+    def _rules(self) -> verification.Rules:
+        return verification.Rules(self.min_records, self.max_shrink)
+
     def _check(self) -> VerifiedBackup:
-        rules = verification.Rules(self.min_records, self.max_shrink)
         backup = self.hook.describe_backup(self.backup_id)
         # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
         baseline = None
         if self.max_shrink is not None and not verification.check(backup, None, verification.Rules(min_records=0)):
             baseline = self._baseline(backup)
         name = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
-        findings = verification.check(backup, baseline, rules)
+        findings = verification.check(backup, baseline, self._rules)
         if findings:
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
@@ -141,7 +140,3 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         if self.max_shrink is None:
             return "not compared, because max_shrink is not set"
         return "not compared, because there is no earlier Ready backup of the same index"
-
-
-def _is(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,0 +1,186 @@
+"""The operator that fails if indexes of a project have no fresh backup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_pinecone.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
+from airflow_pinecone.tables import cell, text_table
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.coverage import IndexReport, Report
+    from airflow_pinecone.policy import Status
+
+# The error names at most this many indexes. The log has all of them.
+_LISTED_INDEXES = 10
+
+
+class AuditBackupsOperator(PineconeOperator, BaseOperator):
+    """Fail if indexes of the project have no fresh backup, whichever DAG or schedule should have created it.
+
+    The task lists the indexes, the backups and the restore jobs of the project once. It logs a table with a row for
+    each index, the worst first. An index can have several of these statuses, and its row shows the worst:
+
+    - ``unprotected``: it has no Ready backup.
+    - ``late``: its newest Ready backup is as old as ``max_age``, or older.
+    - ``failing``: a backup that is newer than the newest Ready one failed, or the newest Ready one does not satisfy
+      ``min_records`` or ``max_shrink``.
+    - ``unproved``: none of its existing backups was restored within ``max_restore_age``.
+    - ``ok``: none of these.
+
+    Pod-based indexes cannot be backed up: they are listed, and do not fail the task. Backups of deleted indexes, and of
+    earlier indexes with the same name, are listed, but do not count. The API does not return the id of an index, so if
+    a name is reused, backups of the earlier index count until the new index has its first backup.
+
+    Args:
+        max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
+        max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
+            requires no restore.
+        min_records: The minimum number of records in the newest Ready backup; None is no minimum.
+        max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
+            newest one; None compares nothing.
+        include: A pattern for the names of the indexes, such as ``prod-*``, or several.
+        exclude: A pattern for names to leave out, or several.
+        policy: Other rules for some indexes. A key is a pattern for names, or ``tag:KEY=PATTERN`` for a tag of the
+            index, such as ``tag:tier=gold``. The first key that matches an index decides: its Rules replace all rules
+            above.
+        fail_on: The statuses that fail the task. It also fails if there is no index to report. An empty list only
+            reports.
+        conn_id: The Airflow connection with the API key (templated).
+
+    Raises:
+        PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+    """
+
+    template_fields: Sequence[str] = ("conn_id",)
+    ui_color = "#fff3c4"
+
+    def __init__(
+        self,
+        *,
+        max_age: float | timedelta,
+        max_restore_age: float | timedelta | None = None,
+        min_records: int | None = None,
+        max_shrink: float | None = None,
+        include: str | Sequence[str] = "*",
+        exclude: str | Sequence[str] = (),
+        policy: Mapping[str, Rules] | None = None,
+        fail_on: Sequence[Status] = ("unprotected", "late", "failing"),
+        conn_id: str = "pinecone_default",
+        **kwargs: Any,
+    ) -> None:
+        """Store the arguments, and check the rules."""
+        super().__init__(conn_id=conn_id, **kwargs)
+        self.max_age = max_age
+        self.max_restore_age = max_restore_age
+        self.min_records = min_records
+        self.max_shrink = max_shrink
+        self.include = include
+        self.exclude = exclude
+        self.policy = {} if policy is None else policy
+        self.fail_on = fail_on
+        with checked_arguments():
+            self._policy.check()
+            check_patterns(include, "include")
+            check_patterns(exclude, "exclude")
+            check_statuses(fail_on)
+
+    def execute(self, context: Context) -> Report:
+        """List, report, and fail if the report has one of the statuses of ``fail_on``.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``unsupported``, ``leftovers`` and
+            ``backup_count``. If the task fails, it also pushes the report to XCom.
+
+        Raises:
+            AirflowFailException: Indexes have one of the statuses, Pinecone rejected a request, or the connection is
+                invalid; not retried.
+            PineconeTransientError: A request failed; a retry can succeed.
+        """
+        from airflow_pinecone import coverage
+
+        with fail_without_retry():
+            # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
+            indexes = self.hook.list_indexes()
+            project = coverage.Project(indexes, [*self.hook.list_backups()], [*self.hook.list_restore_jobs()])
+        report = coverage.report(
+            project,
+            self._policy,
+            now=datetime.fromtimestamp(self.clock.time(), UTC),
+            include=as_patterns(self.include),
+            exclude=as_patterns(self.exclude),
+        )
+        self.log.info("%s\n%s", report["verdict"], _format(report))
+        failed = coverage.rows_with_problems(report, self.fail_on)
+        if failed or (self.fail_on and not report["indexes"]):
+            # Airflow only stores what a successful task returns.
+            context["ti"].xcom_push(key="return_value", value=report)
+            raise AirflowFailException(_message(report, failed))
+        return report
+
+    @property
+    def _policy(self) -> Policy:
+        default = Rules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink)
+        return Policy(default, self.policy)
+
+
+def _message(report: Report, failed: list[IndexReport]) -> str:
+    lines = [
+        f"{cell(row['index_name'])} ({row['status']}): {'; '.join(problem['text'] for problem in row['problems'])}."
+        for row in failed[:_LISTED_INDEXES]
+    ]
+    if len(failed) > _LISTED_INDEXES:
+        lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
+    if not report["indexes"]:
+        lines.append("Check include, exclude and the API key: an audit without an index says nothing.")
+    return "\n".join([report["verdict"], *lines])
+
+
+def _format(report: Report) -> str:
+    """Format the report as a table with a row for each index, and lines for what is not in it."""
+    from airflow_pinecone.coverage import count, show_seconds
+
+    rows: list[tuple[str, ...]] = [
+        ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", "last restore", "task")
+    ]
+    for row in report["indexes"]:
+        newest, restore = row["newest_ready"], row["last_restore"]
+        creator = newest["created_by"] if newest else None
+        rows.append(
+            (
+                row["status"],
+                cell(row["index_name"]),
+                newest["created_at"] if newest else "-",
+                "-" if row["age"] is None else show_seconds(row["age"]),
+                show_seconds(row["max_age"]),
+                cell(newest["record_count"] if newest else None),
+                "-" if row["record_change"] is None else f"{row['record_change']:+.1%}",
+                str(row["backup_count"]),
+                f"{show_seconds(restore['age'])} ago" if restore else "-",
+                cell(f"{creator['dag_id']}.{creator['task_id']}" if creator else None),
+            )
+        )
+    lines = [text_table(rows)] if report["indexes"] else []
+    for row in report["indexes"]:
+        lines += [f"{cell(row['index_name'])}: {problem['text']}." for problem in row["problems"]]
+    lines += [f"{cell(name)}: pod-based, so Pinecone cannot back it up." for name in report["unsupported"]]
+    for leftover in report["leftovers"]:
+        lines.append(
+            f"{cell(leftover['index_name'])}: {count(leftover['backup_count'], 'backup')} of the {leftover['reason']} "
+            f"{cell(leftover['source_index_id'])}."
+        )
+    lines.append(f"The project has {count(report['backup_count'], 'backup')}.")
+    return "\n".join(lines)

@@ -1,0 +1,151 @@
+"""What the backups of each index must satisfy. Constructors check it at each parse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NamedTuple, get_args
+
+from airflow_pinecone import verification
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.models import IndexModel
+from airflow_pinecone.validation import show_value, validate_duration
+
+Status = Literal["unprotected", "late", "failing", "unproved", "ok"]
+# The worst first.
+STATUSES: tuple[Status, ...] = get_args(Status)
+# A key of a policy that starts with this is matched with the tags of an index.
+_TAG_PREFIX = "tag:"
+
+
+class Rules(NamedTuple):
+    """What the backups of an index must satisfy.
+
+    Attributes:
+        max_age: How old the newest Ready backup may be, in seconds or as a timedelta of up to 365 days.
+        max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
+            requires no restore.
+        min_records: The minimum number of records in the newest Ready backup; None is no minimum.
+        max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
+            newest one; None compares nothing.
+    """
+
+    max_age: float | timedelta
+    max_restore_age: float | timedelta | None = None
+    min_records: int | None = None
+    max_shrink: float | None = None
+
+    def check(self) -> None:
+        """Check the rules.
+
+        Raises:
+            PineconeInputError: A rule is invalid.
+        """
+        validate_duration(self.max_age, "max_age")
+        if self.max_restore_age is not None:
+            validate_duration(self.max_restore_age, "max_restore_age")
+        verification.Rules(self.min_records, self.max_shrink).check()
+
+
+class Policy(NamedTuple):
+    """Which rules apply to which index.
+
+    Attributes:
+        default: The rules of the indexes that no key matches.
+        rules: The rules of other indexes. A key is a pattern for the name of an index, such as ``prod-*``, or
+            ``tag:KEY=PATTERN`` for one of its tags, such as ``tag:tier=gold``. The first key that matches decides.
+    """
+
+    default: Rules
+    rules: Mapping[str, Rules] = {}
+
+    def check(self) -> None:
+        """Check the policy.
+
+        Raises:
+            PineconeInputError: A key or a rule is invalid.
+        """
+        self.default.check()
+        if not isinstance(self.rules, Mapping):
+            raise PineconeInputError(f"policy must map patterns to Rules, not {show_value(self.rules)}.")
+        for key, rules in self.rules.items():
+            if not (isinstance(key, str) and key and (not key.startswith(_TAG_PREFIX) or _tag_of(key))):
+                raise PineconeInputError(
+                    f"A key of policy must be a pattern for index names, or tag:KEY=PATTERN, not {show_value(key)}."
+                )
+            if not isinstance(rules, Rules):
+                raise PineconeInputError(f"policy[{key!r}] must be Rules, not {show_value(rules)}.")
+            try:
+                rules.check()
+            except PineconeInputError as error:
+                raise PineconeInputError(f"policy[{key!r}]: {error}") from error
+
+    def rules_of(self, index: IndexModel) -> Rules:
+        """Return the rules of an index.
+
+        Args:
+            index: The index.
+
+        Returns:
+            The rules.
+        """
+        for key, rules in self.rules.items():
+            tag = _tag_of(key)
+            if tag is None:
+                matches = fnmatchcase(index["name"], key)
+            else:
+                tags = index.get("tags") or {}
+                matches = tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
+            if matches:
+                return rules
+        return self.default
+
+
+def _tag_of(key: str) -> tuple[str, str] | None:
+    """Split the key of a policy into the key and the pattern of a tag; None if it is not for a tag."""
+    name, equals, pattern = key.removeprefix(_TAG_PREFIX).partition("=")
+    return (name, pattern) if key.startswith(_TAG_PREFIX) and name and equals else None
+
+
+def check_patterns(value: Any, name: str) -> None:
+    """Check patterns for the names of indexes.
+
+    Args:
+        value: A pattern, or several.
+        name: The name of the parameter, for the message.
+
+    Raises:
+        PineconeInputError: It is neither a pattern nor a list of patterns.
+    """
+    patterns = as_patterns(value) if isinstance(value, str | Sequence) else (None,)
+    if not all(isinstance(pattern, str) and pattern for pattern in patterns):
+        raise PineconeInputError(
+            f"{name} must be a pattern for index names, or a list of them, not {show_value(value)}."
+        )
+
+
+def as_patterns(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one or more patterns as a tuple.
+
+    Args:
+        value: A pattern, or several.
+
+    Returns:
+        The patterns.
+    """
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def check_statuses(value: Any) -> None:
+    """Check the statuses that fail an audit.
+
+    Args:
+        value: The statuses.
+
+    Raises:
+        PineconeInputError: It is not a list of statuses, or contains ``ok``.
+    """
+    failing = STATUSES[:-1]
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(status in failing for status in value):
+        raise PineconeInputError(f"fail_on must be a list of {', '.join(failing)}, not {show_value(value)}.")

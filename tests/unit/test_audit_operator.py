@@ -1,0 +1,201 @@
+"""AuditBackupsOperator: what it requests, logs, pushes to XCom, and when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+from support.clock import FakeClock
+from support.constants import INDEX
+from support.operators import OUR_DESCRIPTION
+from support.tasks import Outcome, TaskInstance, make_task, run_try
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
+from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.operators import AuditBackupsOperator
+from airflow_pinecone.policy import Rules
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+pytestmark = pytest.mark.usefixtures("world")
+
+Audit = Callable[..., Outcome]
+
+
+@pytest.fixture
+def ti() -> TaskInstance:
+    return TaskInstance(task_id="audit")
+
+
+@pytest.fixture
+def audit(clock: FakeClock, ti: TaskInstance) -> Audit:
+    """Run one try of the operator: `audit(max_age=3600)`. The default max_age is a day."""
+
+    def audit(**arguments: Any) -> Outcome:
+        defaults = {"task_id": "audit", "max_age": timedelta(days=1)}
+        return run_try(make_task(AuditBackupsOperator, clock, **{**defaults, **arguments}), ti)
+
+    return audit
+
+
+def test_fresh_backups_succeed(emulator: Emulator, audit: Audit, logged: Callable[[], str]) -> None:
+    emulator.add_index("second")
+    emulator.add_backup(INDEX, age=HOUR, description=OUR_DESCRIPTION)
+    emulator.add_backup("second", age=2 * HOUR)
+    outcome = audit()
+    assert outcome.state == "success"
+    assert outcome.value["verdict"] == "All 2 indexes have a fresh Ready backup."
+    assert [row["index_name"] for row in outcome.value["indexes"]] == ["second", INDEX]
+    lines = [line.split() for line in logged().splitlines()]
+    assert ["ok", "second"] in [line[:2] for line in lines]
+    assert ["ok", INDEX] in [line[:2] for line in lines]
+    assert "etl.backup" in logged()
+    assert "The project has 2 backups." in logged()
+
+
+def test_project_is_listed_once(emulator: Emulator, audit: Audit) -> None:
+    for number in range(120):
+        emulator.add_backup(INDEX, age=HOUR + number)
+    audit()
+    assert [(exchange.method, exchange.path) for exchange in emulator.requests] == [
+        ("GET", "/indexes"),
+        ("GET", "/backups"),
+        ("GET", "/backups"),
+        ("GET", "/restore-jobs"),
+    ]
+
+
+def test_index_without_a_fresh_backup_fails(
+    emulator: Emulator, audit: Audit, ti: TaskInstance, logged: Callable[[], str]
+) -> None:
+    emulator.add_index("second")
+    emulator.add_index("third")
+    emulator.add_backup(INDEX, age=2 * DAY)
+    emulator.add_backup("second", age=HOUR)
+    outcome = audit()
+    assert outcome.state == "failed"
+    assert outcome.message.splitlines() == [
+        "2 of 3 indexes have no fresh Ready backup.",
+        "third (unprotected): it has no Ready backup.",
+        f"{INDEX} (late): its newest Ready backup is 2 days, 0:00:00 old, and max_age is 1 day, 0:00:00.",
+    ]
+    # Airflow stores no return value of a task that fails.
+    assert ti.xcoms["return_value"]["verdict"] == "2 of 3 indexes have no fresh Ready backup."
+    assert "third: it has no Ready backup." in logged()
+
+
+def test_message_names_ten_indexes(emulator: Emulator, audit: Audit) -> None:
+    for number in range(14):
+        emulator.add_index(f"index-{number:02}")
+    lines = audit().message.splitlines()
+    assert len(lines) == 12
+    assert lines[-1] == "The log has 5 more."
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "state"),
+    [
+        (["unprotected"], "success"),
+        (["late"], "failed"),
+        (("failing",), "failed"),
+        (["unproved"], "success"),
+        ([], "success"),
+    ],
+)
+def test_fail_on_selects_the_statuses(emulator: Emulator, audit: Audit, fail_on: Any, state: str) -> None:
+    emulator.add_backup(INDEX, age=2 * DAY)
+    emulator.add_backup(INDEX, age=HOUR, status="Failed")
+    assert audit(fail_on=fail_on).state == state
+
+
+def test_missing_restore_fails_only_if_requested(emulator: Emulator, audit: Audit) -> None:
+    emulator.add_backup(INDEX, age=HOUR)
+    assert audit(max_restore_age=30 * DAY).value["indexes"][0]["status"] == "unproved"
+    outcome = audit(max_restore_age=30 * DAY, fail_on=["unproved"])
+    assert outcome.state == "failed"
+    assert f"{INDEX} (unproved): none of its backups was restored" in outcome.message
+
+
+def test_rules_apply_to_the_newest_backup(emulator: Emulator, audit: Audit) -> None:
+    emulator.add_backup(INDEX, age=2 * HOUR, record_count=100)
+    emulator.add_backup(INDEX, age=HOUR, record_count=40)
+    assert audit(max_shrink=0.6, min_records=40).state == "success"
+    assert "smaller by 60%" in audit(max_shrink=0.5).message
+    assert "min_records=41" in audit(min_records=41).message
+
+
+def test_policy_replaces_the_rules_of_an_index(emulator: Emulator, audit: Audit) -> None:
+    emulator.add_backup(INDEX, age=2 * DAY)
+    assert audit(policy={"docs-*": Rules(max_age=timedelta(days=7))}).state == "success"
+    assert audit(policy={"other-*": Rules(max_age=timedelta(days=7))}).state == "failed"
+
+
+def test_audit_without_an_index_fails(audit: Audit) -> None:
+    outcome = audit(include="prod-*")
+    assert outcome.state == "failed"
+    assert "no indexes" in outcome.message
+    assert "include, exclude and the API key" in outcome.message
+    assert audit(exclude=[INDEX], fail_on=[]).state == "success"
+
+
+def test_pod_based_indexes_and_leftovers_are_only_logged(
+    emulator: Emulator, audit: Audit, logged: Callable[[], str]
+) -> None:
+    emulator.add_index("pods", spec={"pod": {"environment": "us-east-1-aws"}})
+    emulator.add_backup(INDEX, age=HOUR)
+    emulator.add_backup("deleted", age=DAY)
+    assert audit().state == "success"
+    assert "pods: pod-based, so Pinecone cannot back it up." in logged()
+    assert "deleted: 1 backup of the deleted index " in logged()
+
+
+def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, logged: Callable[[], str]) -> None:
+    description = describe(None, Origin("d" * 200, "manual__1", "backup", -1, "", 1))
+    emulator.add_backup(INDEX, age=HOUR, description=description)
+    assert audit().value["indexes"][0]["newest_ready"]["created_by"]["dag_id"] == "d" * 200
+    (line,) = [line for line in logged().splitlines() if line.startswith("ok")]
+    assert line.endswith(" " + "d" * 57 + "...")
+
+
+def test_unreadable_backup_is_an_error(emulator: Emulator, audit: Audit) -> None:
+    """It could be the newest backup of any index."""
+    emulator.add_backup(INDEX, age=HOUR)
+    emulator.add_backup(INDEX, age=HOUR, status=None)
+    assert audit(fail_on=[]).state == "up_for_retry"
+
+
+def test_unreachable_pinecone_is_retried(emulator: Emulator, audit: Audit) -> None:
+    emulator.fault("GET", "/restore-jobs", status=503, times=None)
+    outcome = audit()
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, PineconeTransientError)
+
+
+def test_rejected_key_is_not_retried(emulator: Emulator, audit: Audit) -> None:
+    emulator.api_key = "another-key"
+    assert audit().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"max_age": 0}, "max_age"),
+        ({"max_age": HOUR, "min_records": -1}, "min_records"),
+        ({"max_age": HOUR, "max_shrink": 1.1}, "max_shrink"),
+        ({"max_age": HOUR, "max_restore_age": 0}, "max_restore_age"),
+        ({"max_age": HOUR, "include": ""}, "include"),
+        ({"max_age": HOUR, "exclude": [""]}, "exclude"),
+        ({"max_age": HOUR, "policy": {"tag:": Rules(HOUR)}}, "policy"),
+        ({"max_age": HOUR, "fail_on": ["ok"]}, "fail_on"),
+        ({"max_age": HOUR, "fail_on": "late"}, "fail_on"),
+    ],
+)
+def test_invalid_argument_is_a_value_error_when_the_dag_is_parsed(arguments: dict[str, Any], name: str) -> None:
+    with DAG("audits"), pytest.raises(PineconeInputError, match=name) as caught:
+        AuditBackupsOperator(task_id="audit", **arguments)
+    assert isinstance(caught.value, ValueError)

@@ -1,0 +1,443 @@
+"""The report about the backups of a project as a pure function: a table of cases, and what is listed apart."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.operators import OUR_DESCRIPTION
+
+from airflow_pinecone.coverage import Project, Report, report, rows_with_problems
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
+
+NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
+HOUR = 3600.0
+DAY = 24 * HOUR
+MAX_AGE = Rules(max_age=DAY)
+
+
+def time_ago(seconds: float) -> str:
+    return (NOW - timedelta(seconds=seconds)).isoformat()
+
+
+def index(name: str = "docs", **fields: Any) -> Any:
+    """Make an index."""
+    spec = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
+    return {"name": name, "host": "h", "metric": "cosine", "spec": spec, "status": {"ready": True}, **fields}
+
+
+def backup(number: int = 1, age: float = HOUR, status: str = "Ready", **fields: Any) -> Any:
+    """Make a backup that is some seconds old. A value of `...` removes the field."""
+    model = {
+        "backup_id": f"b-{number}",
+        "source_index_name": "docs",
+        "source_index_id": "i-1",
+        "status": status,
+        "created_at": time_ago(age),
+        "record_count": 100,
+        "size_bytes": 1000,
+        "description": OUR_DESCRIPTION,
+        **fields,
+    }
+    return {name: value for name, value in model.items() if value is not ...}
+
+
+def restore(age: float, backup_id: str = "b-1", status: str = "Completed", **fields: Any) -> Any:
+    """Make a restore job that ended some seconds ago."""
+    return {
+        "restore_job_id": f"r-{age:g}",
+        "backup_id": backup_id,
+        "target_index_name": "drill",
+        "target_index_id": "i-9",
+        "status": status,
+        "created_at": time_ago(age + 60),
+        "completed_at": time_ago(age),
+        **fields,
+    }
+
+
+def report_on(
+    *, indexes: Any = None, backups: Any = (), jobs: Any = (), rules: Rules = MAX_AGE, **options: Any
+) -> Report:
+    project = Project([index()] if indexes is None else indexes, backups, jobs)
+    return report(project, options.pop("policy", Policy(rules)), now=NOW, **options)
+
+
+def row_of(**arguments: Any) -> Any:
+    (row,) = report_on(**arguments)["indexes"]
+    return row
+
+
+PROVED = Rules(max_age=DAY, max_restore_age=30 * DAY)
+# The backups, the restore jobs, the rules, the status of the row, and terms of each problem.
+CASES: dict[str, tuple[list[Any], list[Any], Rules, str, list[list[str]]]] = {
+    "fresh": ([backup()], [], MAX_AGE, "ok", []),
+    "no backup": ([], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
+    "just younger than max_age": ([backup(age=DAY - 1)], [], MAX_AGE, "ok", []),
+    "as old as max_age": (
+        [backup(age=DAY)],
+        [],
+        Rules(max_age=timedelta(days=1)),
+        "late",
+        [["1 day, 0:00:00 old", "max_age is 1 day, 0:00:00"]],
+    ),
+    "created by a clock that is ahead": ([backup(age=-HOUR)], [], MAX_AGE, "ok", []),
+    "only a running backup": ([backup(status="Initializing")], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
+    "Ready without created_at": ([backup(created_at=...)], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
+    "failed after the newest Ready backup": (
+        [backup(1, 2 * HOUR), backup(2, HOUR, "InitializationFailed")],
+        [],
+        MAX_AGE,
+        "failing",
+        [["backup b-2 of 2025-06-15T11:00:00Z failed (InitializationFailed)"]],
+    ),
+    "failed before the newest Ready backup": (
+        [backup(1, 2 * HOUR, "Failed"), backup(2, HOUR)],
+        [],
+        MAX_AGE,
+        "ok",
+        [],
+    ),
+    "only failed": ([backup(status="Failed")], [], MAX_AGE, "unprotected", [["no Ready backup"], ["b-1", "failed"]]),
+    "late and failed": (
+        [backup(1, 2 * DAY), backup(2, HOUR, "Failed")],
+        [],
+        MAX_AGE,
+        "late",
+        [["2 days, 0:00:00 old"], ["b-2", "failed"]],
+    ),
+    "empty, without min_records": ([backup(record_count=0)], [], MAX_AGE, "ok", []),
+    "unknown records, without min_records": ([backup(record_count=...)], [], MAX_AGE, "ok", []),
+    "fewer than min_records": (
+        [backup(record_count=99)],
+        [],
+        Rules(DAY, min_records=100),
+        "failing",
+        [["backup b-1 does not pass", "99 records", "min_records=100"]],
+    ),
+    "smaller than max_shrink allows": (
+        [backup(1, 2 * HOUR), backup(2, HOUR, record_count=79)],
+        [],
+        Rules(DAY, max_shrink=0.2),
+        "failing",
+        [["backup b-2 does not pass", "smaller by 21%"]],
+    ),
+    "as small as max_shrink allows": (
+        [backup(1, 2 * HOUR), backup(2, HOUR, record_count=80)],
+        [],
+        Rules(DAY, max_shrink=0.2),
+        "ok",
+        [],
+    ),
+    "max_shrink without a previous backup": ([backup()], [], Rules(DAY, max_shrink=0.2), "ok", []),
+    "never restored": ([backup()], [], PROVED, "unproved", [["none of its backups was restored", "30 days"]]),
+    "restored": ([backup()], [restore(DAY)], PROVED, "ok", []),
+    "an earlier backup restored": (
+        [backup(1, 3 * HOUR), backup(2, HOUR)],
+        [restore(DAY, "b-1")],
+        PROVED,
+        "ok",
+        [],
+    ),
+    "restored too long ago": (
+        [backup()],
+        [restore(30 * DAY)],
+        PROVED,
+        "unproved",
+        [["last restore was 30 days", "max_restore_age is 30 days"]],
+    ),
+    "restore failed": ([backup()], [restore(DAY, status="Failed")], PROVED, "unproved", [["none of its backups"]]),
+    "restore of another index's backup": (
+        [backup()],
+        [restore(DAY, "b-7")],
+        PROVED,
+        "unproved",
+        [["none of its backups"]],
+    ),
+    "restore without times": (
+        [backup()],
+        [restore(DAY, created_at=None, completed_at=None)],
+        PROVED,
+        "unproved",
+        [["none of its backups"]],
+    ),
+}
+
+
+@pytest.mark.parametrize(("backups", "jobs", "rules", "status", "problems"), CASES.values(), ids=CASES)
+def test_status(backups: list[Any], jobs: list[Any], rules: Rules, status: str, problems: list[list[str]]) -> None:
+    row = row_of(backups=backups, jobs=jobs, rules=rules)
+    assert row["status"] == status
+    assert len(row["problems"]) == len(problems)
+    for problem, terms in zip(row["problems"], problems, strict=True):
+        assert all(term in problem["text"] for term in terms), problem
+
+
+def test_row_describes_the_newest_ready_backup() -> None:
+    description = describe(None, Origin("etl", "scheduled__1", "backup", 3, "", 1))
+    row = row_of(backups=[backup(1, DAY / 2, size_bytes=500), backup(2, HOUR, description=description)])
+    assert row["age"] == HOUR
+    assert row["max_age"] == DAY
+    assert row["newest_ready"] == {
+        "backup_id": "b-2",
+        "status": "Ready",
+        "created_at": "2025-06-15T11:00:00Z",
+        "record_count": 100,
+        "size_bytes": 1000,
+        "created_by": {"dag_id": "etl", "run_id": "scheduled__1", "task_id": "backup", "map_index": 3},
+    }
+    assert (row["record_change"], row["size_change"]) == (0.0, 1.0)
+
+
+def test_row_shows_a_running_and_a_failed_backup() -> None:
+    row = row_of(backups=[backup(1, 3 * HOUR), backup(2, 2 * HOUR, "Failed"), backup(3, HOUR, "Pending")])
+    assert row["failed"]["backup_id"] == "b-2"
+    assert row["running"]["backup_id"] == "b-3"
+    assert row["newest_ready"]["backup_id"] == "b-1"
+
+
+def test_row_without_a_backup_has_no_details() -> None:
+    row = row_of()
+    missing = ("age", "newest_ready", "failed", "running", "record_change", "size_change", "last_restore")
+    assert [row[field] for field in missing] == [None] * len(missing)
+    assert (row["backup_count"], row["held"], row["created_elsewhere"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("value", [None, -1, "100", True])
+def test_change_needs_valid_numbers(value: Any) -> None:
+    assert row_of(backups=[backup(1, 2 * HOUR), backup(2, HOUR, record_count=value)])["record_change"] is None
+    assert row_of(backups=[backup(1, 2 * HOUR, record_count=value), backup(2, HOUR)])["record_change"] is None
+
+
+def test_change_from_an_empty_backup_is_unknown() -> None:
+    assert row_of(backups=[backup(1, 2 * HOUR, record_count=0), backup(2, HOUR)])["record_change"] is None
+
+
+def test_backups_are_counted() -> None:
+    held = describe(None, Origin("etl", "manual__1", "backup", -1, "", 1), NOW + timedelta(days=1))
+    row = row_of(backups=[backup(1), backup(2, description=held), backup(3, description=None), backup(4, status="?")])
+    assert (row["backup_count"], row["held"], row["created_elsewhere"]) == (4, 1, 1)
+
+
+def test_last_restore_is_the_one_that_completed_last() -> None:
+    jobs = [restore(3 * DAY), restore(DAY, completed_at=None), restore(2 * DAY), restore(HOUR, status="Pending")]
+    row = row_of(backups=[backup()], jobs=jobs)
+    assert row["last_restore"] == {
+        "restore_job_id": "r-86400",
+        "backup_id": "b-1",
+        "completed_at": "2025-06-14T11:59:00Z",
+        "age": DAY + 60,
+    }
+
+
+# The indexes, and what is listed apart
+
+
+def test_worst_index_comes_first() -> None:
+    backups = [
+        backup(1, 2 * DAY, source_index_name="late-2"),
+        backup(2, 3 * DAY, source_index_name="late-3"),
+        backup(3, HOUR, source_index_name="b-ok"),
+        backup(4, HOUR, source_index_name="a-ok"),
+        backup(5, HOUR, "Failed", source_index_name="failing"),
+        backup(6, 2 * HOUR, source_index_name="failing"),
+    ]
+    names = ["a-ok", "b-ok", "failing", "late-2", "late-3", "none"]
+    expected = ["none", "late-3", "late-2", "failing", "a-ok", "b-ok"]
+    for seed in range(5):
+        shuffle = random.Random(seed).shuffle
+        shuffle(names)
+        shuffle(backups)
+        rows = report_on(indexes=[index(name) for name in names], backups=backups)["indexes"]
+        assert [row["index_name"] for row in rows] == expected
+
+
+def test_pod_based_indexes_are_listed_apart() -> None:
+    result = report_on(indexes=[index("pods", spec={"pod": {"environment": "e"}}), index()], backups=[backup()])
+    assert result["unsupported"] == ["pods"]
+    assert [row["index_name"] for row in result["indexes"]] == ["docs"]
+
+
+def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
+    backups = [
+        backup(1, HOUR),
+        backup(2, DAY, source_index_id="i-0"),
+        backup(3, 2 * DAY, "Failed", source_index_id="i-0"),
+        backup(4, DAY, source_index_name="old", created_at=..., size_bytes=None),
+    ]
+    result = report_on(backups=backups)
+    assert result["leftovers"] == [
+        {
+            "index_name": "docs",
+            "source_index_id": "i-0",
+            "reason": "earlier index of this name",
+            "backup_count": 2,
+            "ready_count": 1,
+            "newest_created_at": "2025-06-14T12:00:00Z",
+            "size_bytes": 2000,
+        },
+        {
+            "index_name": "old",
+            "source_index_id": "i-1",
+            "reason": "deleted index",
+            "backup_count": 1,
+            "ready_count": 1,
+            "newest_created_at": None,
+            "size_bytes": 0,
+        },
+    ]
+    assert result["backup_count"] == 4
+    assert result["indexes"][0]["backup_count"] == 1
+
+
+def test_backup_of_an_unknown_index_protects_nothing() -> None:
+    result = report_on(backups=[backup(source_index_id=...)])
+    assert result["indexes"][0]["status"] == "unprotected"
+    (leftover,) = result["leftovers"]
+    assert (leftover["source_index_id"], leftover["reason"]) == (None, "unknown index")
+
+
+def test_include_and_exclude_select_names() -> None:
+    indexes = [index(name) for name in ("prod-a", "prod-b", "test-a")]
+    backups = [backup(1, source_index_name="test-old"), backup(2, source_index_name="prod-old")]
+    result = report_on(indexes=indexes, backups=backups, include=["prod-*"], exclude=["*-b"])
+    assert [row["index_name"] for row in result["indexes"]] == ["prod-a"]
+    assert [leftover["index_name"] for leftover in result["leftovers"]] == ["prod-old"]
+    assert result["backup_count"] == 2
+
+
+def test_backups_of_an_excluded_index_are_no_leftovers() -> None:
+    assert report_on(backups=[backup()], include=["other"])["leftovers"] == []
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("ages", "rules", "verdict"),
+    [
+        ([], MAX_AGE, "There are no indexes that can be backed up."),
+        ([HOUR], MAX_AGE, "The index has a fresh Ready backup."),
+        ([HOUR, HOUR], MAX_AGE, "All 2 indexes have a fresh Ready backup."),
+        ([DAY], MAX_AGE, "1 of 1 index has no fresh Ready backup."),
+        ([HOUR, DAY, None], MAX_AGE, "2 of 3 indexes have no fresh Ready backup."),
+        ([HOUR, HOUR], PROVED, "All 2 indexes have a fresh Ready backup. 2 indexes had no recent restore."),
+        (
+            [HOUR, DAY],
+            Rules(DAY, min_records=1000),
+            "1 of 2 indexes has no fresh Ready backup. The newest backup of 2 indexes failed or does not pass.",
+        ),
+    ],
+)
+def test_verdict(ages: list[float | None], rules: Rules, verdict: str) -> None:
+    names = [f"index-{number}" for number, _ in enumerate(ages)]
+    backups = [
+        backup(number, age, source_index_name=names[number]) for number, age in enumerate(ages) if age is not None
+    ]
+    assert report_on(indexes=[index(name) for name in names], backups=backups, rules=rules)["verdict"] == verdict
+
+
+def test_report_is_json() -> None:
+    result = report_on(backups=[backup(), backup(2, status="Failed", source_index_name="old")], jobs=[restore(DAY)])
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_rows_with_problems_finds_each_problem_of_a_row() -> None:
+    result = report_on(backups=[backup(1, 2 * DAY), backup(2, HOUR, "Failed")])
+    assert result["indexes"][0]["status"] == "late"
+    assert len(rows_with_problems(result, ["failing"])) == 1
+    assert rows_with_problems(result, ["unprotected", "unproved"]) == []
+    assert rows_with_problems(result, []) == []
+
+
+# The policy
+
+
+@pytest.mark.parametrize(
+    ("fields", "hours"),
+    [
+        ({"name": "prod-a"}, 1),
+        ({"name": "prod-a", "tags": {"tier": "gold"}}, 1),
+        ({"name": "docs", "tags": {"tier": "gold"}}, 2),
+        ({"name": "docs", "tags": {"tier": "golden", "team": "search"}}, 3),
+        ({"name": "docs", "tags": {"number": 7}}, 4),
+        ({"name": "docs", "tags": {"tier": None}}, 24),
+        ({"name": "docs", "tags": None}, 24),
+        ({"name": "docs"}, 24),
+    ],
+)
+def test_first_key_that_matches_decides(fields: dict[str, Any], hours: int) -> None:
+    policy = Policy(
+        MAX_AGE,
+        {
+            "prod-*": Rules(HOUR),
+            "tag:tier=gold": Rules(2 * HOUR),
+            "tag:team=s*h": Rules(3 * HOUR),
+            "tag:number=7": Rules(4 * HOUR),
+        },
+    )
+    row = row_of(indexes=[index(**fields)], policy=policy)
+    assert row["max_age"] == hours * HOUR
+
+
+@pytest.mark.parametrize(
+    ("rules", "terms"),
+    [
+        (Rules(0), ["max_age"]),
+        (Rules("1 day"), ["max_age"]),  # type: ignore[arg-type]
+        (Rules(DAY, max_restore_age=timedelta(days=366)), ["max_restore_age"]),
+        (Rules(DAY, min_records=-1), ["min_records"]),
+        (Rules(DAY, max_shrink=2), ["max_shrink"]),
+    ],
+)
+def test_invalid_rules_are_rejected(rules: Rules, terms: list[str]) -> None:
+    for policy, where in ((Policy(rules), []), (Policy(MAX_AGE, {"prod-*": rules}), ["policy['prod-*']"])):
+        with pytest.raises(PineconeInputError) as caught:
+            policy.check()
+        assert all(term in str(caught.value) for term in [*terms, *where])
+
+
+@pytest.mark.parametrize("key", ["", 1, None, "tag:", "tag:tier", "tag:=gold"])
+def test_invalid_key_of_a_policy_is_rejected(key: Any) -> None:
+    with pytest.raises(PineconeInputError, match="tag:KEY=PATTERN"):
+        Policy(MAX_AGE, {key: MAX_AGE}).check()
+
+
+@pytest.mark.parametrize("policy", [{"prod-*": {"max_age": 3600}}, {"prod-*": None}, {"prod-*": 3600}, [MAX_AGE]])
+def test_policy_maps_patterns_to_rules(policy: Any) -> None:
+    with pytest.raises(PineconeInputError, match=r"must (be|map patterns to) Rules"):
+        Policy(MAX_AGE, policy).check()
+
+
+def test_valid_policy_passes() -> None:
+    Policy(Rules(timedelta(hours=1), timedelta(days=1), 0, 0), {"*": MAX_AGE, "tag:a=": MAX_AGE}).check()
+
+
+@pytest.mark.parametrize("value", [1, None, "", [""], [1], {"a"}])
+def test_invalid_patterns_are_rejected(value: Any) -> None:
+    with pytest.raises(PineconeInputError, match="include must be a pattern for index names, or a list of them"):
+        check_patterns(value, "include")
+
+
+@pytest.mark.parametrize(("value", "patterns"), [("prod-*", ("prod-*",)), ((), ()), (["a", "b"], ("a", "b"))])
+def test_valid_patterns_pass(value: Any, patterns: tuple[str, ...]) -> None:
+    check_patterns(value, "include")
+    assert as_patterns(value) == patterns
+
+
+@pytest.mark.parametrize("value", ["late", ["ok"], ["lat"], [1], None, 3])
+def test_invalid_statuses_are_rejected(value: Any) -> None:
+    with pytest.raises(PineconeInputError, match="unprotected, late, failing, unproved"):
+        check_statuses(value)
+
+
+def test_valid_statuses_pass() -> None:
+    for count in range(5):
+        for statuses in itertools.combinations(("unprotected", "late", "failing", "unproved"), count):
+            check_statuses(statuses)
