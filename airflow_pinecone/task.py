@@ -14,6 +14,7 @@ from airflow_pinecone.durations import seconds_of
 
 if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook
+    from airflow_pinecone.waiting.decisions import WaitResult
     from airflow_pinecone.waiting.resources import Resource
 
 
@@ -74,3 +75,11 @@ class WaitingTask(PineconeTask):
         from airflow_pinecone.waiting.resources import RESOURCES
 
         return RESOURCES[self.resource_type]
+
+    def _result_of(self, result: WaitResult) -> Any:
+        """Send the metrics of a wait that has ended, and return its model or raise its error."""
+        if self.resource_type == "backup":
+            from airflow_pinecone.metrics import send_wait_metrics
+
+            send_wait_metrics(result, self.clock.time())
+        return result.result_or_raise()

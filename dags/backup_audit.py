@@ -59,6 +59,7 @@ with DAG(
         max_age=timedelta(days=1),
         max_shrink=0.5,
         policy=POLICY,
+        exclude="drill-*",  # the scratch indexes of restore_drill
         fail_on=["unprotected", "late", "failing", "unproved"],
         # A failed audit is not retried; only a failed request is.
         retries=2,

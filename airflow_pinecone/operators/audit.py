@@ -111,6 +111,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         from airflow_pinecone import coverage
+        from airflow_pinecone.metrics import send_audit_metrics
 
         with fail_without_retry():
             # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
@@ -124,6 +125,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
             exclude=as_patterns(self.exclude),
         )
         self.log.info("%s\n%s", report["verdict"], _format(report))
+        send_audit_metrics(report)
         failed = coverage.rows_with_problems(report, self.fail_on)
         if failed or (self.fail_on and not report["indexes"]):
             # Airflow only stores what a successful task returns.

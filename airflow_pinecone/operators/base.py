@@ -212,7 +212,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         return self._finish(context, step)
 
     def _finish(self, context: Context, result: WaitResult) -> Any:
-        return self._complete(context, result.result_or_raise())
+        return self._complete(context, self._result_of(result))
 
     def _complete(self, context: Context, model: Any) -> Any:
         """Finish a successful task and return its result. Subclasses can override this."""

@@ -107,6 +107,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         self.hold_until = hold_until
         self.delete_on_kill = delete_on_kill
         self._failed_ids: list[str] = []
+        self._is_reused = False
         problem = self._argument_problem()
         if problem:
             from airflow_pinecone.failures import InvalidArgument
@@ -199,7 +200,8 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         backup_id = backup["backup_id"]
         self._push_id(context, backup_id)
         self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
-        if not self.wait_for_completion:
+        # A reused backup is Ready. It was counted in the metrics when it was created.
+        if not self.wait_for_completion or self._is_reused:
             return self._complete(context, backup)
         return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
 
@@ -213,6 +215,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         if self.reuse_within is not None:
             reusable = self._reusable(self.reuse_within)
             if reusable is not None:
+                self._is_reused = True
                 return reusable
         if self.settle is None:
             return self._create(origin)

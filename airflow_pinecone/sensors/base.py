@@ -121,7 +121,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
             from airflow_pinecone.triggers import defer
 
             defer(self, context, self.conn_id, state.wait.spec, now=self.clock.time())
-        return step.result_or_raise()
+        return self._result_of(step)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once.
@@ -141,7 +141,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
 
         step = self._step(self._poke_state or self._new_poke_state(context))
         if isinstance(step, WaitResult):
-            return PokeReturnValue(is_done=True, xcom_value=step.result_or_raise())
+            return PokeReturnValue(is_done=True, xcom_value=self._result_of(step))
         if step.message:
             self.log.info(step.message)
         self.next_poke_in = step.seconds
@@ -167,7 +167,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         if is_event_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
             return self._poll_and_defer(context)
-        return WaitResult.from_event(event, self.resource).result_or_raise()
+        return self._result_of(WaitResult.from_event(event, self.resource))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; Airflow calls this.

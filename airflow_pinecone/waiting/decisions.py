@@ -89,10 +89,12 @@ class WaitResult:
     Attributes:
         model: The backup when it is Ready, or the restore when its index is ready.
         error: Why the wait did not succeed.
+        index_name: The index of a backup or restore job that failed, if it is known.
     """
 
     model: Model | None = None
     error: PineconeError | None = None
+    index_name: str | None = None
 
     def result_or_raise(self) -> Any:
         """Return the model, or raise the error.
@@ -117,7 +119,8 @@ class WaitResult:
         if self.error is None:
             return {"model": xcom_safe(self.model), "error": None}
         error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
-        return {"model": None, "error": {"type": type(self.error).__name__, "text": str(self.error), **error}}
+        error |= {"type": type(self.error).__name__, "text": str(self.error), "index_name": self.index_name}
+        return {"model": None, "error": error}
 
     @classmethod
     def from_event(cls, event: Any, resource: Resource) -> WaitResult:
@@ -143,7 +146,7 @@ class WaitResult:
                 )
                 for error_class in known:
                     if error_class.__name__ == name and _facts_are_valid(error):
-                        return cls(error=_error(error_class, text, error))
+                        return cls(error=_error(error_class, text, error), index_name=error.get("index_name"))
         raise InvalidWaitResult(
             f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
         )
@@ -161,7 +164,8 @@ def _succeeded(model: Any, resource: Resource) -> bool:
 
 
 def _facts_are_valid(error: Mapping[str, Any]) -> bool:
-    texts = all(isinstance(error.get(name), str | None) for name in ("code", "message", "request_id"))
+    names = ("code", "message", "request_id", "index_name")
+    texts = all(isinstance(error.get(name), str | None) for name in names)
     return texts and "status_code" in error and isinstance(error["status_code"], int | None)
 
 
@@ -232,7 +236,7 @@ class Wait:
         if phase == "failed":
             index = outcome.get(self._resource.index_field)
             text = f"{self} of index {index} failed ({outcome['status']}). {self._resource.remedy}"
-            return WaitResult(error=self._resource.failed(text))
+            return WaitResult(error=self._resource.failed(text), index_name=index)
         return self._pause_or_time_out(now, self._resource.state(outcome))
 
     def pause(self, now: float, at_least: float = 0.0) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.identity import Origin, describe
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.policy import Rules
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -56,6 +59,25 @@ def test_fresh_backups_succeed(emulator: Emulator, audit: Audit, logged: Callabl
     assert ["ok", INDEX] in [line[:2] for line in lines]
     assert "etl.backup" in logged()
     assert "The project has 2 backups." in logged()
+
+
+def test_log_is_the_one_that_the_documentation_shows(
+    emulator: Emulator, audit: Audit, logged: Callable[[], str], clock: FakeClock
+) -> None:
+    for name in ("articles", "images", "products"):
+        emulator.add_index(name)
+    fields = {"description": OUR_DESCRIPTION, "source_index_id": "7b9f0d7e-2c1f-4f0e-9d5c-0f6f1c1d2a3b"}
+    emulator.add_backup(INDEX, age=2 * DAY, record_count=9000, **fields)
+    emulator.add_backup("images", age=DAY, record_count=52_000, description=OUR_DESCRIPTION)
+    images = emulator.add_backup("images", age=3 * HOUR, record_count=53_560, description=OUR_DESCRIPTION)
+    emulator.add_backup("images", age=HOUR, status="Failed", backup_id="8c85e612-ed1c-4f97-9f8c-8194e07bcf71")
+    emulator.add_backup("products", age=HOUR, record_count=700, description=None)
+    emulator.add_backup("old-articles", age=90 * DAY, source_index_id="2f0c6f5e-6f53-4e0e-8d0e-0e7a1a9f5b1c")
+    PineconeHook().create_index_from_backup(images["backup_id"], name="drill")
+    PineconeHook().delete_index("drill")
+    clock.advance(5 * 60)
+    assert audit(exclude="drill").state == "failed"
+    assert (DOCS / "examples" / "audit.txt").read_text().rstrip() in logged()
 
 
 def test_project_is_listed_once(emulator: Emulator, audit: Audit) -> None:

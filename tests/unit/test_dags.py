@@ -20,7 +20,7 @@ each_example = pytest.mark.parametrize(
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
 
 
 @needs_airflow_3
