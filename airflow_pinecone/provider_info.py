@@ -33,8 +33,14 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
-# The handler is given by name, because importing it here would slow down the start of every Airflow process.
-_ASSET_URIS: list[dict[str, Any]] = [{"schemes": ["pinecone"], "handler": "airflow_pinecone.assets.sanitize_uri"}]
+# The functions are given by name, because importing them here would slow down the start of every Airflow process.
+_ASSET_URIS: list[dict[str, Any]] = [
+    {
+        "schemes": ["pinecone"],
+        "handler": "airflow_pinecone.assets.sanitize_uri",
+        "to_openlineage_converter": "airflow_pinecone.lineage.asset_dataset",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -4,7 +4,7 @@ The DAG does not depend on the DAGs that create backups, so it also notices when
 backup, the task fails and Airflow sends an email with the indexes. On Airflow 3.2 or later, it also sends one if the
 audit itself does not finish in time.
 
-Set RECIPIENT, and add the connection `smtp_default`, whose extra has `from_email`.
+Set RECIPIENT, add the connection `smtp_default`, whose extra has `from_email`, and unpause the DAG.
 """
 
 from datetime import timedelta
@@ -50,6 +50,7 @@ with DAG(
     start_date=pendulum.datetime(2025, 1, 1),
     catchup=False,
     max_active_runs=1,
+    is_paused_upon_creation=True,
     tags=["pinecone", "monitoring"],
     doc_md=__doc__,
     **options,

@@ -15,6 +15,7 @@ from airflow_pinecone.task import checked_duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_pinecone.identity import Origin
     from airflow_pinecone.models import BackupModel
@@ -108,6 +109,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         self.delete_on_kill = delete_on_kill
         self._failed_ids: list[str] = []
         self._is_reused = False
+        self._completed: BackupModel | None = None
         problem = self._argument_problem()
         if problem:
             from airflow_pinecone.failures import InvalidArgument
@@ -149,6 +151,22 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             PineconeUnreachable: Too many consecutive polls failed.
         """
         return self._execute(context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """Return the lineage: from the index to its backups. Airflow's OpenLineage provider calls this.
+
+        Args:
+            task_instance: The task instance.
+
+        Returns:
+            The lineage. It is empty if the task has failed.
+        """
+        from airflow_pinecone.lineage import backups_dataset, index_dataset, lineage
+
+        if self._completed is None:
+            return lineage([], [])
+        index_name = self._completed["source_index_name"]
+        return lineage([index_dataset(index_name)], [backups_dataset(index_name)])
 
     def execute_settled(
         self, context: Context, event: Any, try_number: int | None = None, started_at: float | None = None
@@ -355,4 +373,5 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         from airflow_pinecone.models import xcom_safe
 
         add_facts_to_events(context, self.outlets, model, self.log.warning)
+        self._completed = model
         return xcom_safe(model)

@@ -29,6 +29,7 @@ from airflow_pinecone.waiting.drivers import poll_once
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 # The tag of a restored index that identifies the origin of the restore.
 _ORIGIN_TAG = "airflow-pinecone"
@@ -101,6 +102,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         self.tags = tags
         self.deletion_protection = deletion_protection
         self._failed_id: str | None = None
+        self._is_completed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
@@ -124,6 +126,31 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         """
         return self._execute(context)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """Return the lineage: from the backups of the source index to the new index.
+
+        Airflow's OpenLineage provider calls this in a process of its own. The backup is described for it.
+
+        Args:
+            task_instance: The task instance.
+
+        Returns:
+            The lineage. It is empty if the task has failed, and has no input if the backup cannot be described.
+        """
+        from airflow_pinecone.hooks import PineconeHook
+        from airflow_pinecone.lineage import backups_dataset, index_dataset, lineage
+
+        if not self._is_completed:
+            return lineage([], [])
+        inputs = []
+        try:
+            # With a session of its own: that of the task's hook belongs to another process.
+            backup = PineconeHook(self.conn_id, clock=self.clock).describe_backup(self.backup_id, retry=False)
+            inputs.append(backups_dataset(backup["source_index_name"]))
+        except PineconeError as error:
+            self.log.info("The lineage of this task has no input. %s", error)
+        return lineage(inputs, [index_dataset(self.index_name)])
+
     def _execute(self, context: Context) -> dict[str, Any]:
         self._started_at = self.clock.time()
         with fail_without_retry():
@@ -137,7 +164,12 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
                 return dict(self._wait_for(context, job_id))
         outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))
         job = {"status": None} if isinstance(outcome, PineconeError) else outcome
+        self._is_completed = True
         return {**xcom_safe(job), **restore, "index_name": self.index_name, "backup_id": self.backup_id}
+
+    def _complete(self, context: Context, model: Any) -> Any:
+        self._is_completed = True
+        return model
 
     def _restore_or_resume(self, context: Context) -> RestoreStarted:
         validate_index_name(self.index_name)
