@@ -13,17 +13,11 @@ from typing import Any
 import pendulum
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
+from backup_policy import MAX_AGE, POLICY
 
 from airflow_pinecone.operators import AuditBackupsOperator
-from airflow_pinecone.policy import Rules
 
 RECIPIENT = "data-team@example.com"
-
-# The first key that matches an index decides. Other indexes need a backup each day.
-POLICY = {
-    "tag:tier=gold": Rules(max_age=timedelta(hours=6), max_restore_age=timedelta(days=31), max_shrink=0.2),
-    "scratch-*": Rules(max_age=timedelta(days=30)),
-}
 
 options: dict[str, Any] = {}
 try:
@@ -57,7 +51,7 @@ with DAG(
 ):
     AuditBackupsOperator(
         task_id="audit",
-        max_age=timedelta(days=1),
+        max_age=MAX_AGE,
         max_shrink=0.5,
         policy=POLICY,
         exclude="drill-*",  # the scratch indexes of restore_drill

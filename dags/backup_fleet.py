@@ -3,7 +3,7 @@
 The DAG lists the indexes when it runs. For each index it checks the newest backup, prunes the older ones, and creates
 and verifies a new one. It prunes first, because no backup can be created while the quota is full. An index that fails
 does not stop the others. The run fails if one of them failed. The log of `summary` names the indexes without a new
-Ready backup.
+Ready backup. With `only_due`, run it often: each index is backed up as often as backup_policy says.
 """
 
 import logging
@@ -13,6 +13,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetAlias, Param, task, task_group
+from backup_policy import MAX_AGE, POLICY
 
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator, VerifyBackupOperator
 
@@ -29,6 +30,12 @@ with DAG(
             title="Index name prefix",
             description="Back up only indexes whose names start with this text. Leave empty to back up all.",
         ),
+        "only_due": Param(
+            False,
+            type="boolean",
+            title="Only indexes that are due",
+            description="Skip indexes whose newest Ready backup is younger than half of the max_age in backup_policy.",
+        ),
     },
     default_args={"retries": 1, "retry_delay": pendulum.duration(minutes=1)},
     tags=["pinecone", "backup", "retention"],
@@ -37,15 +44,26 @@ with DAG(
 
     @task
     def list_indexes(params: dict[str, Any]) -> list[str]:
-        """List the indexes that can be backed up."""
+        """List the indexes that can be backed up, and that need a backup soon if `only_due` is set."""
+        from airflow_pinecone import coverage
         from airflow_pinecone.hooks import PineconeHook
+        from airflow_pinecone.policy import Policy, Rules
 
+        hook = PineconeHook()
+        report = coverage.report(
+            coverage.Project(hook.list_indexes(), list(hook.list_backups()), []),
+            Policy(Rules(MAX_AGE), POLICY),
+            now=pendulum.now("UTC"),
+            include=[f"{params['prefix'] or ''}*"],
+        )
+        for name in report["unsupported"]:
+            log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
         names = []
-        for index in PineconeHook().list_indexes():
-            if "pod" in index["spec"]:
-                log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", index["name"])
-            elif index["name"].startswith(params["prefix"] or ""):
-                names.append(index["name"])
+        for row in report["indexes"]:
+            if params["only_due"] and row["age"] is not None and row["age"] < row["max_age"] / 2:
+                log.info("Skipping index %s: its newest Ready backup is young enough", row["index_name"])
+            else:
+                names.append(row["index_name"])
         return sorted(names)
 
     @task_group

@@ -83,6 +83,7 @@ class Cluster:
         dags = folder / "dags"
         dags.mkdir()
         dags.joinpath(f"{DAG}.py").write_text(dag_source())
+        shutil.copy(ROOT / "dags" / "backup_policy.py", dags)
         port = free_port()
         self.indexes = indexes
         self.emulator_url = f"http://127.0.0.1:{port}"

@@ -35,5 +35,7 @@ def dags_of(path: Path) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DAG, "__exit__", record)
+        # As in Airflow, a DAG file can import modules from its folder.
+        patch.syspath_prepend(str(path.parent))
         runpy.run_path(str(path))
     return found

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.dag_files import dags_of, needs_airflow_3, needs_approvals
 
+from airflow_pinecone.emulator import Emulator
+
+HOUR = 3600.0
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "dags").glob("*.py"))
+# backup_policy is a module that two of them import.
+EXAMPLES = sorted(path for path in (ROOT / "dags").glob("*.py") if path.stem != "backup_policy")
 
 # The Airflow that an example needs, if it is later than 3.0.
 NEEDS = {"reindex_with_rollback": [needs_approvals]}
@@ -53,7 +59,7 @@ def test_the_trigger_form_explains_each_param(path: Path) -> None:
 @each_example
 def test_the_params_keep_their_names_and_defaults(path: Path) -> None:
     defaults = {
-        "backup_fleet": {"prefix": ""},
+        "backup_fleet": {"prefix": "", "only_due": False},
         "reindex_with_backup": {"index": "docs-example"},
         "reindex_with_rollback": {"index": "docs-example"},
         "restore_drill": {"index": "docs-example"},
@@ -89,6 +95,30 @@ def test_the_fleet_prunes_before_the_backup_and_only_after_a_check_of_the_newest
     assert verify.trigger_rule == "all_success"
     assert done.upstream_task_ids >= {"protect.prune", "protect.verify"}
     assert done.trigger_rule == "none_failed"
+
+
+@needs_airflow_3
+@pytest.mark.usefixtures("world")
+def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) -> None:
+    ages = {"fleet-old": 13 * HOUR, "fleet-young": 11 * HOUR, "fleet-gold": 4 * HOUR, "scratch-1": 13 * HOUR}
+    for name, age in ages.items():
+        emulator.add_index(name, tags={"tier": "gold"} if name == "fleet-gold" else {})
+        # The task does not use the clock of the tests.
+        created_at = datetime.now(UTC) - timedelta(seconds=age)
+        emulator.add_backup(name, created_at=created_at.isoformat())
+    emulator.add_index("fleet-new")
+    emulator.add_index("fleet-pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
+    fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-young"]
+    assert list_indexes({"prefix": "fleet-", "only_due": False}) == fleet
+    assert list_indexes({"prefix": None, "only_due": True}) == ["docs-example", "fleet-gold", "fleet-new", "fleet-old"]
+
+
+@needs_airflow_3
+def test_the_audit_and_the_fleet_have_one_policy() -> None:
+    audit = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"].get_task("audit")
+    policy = runpy.run_path(str(ROOT / "dags" / "backup_policy.py"))
+    assert (audit.max_age, audit.policy) == (policy["MAX_AGE"], policy["POLICY"])
 
 
 @needs_airflow_3

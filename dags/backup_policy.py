@@ -1,0 +1,13 @@
+"""How often each index needs a backup. The DAGs backup_fleet and backup_audit use this module."""
+
+from datetime import timedelta
+
+from airflow_pinecone.policy import Rules
+
+# The indexes that no key below matches.
+MAX_AGE = timedelta(days=1)
+# The first key that matches an index decides.
+POLICY = {
+    "tag:tier=gold": Rules(max_age=timedelta(hours=6), max_restore_age=timedelta(days=31), max_shrink=0.2),
+    "scratch-*": Rules(max_age=timedelta(days=30)),
+}
