@@ -55,7 +55,7 @@ def asset_dataset(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=_NAMESPACE, name=f"{parts.netloc}{parts.path}")
 
 
-def lineage(inputs: list[Dataset], outputs: list[Dataset]) -> OperatorLineage:
+def lineage(inputs: list[Dataset], outputs: list[Dataset]) -> OperatorLineage[Dataset, Any]:
     """Return the lineage of a task.
 
     Args:

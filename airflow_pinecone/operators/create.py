@@ -152,7 +152,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         """
         return self._execute(context)
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return the lineage: from the index to its backups. Airflow's OpenLineage provider calls this.
 
         Args:

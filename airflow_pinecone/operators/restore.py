@@ -126,7 +126,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         """
         return self._execute(context)
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return the lineage: from the backups of the source index to the new index.
 
         Airflow's OpenLineage provider calls this in a process of its own. The backup is described for it.

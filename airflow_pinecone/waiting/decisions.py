@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from airflow_pinecone.errors import (
     InvalidWaitResult,
@@ -234,7 +234,7 @@ class Wait:
         if phase == "succeeded":
             return WaitResult(model=outcome)
         if phase == "failed":
-            index = outcome.get(self._resource.index_field)
+            index = cast("str | None", outcome.get(self._resource.index_field))
             text = f"{self} of index {index} failed ({outcome['status']}). {self._resource.remedy}"
             return WaitResult(error=self._resource.failed(text), index_name=index)
         return self._pause_or_time_out(now, self._resource.state(outcome))

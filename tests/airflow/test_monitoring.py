@@ -74,9 +74,9 @@ def inbox() -> Iterator[tuple[Inbox, int]]:
     inbox = Inbox()
     controller = Controller(inbox, hostname="127.0.0.1", port=0)
     controller.start()
-    assert controller.server is not None
+    server: Any = controller.server
     try:
-        yield inbox, controller.server.sockets[0].getsockname()[1]
+        yield inbox, server.sockets[0].getsockname()[1]
     finally:
         controller.stop()
 

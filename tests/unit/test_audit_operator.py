@@ -168,7 +168,7 @@ def test_audit_without_an_index_fails(audit: Audit) -> None:
 def test_pod_based_indexes_and_leftovers_are_only_logged(
     emulator: Emulator, audit: Audit, logged: Callable[[], str]
 ) -> None:
-    emulator.add_index("pods", spec={"pod": {"environment": "us-east-1-aws"}})
+    emulator.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
     emulator.add_backup(INDEX, age=HOUR)
     emulator.add_backup("deleted", age=DAY)
     assert audit().state == "success"
@@ -186,8 +186,7 @@ def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, log
 
 def test_unreadable_backup_is_an_error(emulator: Emulator, audit: Audit) -> None:
     """It could be the newest backup of any index."""
-    emulator.add_backup(INDEX, age=HOUR)
-    emulator.add_backup(INDEX, age=HOUR, status=None)
+    emulator.fault("GET", "/backups", body={"data": [{"backup_id": "b-1", "status": None}]}, times=None)
     assert audit(fail_on=[]).state == "up_for_retry"
 
 

@@ -321,8 +321,14 @@ def test_error_survives_the_event(resource: Resource, error: PineconeError) -> N
 
 def test_event_holds_only_json_types_and_the_facts_of_the_error() -> None:
     event = WaitResult(error=PineconePermanentError("text", **RESPONSE_FACTS)).to_event()  # type: ignore[arg-type]
-    assert event == {"model": None, "error": {"type": "PineconePermanentError", "text": "text", **RESPONSE_FACTS}}
+    error = {"type": "PineconePermanentError", "text": "text", "index_name": None, **RESPONSE_FACTS}
+    assert event == {"model": None, "error": error}
     assert WaitResult(model=backup("Ready")).to_event() == {"model": backup("Ready"), "error": None}
+
+
+def test_event_of_a_failed_backup_names_its_index() -> None:
+    result = WaitResult(error=BackupFailed("failed"), index_name="docs")
+    assert WaitResult.from_event(result.to_event(), BACKUP).index_name == "docs"
 
 
 ERROR = {"type": "WaitTimeout", "text": "too late"}

@@ -87,6 +87,7 @@ def test_policy_does_nothing_without_an_error() -> None:
 # All operators
 
 MAKE: dict[str, Callable[..., Any]] = {
+    "AuditBackupsOperator": lambda clock, **more: make_task(operators.AuditBackupsOperator, clock, max_age=1, **more),
     "CreateBackupOperator": lambda clock, **more: make_task(CreateBackupOperator, clock, index_name=INDEX, **more),
     "CreateIndexFromBackupOperator": lambda clock, **more: make_task(
         CreateIndexFromBackupOperator, clock, backup_id="b-1", index_name="docs-2", **more
