@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from local_airflow import LocalAirflow
+from local_airflow import LocalAirflow, free_port
 from support.real_airflow import API_KEY, ROOT
 
 from airflow_pinecone.emulator import Emulator
@@ -72,11 +72,10 @@ class StatsdListener:
 def inbox() -> Iterator[tuple[Inbox, int]]:
     """Run an SMTP server, and return its messages and its port."""
     inbox = Inbox()
-    controller = Controller(inbox, hostname="127.0.0.1", port=0)
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port())
     controller.start()
-    server: Any = controller.server
     try:
-        yield inbox, server.sockets[0].getsockname()[1]
+        yield inbox, controller.port
     finally:
         controller.stop()
 
