@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
 Result = TypeVar("Result")
+
+
+def can_show_pages() -> bool:
+    """Return whether plugins can add pages to the UI of this Airflow, and read connections for them in the API server.
+
+    Returns:
+        Whether it is Airflow 3.1.1 or later.
+    """
+    from airflow import __version__
+
+    found = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", __version__)
+    return found is not None and tuple(map(int, found.groups())) >= (3, 1, 1)
 
 
 async def call_airflow(function: Callable[[], Result]) -> Result:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.links import LINKS, push_links
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.task import checked_duration
 
@@ -71,6 +72,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
     template_fields: Sequence[str] = ("index_name", "name", "description", "hold_until", "conn_id")
     ui_color = "#d6e8ff"
     resource_type = "backup"
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -217,6 +219,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
     def _wait_if_requested(self, context: Context, backup: BackupModel) -> BackupModel:
         backup_id = backup["backup_id"]
         self._push_id(context, backup_id)
+        push_links(context, backup_id, self.hook)
         self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
         # A reused backup is Ready. It was counted in the metrics when it was created.
         if not self.wait_for_completion or self._is_reused:

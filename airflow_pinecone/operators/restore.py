@@ -14,6 +14,7 @@ from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
 from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.identity import Origin, origin_of
+from airflow_pinecone.links import LINKS, push_links
 from airflow_pinecone.models import (
     BackupModel,
     IndexModel,
@@ -73,6 +74,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
     template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "conn_id")
     ui_color = "#d6ffe8"
     resource_type = "restore"
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -157,6 +159,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
             restore = self._restore_or_resume(context)
             job_id = restore["restore_job_id"]
             self._push_id(context, job_id)
+            push_links(context, self.backup_id, self.hook)
             self.log.info(
                 "Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id
             )

@@ -11,6 +11,7 @@ from airflow_pinecone import verification
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.failures import InvalidArgument, checked_arguments, fail_without_retry
 from airflow_pinecone.history import previous_ready
+from airflow_pinecone.links import LINKS, push_links
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.validation import one_line, show_value
 
@@ -58,6 +59,7 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
 
     template_fields: Sequence[str] = ("backup_id", "conn_id")
     ui_color = "#d6ffe1"
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
                 invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
         """
+        push_links(context, self.backup_id, self.hook)
         with fail_without_retry():
             return self._check()
 

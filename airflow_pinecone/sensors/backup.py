@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
 from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.links import LINKS, push_links
 from airflow_pinecone.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class BackupSensor(WaitSensor, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("backup_id", "conn_id")
     resource_type = "backup"
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class BackupSensor(WaitSensor, BaseSensorOperator):
             AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
         """
+        push_links(context, self.backup_id, self.hook)
         return self._execute(context)
 
     @property

@@ -86,6 +86,11 @@ class TaskInstance:
         """Store an XCom as JSON."""
         self.xcoms[key] = json.loads(json.dumps(value))
 
+    def xcom_pull(self, *, task_ids: str, map_indexes: int, key: str) -> Any:
+        """Return an XCom of this task instance; None if there is none."""
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
+
     if not _HAS_QUERY:
 
         def get_first_reschedule_date(self, context: Any) -> datetime | None:

@@ -77,6 +77,7 @@ def test_a_dag_file_imports_only_what_its_constructors_need() -> None:
         "airflow_pinecone._airflow_compat",
         "airflow_pinecone.clock",
         "airflow_pinecone.durations",
+        "airflow_pinecone.links",
         "airflow_pinecone.operators",
         "airflow_pinecone.operators.base",
         "airflow_pinecone.operators.create",

@@ -1,0 +1,83 @@
+"""The links that Airflow shows on a task. The task pushes their URLs to XCom, so that they work while it still runs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+from airflow_pinecone._airflow_compat import can_show_pages
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_pinecone.hooks import PineconeHook
+
+_CONSOLE = "https://app.pinecone.io/organizations/-/projects/-/backups"
+
+
+class _StoredLink(BaseOperatorLink):
+    """A link whose URL the task has pushed to XCom."""
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the URL. Airflow calls this at the end of the task, maybe in another process than the first one.
+
+        Args:
+            operator: The operator or sensor.
+            ti_key: The task instance.
+
+        Returns:
+            The URL; empty if the task has not pushed one, or if it cannot be read. Airflow then shows no link.
+        """
+        try:
+            url = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index, key=self.xcom_key)
+        except Exception:  # A link is never a reason to fail.
+            return ""
+        return url if isinstance(url, str) else ""
+
+
+class BackupLink(_StoredLink):
+    """The link to the backup on the page of this package."""
+
+    name = "Backup"
+
+
+class ConsoleLink(_StoredLink):
+    """The link to the backups in Pinecone's console, in the project that the user has selected there."""
+
+    name = "Pinecone console"
+
+
+# Before Airflow 3.1.1 there is no page. Airflow 2 would also need the links in the metadata of the provider.
+LINKS = (BackupLink(), ConsoleLink()) if can_show_pages() else ()
+
+
+def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
+    """Push the URLs of the links to XCom, if this Airflow shows them.
+
+    Args:
+        context: The context of the task.
+        backup_id: The id of the backup. Nothing is pushed for an invalid one.
+        hook: The hook of the task. The console only shows the projects of Pinecone itself.
+    """
+    from airflow_pinecone.connections import DEFAULT_HOST
+    from airflow_pinecone.errors import PineconeInputError
+    from airflow_pinecone.validation import is_id
+
+    if not (LINKS and is_id(backup_id)):
+        return
+    backup, console = LINKS
+    context["ti"].xcom_push(key=backup.xcom_key, value=_page(backup_id, hook.conn_id))
+    # The task itself reports that the connection is invalid.
+    with suppress(PineconeInputError):
+        if hook.settings.url == DEFAULT_HOST:
+            context["ti"].xcom_push(key=console.xcom_key, value=_CONSOLE)
+
+
+def _page(backup_id: str, conn_id: str) -> str:
+    from airflow.providers.common.compat.sdk import conf
+
+    prefix = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return f"{prefix}/pinecone-backups/backups/{quote(backup_id, safe='')}?{urlencode({'connection': conn_id})}"
