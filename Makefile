@@ -1,6 +1,7 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
 # make test        run all tests, also those with real Airflow processes
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
+# make test-ui     test the page in Airflow's UI with a browser          needs Chromium
 # make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
@@ -19,7 +20,7 @@ CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIR
 export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo test test-fast test-ui matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
@@ -29,7 +30,7 @@ demo: $(VENV)/made
 
 # The tests partly sleep, so three workers are faster than two on two cores. Each worker imports all tests, which takes
 # half as long from compiled files.
-test test-fast: export PYTHONDONTWRITEBYTECODE :=
+test test-fast test-ui: export PYTHONDONTWRITEBYTECODE :=
 
 # The fast tests cover the package. The code that Airflow's processes run is not measured: the tests kill them.
 test: $(VENV)/made
@@ -38,6 +39,9 @@ test: $(VENV)/made
 
 test-fast: $(VENV)/made
 	$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/emulator
+
+test-ui: $(VENV)/made
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/ui
 
 matrix: $(VENV)/made
 	@$(BIN)/nox --session fast lowest; status=$$?; $(BIN)/python tools/matrix_table.py .matrix; exit $$status

@@ -155,7 +155,7 @@ def report(
 
     backups_of: dict[str, list[BackupModel]] = {}
     for backup in project.backups:
-        backups_of.setdefault(backup["source_index_name"], []).append(backup)
+        backups_of.setdefault(backup.get("source_index_name") or "", []).append(backup)
     indexes = {index["name"]: index for index in project.indexes if is_selected(index["name"])}
     supported = [index for index in indexes.values() if not _is_pod_based(index)]
     rows = [
@@ -303,10 +303,10 @@ def _leftovers(name: str, backups: list[BackupModel], *, exists: bool) -> list[L
             by_index.setdefault(index_id, []).append(backup)
     leftovers = []
     for index_id, of_index in sorted(by_index.items(), key=lambda item: item[0] or ""):
-        if not exists:
+        if not exists and name:
             reason: LeftoverReason = "deleted index"
         else:
-            reason = "earlier index of this name" if index_id else "unknown index"
+            reason = "earlier index of this name" if index_id and name else "unknown index"
         newest = newest_first(of_index)[0].created_at
         leftovers.append(
             Leftover(

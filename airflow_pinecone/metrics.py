@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from airflow_pinecone.coverage import Report
     from airflow_pinecone.waiting.decisions import WaitResult
 
+# The tag of a backup whose index is not known.
+_UNKNOWN = "unknown"
+
 
 def send_wait_metrics(result: WaitResult, now: float) -> None:
     """Send the metrics of a wait for a backup that has ended.
@@ -28,13 +31,13 @@ def send_wait_metrics(result: WaitResult, now: float) -> None:
         now: Seconds since the epoch.
     """
     if isinstance(result.error, BackupFailed):
-        Stats.incr("pinecone.backup.failed", tags={"index": result.index_name or "unknown"})
+        Stats.incr("pinecone.backup.failed", tags={"index": result.index_name or _UNKNOWN})
     elif result.model is not None:
         _send_ready(result.model, now)  # type: ignore[arg-type]
 
 
 def _send_ready(backup: BackupModel, now: float) -> None:
-    tags = {"index": backup["source_index_name"]}
+    tags = {"index": backup.get("source_index_name") or _UNKNOWN}
     Stats.incr("pinecone.backup.ready", tags=tags)
     created = created_at(backup)
     if created is not None:

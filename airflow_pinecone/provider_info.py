@@ -33,6 +33,32 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
+# ui/settings.py has the same defaults.
+_CONFIG: dict[str, Any] = {
+    "pinecone": {
+        "description": "The page Pinecone backups in the UI of Airflow 3.1.1 or later. Restart the API server after "
+        "a change.",
+        "options": {
+            "ui_connections": {
+                "description": "The ids of the connections with which the page reads Pinecone, separated by commas. "
+                "The page shows their projects to all users who may read connections. An empty value turns the page "
+                "off.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "pinecone_default,pinecone_staging",
+                "default": "pinecone_default",
+            },
+            "ui_max_age": {
+                "description": "How old the newest Ready backup of an index may be before the page calls it late, in "
+                "seconds: above 0, and at most 365 days.",
+                "version_added": "0.1.0",
+                "type": "float",
+                "example": "604800",
+                "default": "86400",
+            },
+        },
+    }
+}
 # The functions are given by name, because importing them here would slow down the start of every Airflow process.
 _ASSET_URIS: list[dict[str, Any]] = [
     {
@@ -58,6 +84,7 @@ def get_provider_info() -> dict[str, Any]:
         "asset-uris": _ASSET_URIS,
         # Airflow 2's name for asset-uris.
         "dataset-uris": _ASSET_URIS,
+        "config": _CONFIG,
     }
     try:
         distribution(_OFFICIAL)

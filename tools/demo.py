@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from airflow_api import FINISHED, AirflowError
+from demo_data import add_history
 from local_airflow import LocalAirflow
 
 from airflow_pinecone.emulator import Emulator
@@ -79,6 +80,7 @@ def main() -> None:
         else:
             index, key, timeout = "docs-example", secrets.token_urlsafe(24), RUN_TIMEOUT
             emulator = stack.enter_context(Emulator(api_key=key, indexes=[index], ready_after=8.0))
+            add_history(emulator, index, records=95)
             host = emulator.url
             say(f"The Pinecone emulator is running at {host}")
         say("Starting Airflow (about 40 seconds) ...")
@@ -98,6 +100,7 @@ def main() -> None:
         show_result(airflow, run_id)
         if os.environ.get("KEEP"):
             say(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
+            say(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
             say("Press Ctrl-C to stop it.")
             signal.pause()
         say("Cleaning up ...")

@@ -167,7 +167,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
 
         if self._completed is None:
             return lineage([], [])
-        index_name = self._completed["source_index_name"]
+        index_name = self._completed.get("source_index_name") or self.index_name
         return lineage([index_dataset(index_name)], [backups_dataset(index_name)])
 
     def execute_settled(

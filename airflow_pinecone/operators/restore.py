@@ -148,7 +148,8 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         try:
             # With a session of its own: that of the task's hook belongs to another process.
             backup = PineconeHook(self.conn_id, clock=self.clock).describe_backup(self.backup_id, retry=False)
-            inputs.append(backups_dataset(backup["source_index_name"]))
+            if source := backup.get("source_index_name"):
+                inputs.append(backups_dataset(source))
         except PineconeError as error:
             self.log.info("The lineage of this task has no input. %s", error)
         return lineage(inputs, [index_dataset(self.index_name)])

@@ -120,6 +120,18 @@ def test_provider_discovery_imports_neither_airflow_nor_the_hook() -> None:
     assert in_packages(modules, ("airflow", "airflow_pinecone.hooks", "requests", "tenacity")) == []
 
 
+def test_plugin_imports_nothing_slow() -> None:
+    """Task processes and the DAG processor load it."""
+    modules = modules_imported_by("import airflow_pinecone.ui.plugin", "import airflow.plugins_manager")
+    # Airflow 3 has imported the package itself before, with provider_info.
+    modules.discard("airflow_pinecone")
+    assert modules == {
+        "airflow_pinecone._airflow_compat",
+        "airflow_pinecone.ui",
+        "airflow_pinecone.ui.plugin",
+    }
+
+
 def test_the_root_module_holds_only_the_version() -> None:
     body = ast.parse(Path(airflow_pinecone.__file__).read_text(encoding="utf-8")).body
     assert [type(node) for node in body] == [ast.Expr, ast.Assign]

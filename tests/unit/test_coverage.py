@@ -303,6 +303,12 @@ def test_backup_of_an_unknown_index_protects_nothing() -> None:
     assert (leftover["source_index_id"], leftover["reason"]) == (None, "unknown index")
 
 
+@pytest.mark.parametrize("name", [..., None, ""])
+def test_backup_without_an_index_name_is_a_leftover(name: Any) -> None:
+    (leftover,) = report_on(backups=[backup(source_index_name=name)])["leftovers"]
+    assert (leftover["index_name"], leftover["reason"]) == ("", "unknown index")
+
+
 def test_include_and_exclude_select_names() -> None:
     indexes = [index(name) for name in ("prod-a", "prod-b", "test-a")]
     backups = [backup(1, source_index_name="test-old"), backup(2, source_index_name="prod-old")]

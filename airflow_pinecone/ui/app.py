@@ -1,0 +1,192 @@
+"""The FastAPI app that serves the page: documents for a browser, and fragments for Airflow's own page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from airflow_pinecone.ui import views
+from airflow_pinecone.ui.formats import UNKNOWN, iso, show_number, show_size, show_time
+from airflow_pinecone.ui.links import Links
+from airflow_pinecone.ui.project_cache import NOTHING, Answer, ProjectCache
+from airflow_pinecone.ui.reading import Copy, read_copy
+from airflow_pinecone.ui.settings import PageSettings, read_settings
+from airflow_pinecone.ui.trend import HEIGHT, WIDTH
+
+_FOLDER = Path(__file__).parent
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'self'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _StaticFiles(StaticFiles):
+    """Files that a browser asks for again, so that they always fit to the installed release."""
+
+    async def get_response(self, path: str, scope: Any) -> Response:
+        """Return a file."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def build_app() -> FastAPI:
+    """Build the app from Airflow's configuration, for users who may read connections.
+
+    Returns:
+        The app.
+
+    Raises:
+        Exception: The configuration is invalid, or this Airflow is not supported.
+    """
+    from airflow.api_fastapi.core_api.security import requires_access_connection
+
+    settings = read_settings()
+    cache = ProjectCache(partial(read_copy, max_age=settings.max_age), settings.connections)
+    return create_app(settings, cache, requires_access_connection("GET"))
+
+
+def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[..., Any]) -> FastAPI:
+    """Create the app.
+
+    Args:
+        settings: The settings.
+        cache: The projects of the connections in the settings.
+        access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not see
+            the page.
+
+    Returns:
+        The app. It only has routes for GET.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.mount("/static", _StaticFiles(directory=_FOLDER / "static"))
+    render = _Renderer(settings.connections)
+    # A page with 1,000 backups takes about 0.1 s. In a thread, it does not block Airflow's event loop.
+    render_limiter = CapacityLimiter(1)
+
+    async def serve(request: Request, show: Callable[[Links, Answer, Copy], Response]) -> Response:
+        links = _links(request, settings)
+        if not settings.connections:
+            return render("off.html", links)
+        if links.connection not in settings.connections:
+            return render("unknown_connection.html", links, status=404)
+        answer = await cache.get(links.connection)
+        if answer.copy is None:
+            return render("failure.html", links, answer)
+        return await to_thread.run_sync(show, links, answer, answer.copy, limiter=render_limiter)
+
+    @app.get("/", dependencies=[Depends(access)])
+    async def overview(request: Request) -> Response:
+        def show(links: Links, answer: Answer, copy: Copy) -> Response:
+            return render("overview.html", links, answer, page=views.overview(copy, links, settings.max_age))
+
+        return await serve(request, show)
+
+    # A name may contain anything, so that a link to it always leads here.
+    @app.get("/indexes/{index_name:path}", dependencies=[Depends(access)])
+    async def index(request: Request, index_name: str) -> Response:
+        def show(links: Links, answer: Answer, copy: Copy) -> Response:
+            page = views.index_page(copy, index_name, links)
+            if page is None:
+                return render("unknown_index.html", links, answer, status=404, index_name=index_name)
+            return render("index.html", links, answer, page=page)
+
+        return await serve(request, show)
+
+    # The links on tasks lead here: a task may not know the index of its backup.
+    @app.get("/backups/{backup_id:path}", dependencies=[Depends(access)])
+    async def backup(request: Request, backup_id: str) -> Response:
+        def show(links: Links, answer: Answer, copy: Copy) -> Response:
+            page = views.page_of_backup(copy, backup_id, links)
+            if page is None:
+                return render("unknown_backup.html", links, answer, status=404, backup_id=backup_id)
+            return render("index.html", links, answer, page=page)
+
+        return await serve(request, show)
+
+    @app.exception_handler(HTTPException)
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        links = _links(request, settings)
+        if error.status_code == 401 or error.detail == "Invalid JWT token":
+            if links.in_airflow or "text/html" not in request.headers.get("Accept", ""):
+                # A program gets no login form. static/nav.js leads to it.
+                return Response(status_code=401, headers=_HEADERS)
+            return RedirectResponse(links.login(_requested_page(request, links)), status_code=303, headers=_HEADERS)
+        if error.status_code == 403:
+            return render("forbidden.html", links, status=403)
+        return await http_exception_handler(request, error)
+
+    return app
+
+
+class _Renderer:
+    """Renders a template as the response to a request."""
+
+    def __init__(self, connections: Sequence[str]) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(_FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters["time"] = show_time
+        self._environment.globals.update(
+            connections=connections,
+            unknown=UNKNOWN,
+            chart_size=(WIDTH, HEIGHT),
+            show_number=show_number,
+            show_size=show_size,
+        )
+
+    def __call__(
+        self, template: str, links: Links, answer: Answer = NOTHING, *, status: int = 200, **context: object
+    ) -> Response:
+        """Render a template.
+
+        Args:
+            template: The name of the template.
+            links: The URLs of the page.
+            answer: What is known of the project.
+            status: The status of the response.
+            **context: Values for the template.
+        """
+        html = self._environment.get_template(template).render(
+            layout="fragment.html" if links.in_airflow else "document.html",
+            links=links,
+            failure=answer.failure,
+            as_of=iso(answer.copy.read_at) if answer.copy else None,
+            **context,
+        )
+        return HTMLResponse(html, status_code=status, headers=_HEADERS)
+
+
+def _requested_page(request: Request, links: Links) -> str:
+    match request.path_params:
+        case {"index_name": str() as index_name}:
+            return links.index(index_name)
+        case {"backup_id": str() as backup_id}:
+            return links.backup(backup_id)
+    return links.overview()
+
+
+def _links(request: Request, settings: PageSettings) -> Links:
+    """Return the URLs for the page that a request asks for."""
+    default = settings.connections[0] if settings.connections else ""
+    query = request.query_params
+    return Links(settings.prefix, query.get("connection") or default, in_airflow=query.get("fragment") == "1")

@@ -1,0 +1,100 @@
+"""How the page shows times, durations and numbers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
+UNKNOWN = "-"
+
+
+def iso(moment: datetime) -> str:
+    """Format a time for a machine.
+
+    Args:
+        moment: The time, with a time zone.
+
+    Returns:
+        Such as ``2025-06-15T14:06:40Z``, as in the report.
+    """
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def show_time(moment: str) -> str:
+    """Format a time.
+
+    Args:
+        moment: The time, as ``iso`` returns it.
+
+    Returns:
+        Such as ``2025-06-15 14:06 UTC``.
+    """
+    return f"{moment[:16].replace('T', ' ')} UTC"
+
+
+def show_duration(seconds: float) -> str:
+    """Format a duration with its largest unit and the next one.
+
+    Args:
+        seconds: Seconds.
+
+    Returns:
+        Such as ``2 days 5 h``, ``1 h`` or ``0 s``, rounded down.
+    """
+    left = int(seconds)
+    for position, (length, unit) in enumerate(_UNITS):
+        if left >= length:
+            parts = [_amount(left // length, unit)]
+            if position + 1 < len(_UNITS):
+                next_length, next_unit = _UNITS[position + 1]
+                next_amount = left % length // next_length
+                parts += [_amount(next_amount, next_unit)] if next_amount else []
+            return " ".join(parts)
+    return "0 s"
+
+
+def show_number(number: int | None) -> str:
+    """Format a number.
+
+    Args:
+        number: The number, or None.
+
+    Returns:
+        Such as ``53,560``.
+    """
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def show_size(size: int | None) -> str:
+    """Format a number of bytes.
+
+    Args:
+        size: The number, or None.
+
+    Returns:
+        Such as ``1.2 GB``, in powers of 1,000.
+    """
+    if size is None or size < 1000:
+        return UNKNOWN if size is None else f"{size} B"
+    # 999.95 would be shown as 1000.0.
+    power, unit = next(
+        ((power, unit) for power, unit in enumerate(("kB", "MB", "GB"), start=1) if size / 1000**power < 999.95),
+        (4, "TB"),
+    )
+    return f"{size / 1000**power:,.1f} {unit}"
+
+
+def show_change(change: float | None) -> str:
+    """Format a change.
+
+    Args:
+        change: The share by which a number grew, or None.
+
+    Returns:
+        Such as ``+3.0%``; empty for None.
+    """
+    return "" if change is None else f"{change:+.1%}"
+
+
+def _amount(number: int, unit: str) -> str:
+    return f"{number} {unit}{'s' if unit == 'day' and number != 1 else ''}"

@@ -1,0 +1,116 @@
+"""The URLs on the page. All are absolute paths, so that they work in each of its two places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+# Airflow shows the page inside of its own page at /plugin/URL_ROUTE, and the app alone at MOUNT.
+URL_ROUTE = "pinecone-backups"
+MOUNT = f"/{URL_ROUTE}"
+
+
+@dataclass(frozen=True)
+class Links:
+    """The URLs on one page.
+
+    Attributes:
+        prefix: The path of Airflow's URL, without a slash at its end.
+        connection: The id of the connection that the page uses.
+        in_airflow: Whether the page is shown inside of Airflow's page.
+    """
+
+    prefix: str
+    connection: str = ""
+    in_airflow: bool = False
+
+    def airflow(self) -> str:
+        """Return the URL of Airflow."""
+        return f"{self.prefix}/"
+
+    def overview(self, connection: str | None = None) -> str:
+        """Return the URL of the overview.
+
+        Args:
+            connection: The id of another connection.
+
+        Returns:
+            The URL.
+        """
+        return self._page("", connection or self.connection)
+
+    def index(self, index_name: str) -> str:
+        """Return the URL of the page of an index.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The URL.
+        """
+        return self._page(f"indexes/{quote(index_name, safe='')}", self.connection)
+
+    def backup(self, backup_id: str) -> str:
+        """Return the URL of the page of the index of a backup.
+
+        Args:
+            backup_id: The id of the backup.
+
+        Returns:
+            The URL.
+        """
+        return self._page(f"backups/{quote(backup_id, safe='')}", self.connection)
+
+    def static(self, file: str) -> str:
+        """Return the URL of a static file.
+
+        Args:
+            file: Its name.
+
+        Returns:
+            The URL.
+        """
+        return f"{self.prefix}{MOUNT}/static/{file}"
+
+    def run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+        """Return the URL of a task in a run.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            task_id: The task.
+            map_index: Its map index; -1 if it is not mapped.
+
+        Returns:
+            The URL.
+        """
+        dag, run, task = (quote(text, safe="") for text in (dag_id, run_id, task_id))
+        mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
+        return f"{self.prefix}/dags/{dag}/runs/{run}/tasks/{task}{mapped}"
+
+    def asset(self, uri: str) -> str:
+        """Return the URL of Airflow's list of assets, filtered by an asset.
+
+        Args:
+            uri: The URI of the asset, which is also its name.
+
+        Returns:
+            The URL.
+        """
+        return f"{self.prefix}/assets?{urlencode({'name_pattern': uri})}"
+
+    def login(self, page: str) -> str:
+        """Return the URL where a user logs in, and then returns to a page.
+
+        Args:
+            page: The URL of the page.
+
+        Returns:
+            The URL.
+        """
+        return f"{self.prefix}/api/v2/auth/login?{urlencode({'next': page})}"
+
+    def _page(self, path: str, connection: str) -> str:
+        folder = f"{self.prefix}/plugin/{URL_ROUTE}" if self.in_airflow else f"{self.prefix}{MOUNT}"
+        query = f"?{urlencode({'connection': connection})}" if connection else ""
+        return f"{folder}/{path}{query}"

@@ -1,0 +1,143 @@
+"""Read a project with the API key of a connection, within a deadline, and explain why that failed.
+
+A thread of the API server runs this. There, Airflow reads a connection from its environment, its metadata database or
+its secrets backend, in whichever thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from airflow_pinecone import coverage
+from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.errors import (
+    PineconeConnectionError,
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+)
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.policy import Policy, Rules
+
+log = logging.getLogger(__name__)
+
+# Seconds in which a project must be read.
+DEADLINE = 10.0
+# The deadline is checked between two requests, so a request must not last long.
+REQUEST_TIMEOUT = 5.0
+_NETWORK = "Check the network and the proxy of the API server, and https://status.pinecone.io."
+_REJECTIONS: dict[int | None, str] = {
+    401: "Pinecone rejected the API key.",
+    403: "Pinecone does not permit this API key to list the project.",
+}
+
+Row = TypeVar("Row")
+
+
+class Copy(NamedTuple):
+    """What the page knows of a project.
+
+    Attributes:
+        project: What Pinecone lists.
+        report: The report about it.
+        read_at: When it was read.
+    """
+
+    project: coverage.Project
+    report: coverage.Report
+    read_at: datetime
+
+
+class Failure(NamedTuple):
+    """Why a project could not be read.
+
+    Attributes:
+        summary: One sentence.
+        text: The details, and what to do.
+    """
+
+    summary: str
+    text: str
+
+
+class DeadlinePassed(Exception):
+    """The project could not be read in time."""
+
+
+TOO_SLOW = Failure(
+    f"Pinecone did not respond within {DEADLINE:g} seconds.", f"Reload the page in a moment. If it persists: {_NETWORK}"
+)
+
+
+def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clock = SYSTEM_CLOCK) -> Copy:
+    """Read a project.
+
+    Args:
+        connection: The id of the Airflow connection.
+        deadline_at: When to stop, as ``clock.monotonic`` returns it.
+        max_age: How old the newest Ready backup of an index may be, in seconds.
+        clock: The clock.
+
+    Returns:
+        The project and its report. All ages are those at the time when the first request was sent.
+
+    Raises:
+        DeadlinePassed: The deadline has passed.
+        PineconeError: Pinecone could not be read, or the connection cannot be used.
+    """
+
+    def check_time() -> None:
+        if clock.monotonic() >= deadline_at:
+            raise DeadlinePassed
+
+    def in_time(rows: Iterable[Row]) -> list[Row]:
+        found = []
+        for row in rows:
+            check_time()
+            found.append(row)
+        check_time()
+        return found
+
+    settings = PineconeHook(connection).settings
+    settings = settings._replace(timeout=min(settings.timeout, REQUEST_TIMEOUT))
+    client = PineconeClient(settings, log.warning, clock=clock)
+    with client.session:
+        read_at = datetime.fromtimestamp(clock.time(), UTC)
+        # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
+        indexes = in_time(client.list_indexes(retry=False))
+        backups = in_time(client.list_backups(retry=False))
+        restore_jobs = in_time(client.list_restore_jobs(retry=False))
+    project = coverage.Project(indexes, backups, restore_jobs)
+    return Copy(project, coverage.report(project, Policy(Rules(max_age)), now=read_at), read_at)
+
+
+def explain(error: Exception) -> Failure:
+    """Explain why a project could not be read.
+
+    Args:
+        error: The error. The text of a PineconeError does not contain the API key; other errors are only logged.
+
+    Returns:
+        The explanation.
+    """
+    if isinstance(error, DeadlinePassed):
+        return TOO_SLOW
+    if isinstance(error, PineconeInputError):
+        return Failure(
+            "The connection cannot be used.",
+            f"{error} The API server must be able to read the connection: from its environment variables, the metadata "
+            "database or the secrets backend. The option [pinecone] ui_connections names the connections of this page.",
+        )
+    if isinstance(error, PineconeConnectionError):
+        summary = "Pinecone did not respond in time." if error.sent else "Pinecone could not be reached."
+        return Failure(summary, f"{error} {_NETWORK}")
+    if isinstance(error, PineconePermanentError):
+        return Failure(_REJECTIONS.get(error.status_code, "Pinecone rejected a request."), str(error))
+    if isinstance(error, PineconeError):
+        return Failure("Pinecone returned an error.", f"{error} Reload the page in a moment.")
+    log.error("The project could not be read.", exc_info=error)
+    return Failure("The project could not be read.", "The log of the API server has the error. Reload the page later.")

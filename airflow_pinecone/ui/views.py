@@ -1,0 +1,334 @@
+"""What the templates show: pure functions of a copy of the project. They do no I/O and read no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_pinecone.coverage import IndexReport, Leftover, Problem, Report, count
+from airflow_pinecone.history import Dated, current_index_id, newest_first, newest_ready
+from airflow_pinecone.identity import creator_of, hold_of
+from airflow_pinecone.models import BackupModel, Phase, RestoreJobModel, backup_phase, created_at, restore_job_phase
+from airflow_pinecone.ui.formats import UNKNOWN, iso, show_change, show_duration, show_number, show_size
+from airflow_pinecone.ui.links import Links
+from airflow_pinecone.ui.reading import Copy
+from airflow_pinecone.ui.trend import Trend, trend_of
+from airflow_pinecone.verification import count_of
+
+# The longest name of an index.
+_NAME_LENGTH = 45
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text with a URL."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class BackupRow:
+    """A backup. Times are ISO texts."""
+
+    backup_id: str
+    status: str
+    phase: Phase
+    created_at: str | None
+    age: str
+    records: str
+    size: str
+    run: Link | None
+    held_until: str | None
+
+
+@dataclass(frozen=True)
+class RestoreRow:
+    """A restore job of one of the backups."""
+
+    restore_job_id: str
+    status: str
+    phase: Phase
+    backup_id: str
+    index_name: str
+    created_at: str | None
+    completed_at: str | None
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """A row of the overview. Times are ISO texts. ``newer`` has the running and the failed backup, with statuses."""
+
+    name: str
+    url: str
+    status: str
+    newest_at: str | None
+    age: str
+    records: str
+    record_change: str
+    size: str
+    backups: int
+    last_restore: str
+    run: Link | None
+    newer: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The overview."""
+
+    verdict: str
+    max_age: str
+    rows: tuple[IndexRow, ...]
+    unsupported: tuple[str, ...]
+    leftovers: tuple[tuple[str, str, str], ...]
+    backup_count: int
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """The page of one index. ``newest_ready`` is the id of the backup that ``snippet`` restores."""
+
+    name: str
+    status: str
+    verdict: tuple[str, ...]
+    created_elsewhere: int
+    records: Trend
+    size: Trend
+    backups: tuple[BackupRow, ...]
+    earlier_backups: tuple[BackupRow, ...]
+    restores: tuple[RestoreRow, ...]
+    newest_ready: str | None
+    snippet: str
+    asset_uri: str
+
+
+def overview(copy: Copy, links: Links, max_age: float) -> Overview:
+    """Describe the overview.
+
+    Args:
+        copy: The project.
+        links: The URLs of the page.
+        max_age: How old the newest Ready backup of an index may be, in seconds.
+
+    Returns:
+        The overview; the indexes with problems come first.
+    """
+    report: Report = copy.report
+    return Overview(
+        verdict=report["verdict"],
+        max_age=show_duration(max_age),
+        rows=tuple(_index_row(row, links) for row in report["indexes"]),
+        unsupported=tuple(report["unsupported"]),
+        leftovers=tuple(
+            (leftover["index_name"], links.index(leftover["index_name"]), _leftover_text(leftover))
+            for leftover in report["leftovers"]
+        ),
+        backup_count=report["backup_count"],
+    )
+
+
+def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
+    """Describe the page of an index.
+
+    Args:
+        copy: The project.
+        index_name: The index. It need not exist if there are backups of it.
+        links: The URLs of the page.
+
+    Returns:
+        The page; None if there is neither an index nor a backup with this name.
+    """
+    exists = any(index["name"] == index_name for index in copy.project.indexes)
+    backups = [backup for backup in copy.project.backups if (backup.get("source_index_name") or "") == index_name]
+    if not (exists or backups):
+        return None
+    row = next((row for row in copy.report["indexes"] if row["index_name"] == index_name), None)
+    index_id = current_index_id(backups)
+    dated = newest_first(backups)
+    current = [row for row in dated if index_id and row.backup.get("source_index_id") == index_id]
+    earlier = [row for row in dated if not index_id or row.backup.get("source_index_id") != index_id]
+    newest = newest_ready(backups)
+    ids = {backup["backup_id"] for backup in backups}
+
+    def backup_row(row: Dated) -> BackupRow:
+        return _backup_row(row, copy.read_at, links)
+
+    return IndexPage(
+        name=index_name,
+        status=row["status"] if row else "unsupported" if exists else "deleted",
+        verdict=_index_verdict(row, exists=exists),
+        created_elsewhere=row["created_elsewhere"] if row else 0,
+        records=_trend(current, lambda backup: count_of(backup.get("record_count"))),
+        size=_trend(current, lambda backup: count_of(backup.get("size_bytes"))),
+        backups=tuple(map(backup_row, current)),
+        earlier_backups=tuple(map(backup_row, earlier)),
+        restores=_restore_rows(job for job in copy.project.restore_jobs if job["backup_id"] in ids),
+        newest_ready=newest["backup_id"] if newest else None,
+        snippet=restore_snippet(newest, links.connection) if newest else "",
+        asset_uri=f"pinecone://{index_name}/backups",
+    )
+
+
+def page_of_backup(copy: Copy, backup_id: str, links: Links) -> IndexPage | None:
+    """Describe the page of the index of a backup.
+
+    Args:
+        copy: The project.
+        backup_id: The id of the backup.
+        links: The URLs of the page.
+
+    Returns:
+        The page; None if there is no such backup.
+    """
+    for backup in copy.project.backups:
+        if backup["backup_id"] == backup_id:
+            return index_page(copy, backup.get("source_index_name") or "", links)
+    return None
+
+
+def restore_snippet(backup: BackupModel, connection: str) -> str:
+    """Write a DAG file that restores a backup.
+
+    Args:
+        backup: The backup.
+        connection: The id of the Airflow connection.
+
+    Returns:
+        The source. A backup is restored into a new index, because Pinecone cannot restore into an existing one.
+    """
+    name = backup.get("source_index_name") or "index"
+    dag_id = f"restore_{re.sub(r'[^A-Za-z0-9]', '_', name)[:_NAME_LENGTH]}"
+    suffix = "-restored"
+    target = name[: _NAME_LENGTH - len(suffix)].rstrip("-") + suffix
+    return f"""\
+from airflow.sdk import DAG
+from airflow_pinecone.operators import CreateIndexFromBackupOperator
+
+with DAG({_literal(dag_id)}, schedule=None):
+    CreateIndexFromBackupOperator(
+        task_id="restore",
+        backup_id={_literal(backup["backup_id"])},
+        index_name={_literal(target)},
+        conn_id={_literal(connection)},
+    )
+"""
+
+
+def problem_text(problem: Problem, row: IndexReport) -> str:
+    """Describe a problem of an index in a sentence.
+
+    Args:
+        problem: The problem.
+        row: The index.
+
+    Returns:
+        The sentence. The page knows no rules of DAGs, so it names only the age that it allows itself.
+    """
+    if problem["status"] == "late" and row["age"] is not None:
+        age, allowed = show_duration(row["age"]), show_duration(row["max_age"])
+        return f"Its newest Ready backup is {age} old, older than {allowed}."
+    text = problem["text"]
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _index_row(row: IndexReport, links: Links) -> IndexRow:
+    newest, restore = row["newest_ready"], row["last_restore"]
+    creator = newest["created_by"] if newest else None
+    return IndexRow(
+        name=row["index_name"],
+        url=links.index(row["index_name"]),
+        status=row["status"],
+        newest_at=newest["created_at"] if newest else None,
+        age=UNKNOWN if row["age"] is None else show_duration(row["age"]),
+        records=show_number(newest["record_count"] if newest else None),
+        record_change=show_change(row["record_change"]),
+        size=show_size(newest["size_bytes"] if newest else None),
+        backups=row["backup_count"],
+        last_restore=f"{show_duration(restore['age'])} ago" if restore else UNKNOWN,
+        run=_run_link(links, **creator) if creator else None,
+        newer=_newer(row),
+        problems=tuple(problem_text(problem, row) for problem in row["problems"]),
+    )
+
+
+def _newer(row: IndexReport) -> tuple[tuple[str, str], ...]:
+    """Return what the running and the failed backup are, with their statuses."""
+    backups = (("running", row["running"]), ("failed", row["failed"]))
+    return tuple((word, backup["status"]) for word, backup in backups if backup)
+
+
+def _leftover_text(leftover: Leftover) -> str:
+    newest = leftover["newest_created_at"]
+    until = f", the newest of {newest[:10]}" if newest else ""
+    return (
+        f"{count(leftover['backup_count'], 'backup')} of the {leftover['reason']}: {leftover['ready_count']} Ready, "
+        f"{show_size(leftover['size_bytes'])}{until}."
+    )
+
+
+def _index_verdict(row: IndexReport | None, *, exists: bool) -> tuple[str, ...]:
+    if row is None:
+        if exists:
+            return ("The index is pod-based, so Pinecone cannot back it up.",)
+        return ("There is no index with this name now. Its backups below still exist, and can be restored.",)
+    if row["problems"]:
+        return tuple(problem_text(problem, row) for problem in row["problems"])
+    return (f"The index has a fresh Ready backup, {show_duration(row['age'] or 0.0)} old.",)
+
+
+def _trend(rows: Iterable[Dated], value: Callable[[BackupModel], int | None]) -> Trend:
+    return trend_of(
+        (row.created_at, value(row.backup))
+        for row in rows
+        if row.created_at and backup_phase(row.backup["status"]) == "succeeded"
+    )
+
+
+def _backup_row(row: Dated, now: datetime, links: Links) -> BackupRow:
+    backup = row.backup
+    creator, hold = creator_of(backup), hold_of(backup, now)
+    return BackupRow(
+        backup_id=backup["backup_id"],
+        status=backup["status"],
+        phase=backup_phase(backup["status"]),
+        created_at=iso(row.created_at) if row.created_at else None,
+        age=show_duration(max(0.0, (now - row.created_at).total_seconds())) if row.created_at else UNKNOWN,
+        records=show_number(count_of(backup.get("record_count"))),
+        size=show_size(count_of(backup.get("size_bytes"))),
+        run=_run_link(links, *creator) if creator else None,
+        held_until=iso(hold) if hold else None,
+    )
+
+
+def _restore_rows(jobs: Iterable[RestoreJobModel]) -> tuple[RestoreRow, ...]:
+    rows = [
+        RestoreRow(
+            restore_job_id=job["restore_job_id"],
+            status=job["status"],
+            phase=restore_job_phase(job["status"]),
+            backup_id=job["backup_id"],
+            index_name=job["target_index_name"],
+            created_at=_iso_or_none(created_at(job)),
+            completed_at=_iso_or_none(created_at({**job, "created_at": job.get("completed_at")})),
+        )
+        for job in jobs
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.created_at or "", row.restore_job_id), reverse=True))
+
+
+def _iso_or_none(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None
+
+
+def _run_link(links: Links, dag_id: str, run_id: str, task_id: str, map_index: int) -> Link:
+    mapped = f" [{map_index}]" if map_index >= 0 else ""
+    return Link(f"{dag_id}.{task_id}{mapped}", links.run(dag_id, run_id, task_id, map_index))
+
+
+def _literal(text: str) -> str:
+    """Return a text as Python source, in double quotes if it is simple."""
+    return f'"{text}"' if re.fullmatch(r"[\w.-]*", text, re.ASCII) else ascii(text)

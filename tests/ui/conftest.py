@@ -1,0 +1,123 @@
+"""One API server of Airflow for each path prefix, a Pinecone in each state behind it, and a browser.
+
+The package must be installed, with its entry points: the API server finds the page by them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.operators import OUR_DESCRIPTION
+from ui.api_server import API_KEY, HOSTILE, RUN, ApiServer, Open
+
+from airflow_pinecone.emulator import Emulator
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+# Milliseconds. Airflow's page takes seconds on a busy machine.
+TIMEOUT = 30_000
+expect.set_options(timeout=TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def pinecones() -> Iterator[dict[str, Emulator]]:
+    """Run one emulator for each connection, because the page remembers the state of a connection for 30 s."""
+    with ExitStack() as stack:
+        emulators = {
+            name: stack.enter_context(Emulator(api_key=API_KEY, indexes=[] if name == "empty" else ["docs-example"]))
+            for name in ("pinecone_default", "hostile", "down", "slow", "rejected", "empty")
+        }
+        default = emulators["pinecone_default"]
+        for number in range(40):
+            fields: dict[str, Any] = {
+                "record_count": 900 + number,
+                "size_bytes": 10**6 * number,
+                "description": OUR_DESCRIPTION,
+            }
+            default.add_backup("docs-example", age=2 * DAY + number * HOUR, **fields)
+        default.add_backup("docs-example", age=HOUR, status="Failed")
+        default.add_index("images")
+        default.add_backup("images", age=HOUR)
+        default.add_backup("deleted", age=DAY)
+        hostile = emulators["hostile"]
+        hostile.add_backup("docs-example", age=HOUR, status=HOSTILE, record_count=HOSTILE)
+        hostile.add_backup("docs-example", age=2 * HOUR, description=OUR_DESCRIPTION.replace("manual__1", "<b>x</b>"))
+        hostile.add_backup(HOSTILE, age=DAY)
+        emulators["down"].stop()
+        emulators["slow"].fault("GET", "/indexes", hang="before", times=None)
+        emulators["rejected"].api_key = "another-key"
+        yield emulators
+
+
+# Each process of pytest-xdist runs one API server.
+PREFIXES = [
+    pytest.param("", id="without prefix", marks=pytest.mark.xdist_group("without prefix")),
+    pytest.param("/team/airflow", id="with prefix", marks=pytest.mark.xdist_group("with prefix")),
+]
+
+
+@pytest.fixture(scope="session", params=PREFIXES)
+def server(request: pytest.FixtureRequest, pinecones: dict[str, Emulator]) -> Iterator[ApiServer]:
+    """Run an API server with a run whose task has created the newest backup but one."""
+    connections = {
+        name: {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}
+        for name, emulator in pinecones.items()
+    }
+    home = Path(tempfile.mkdtemp(prefix="airflow-pinecone-ui-"))
+    with ApiServer(home, connections, request.param) as server:
+        server.add_run(RUN)
+        extra = {
+            "backup_id": HOSTILE,
+            "created_at": "2025-05-14T16:37:25Z",
+            "record_count": 1234,
+            "size_bytes": HOSTILE,
+        }
+        server.add_event(RUN, "2025-05-14 16:40:27+00:00", extra)
+        yield server
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def messages() -> list[str]:
+    """Return the errors in the console of the browser, and the dialogs that it opened. Airflow 3.1 logs a warning."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: ApiServer, messages: list[str]) -> Iterator[Open]:
+    """Open a page: `open_page("/pinecone-backups/", role="op", theme="dark")`. Without a role, nobody is logged in."""
+    with ExitStack() as stack:
+
+        def open_page(path: str, *, role: str | None = "op", theme: Any = "light") -> Page:
+            context = browser.new_context(color_scheme=theme)
+            stack.callback(context.close)
+            if role:
+                context.add_cookies([{"name": "_token", "value": server.token(role), "url": f"{server.url}/"}])
+            page = context.new_page()
+            page.set_default_timeout(TIMEOUT)
+            page.on("console", lambda message: record(message.type, message.text))
+            page.on("pageerror", lambda error: record("error", str(error)))
+            page.on("dialog", lambda dialog: record("dialog", dialog.message))
+            page.goto(server.url + path)
+            return page
+
+        def record(kind: str, text: str) -> None:
+            if kind in ("error", "dialog"):
+                messages.append(f"{kind}: {text}")
+
+        yield open_page

@@ -1,0 +1,570 @@
+"""The page over HTTP, with the emulator behind it: what it shows, in each state, and to whom."""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from airflow_pinecone._airflow_compat import can_show_pages
+
+if not can_show_pages():
+    pytest.skip("this Airflow cannot show pages", allow_module_level=True)
+
+from fastapi import HTTPException
+from fastapi.testclient import TestClient
+from markupsafe import escape
+from support.clock import SteppedClock
+from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
+from support.operators import OUR_DESCRIPTION
+
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.ui.app import create_app
+from airflow_pinecone.ui.project_cache import ProjectCache
+from airflow_pinecone.ui.reading import read_copy
+from airflow_pinecone.ui.settings import PageSettings
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+# The longest text that the client accepts, in a script that is written from right to left.
+HOSTILE = '"><script>alert(1)</script>'.ljust(128, "\N{HEBREW LETTER SHIN}")
+LONG_ID = "x" * 128
+VOID = {"meta", "link", "br"}
+
+Open = Callable[..., TestClient]
+
+
+class Page(HTMLParser):
+    """A parsed page.
+
+    Attributes:
+        tags: The name and the attributes of each element.
+        text: The text of the page, without white space at the ends of lines.
+    """
+
+    def __init__(self, response: Any) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(response.text)
+        assert self._open == []
+        self.text = re.sub(r"\s*\n\s*", "\n", "".join(self._texts)).strip()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self._texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements with a name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def links(self) -> list[str]:
+        """The URLs of all links."""
+        return [str(attributes["href"]) for attributes in self.all("a")]
+
+
+@pytest.fixture
+def stepped() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def pinecone(emulator: Emulator, stepped: SteppedClock, connection: None) -> Emulator:
+    """Run an emulator with the clock of the page, behind the connection pinecone_default."""
+    emulator.scenario.clock = stepped.time
+    return emulator
+
+
+@pytest.fixture
+def open_app(stepped: SteppedClock) -> Iterator[Open]:
+    """Open a browser without cookies: `open_app(prefix="/airflow")`. `access` is the check of the user."""
+    with ExitStack() as stack:
+
+        def open_app(
+            connections: tuple[str, ...] = (CONN_ID,),
+            prefix: str = "",
+            access: Callable[[], None] = lambda: None,
+            max_age: float = DAY,
+        ) -> TestClient:
+            cache = ProjectCache(partial(read_copy, max_age=max_age, clock=stepped), connections, clock=stepped)
+            app = create_app(PageSettings(connections, max_age, prefix), cache, access)
+            headers = {"Accept": "text/html,*/*;q=0.8"}
+            return stack.enter_context(TestClient(app, follow_redirects=False, headers=headers))
+
+        yield open_app
+
+
+@pytest.fixture
+def client(pinecone: Emulator, open_app: Open) -> TestClient:
+    return open_app()
+
+
+def refuse(status: int, detail: str) -> Callable[[], None]:
+    def access() -> None:
+        raise HTTPException(status, detail)
+
+    return access
+
+
+# Overview
+
+
+def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> None:
+    for name in ("articles", "images"):
+        pinecone.add_index(name)
+    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    pinecone.add_backup(INDEX, age=2 * DAY, record_count=9000, size_bytes=1_234_567)
+    pinecone.add_backup("images", age=DAY, record_count=52_000, description=OUR_DESCRIPTION)
+    images = pinecone.add_backup("images", age=3 * HOUR, record_count=53_560, description=OUR_DESCRIPTION)
+    pinecone.add_backup("images", age=HOUR, status="Failed", backup_id="8c85e612")
+    pinecone.add_backup("old-articles", age=90 * DAY, size_bytes=5000)
+    page = Page(client.get("/"))
+    assert page.text.startswith("Pinecone backups\n")
+    lines = page.text.splitlines()
+    # The title, the link to Airflow and the heading come before.
+    assert (
+        lines[3] == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or does not pass."
+    )
+    assert lines[4] == "As of 2025-06-15 15:06 UTC, with the connection pinecone_default."
+    text = page.text.replace("\n", " | ")
+    assert "articles | unprotected | - | - | - | - | - | 0 | - | - | -" in text
+    assert f"{INDEX} | late | 2025-06-13 15:06 UTC | 2 days | 9,000 | - | 1.2 MB | 1 | - | - | -" in text
+    assert "images | failing | 2025-06-15 12:06 UTC | 3 h | 53,560 | +3.0% |" in text
+    assert "etl.backup | failed (Failed)" in text
+    assert "articles (unprotected): It has no Ready backup." in text
+    assert f"{INDEX} (late): Its newest Ready backup is 2 days old, older than 1 day." in text
+    assert "images (failing): Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed)." in text
+    assert "Pinecone cannot back up pod-based indexes. | pods" in text
+    assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest of 2025-03-17." in text
+    assert "The project has 5 backups. Pinecone allows 500 on the Standard plan and 1,000" in text
+    assert images["backup_id"] not in text
+    assert "/dags/etl/runs/manual__1/tasks/backup" in page.links
+    assert f"/pinecone-backups/indexes/images?connection={CONN_ID}" in page.links
+
+
+def test_running_backup_and_last_restore_are_shown(
+    pinecone: Emulator, client: TestClient, ask: Any, stepped: SteppedClock
+) -> None:
+    backup = pinecone.add_backup(INDEX, age=2 * HOUR)
+    ask("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "drill"})
+    stepped.advance(HOUR)
+    pinecone.add_backup(INDEX, status="Pending")
+    text = Page(client.get("/")).text
+    assert "1 h ago\n-\nrunning (Pending)" in text
+
+
+def test_allowed_age_is_an_option(pinecone: Emulator, open_app: Open) -> None:
+    pinecone.add_backup(INDEX, age=2 * DAY)
+    text = Page(open_app(max_age=7 * DAY).get("/")).text
+    assert "The index has a fresh Ready backup." in text
+    assert "less than 7 days old" in text
+
+
+def test_empty_project_has_a_remedy(open_app: Open, pinecone: Emulator, ask: Any) -> None:
+    ask("DELETE", f"/indexes/{INDEX}")
+    text = Page(open_app().get("/")).text
+    assert "There are no indexes that can be backed up." in text
+    assert "check that the API key of the connection pinecone_default belongs to it" in text
+
+
+def test_mapped_task_is_linked(pinecone: Emulator, client: TestClient) -> None:
+    origin = Origin("etl", "scheduled__2025-06-15T00:00:00+00:00", "backup", 3, "", 1)
+    pinecone.add_backup(INDEX, age=HOUR, description=describe(None, origin))
+    link = "/dags/etl/runs/scheduled__2025-06-15T00%3A00%3A00%2B00%3A00/tasks/backup/mapped/3"
+    assert link in Page(client.get("/")).links
+    assert link in Page(client.get(f"/indexes/{INDEX}")).links
+
+
+# Index
+
+
+def test_index_page_shows_its_backups(pinecone: Emulator, client: TestClient, ask: Any) -> None:
+    hold = describe(None, Origin("etl", "manual__1", "backup", -1, "", 1), datetime(2025, 7, 1, tzinfo=UTC))
+    backups = [
+        pinecone.add_backup(INDEX, age=3 * DAY, record_count=100, size_bytes=2000, description=None),
+        pinecone.add_backup(INDEX, age=2 * DAY, record_count=300, size_bytes=4000, description=hold),
+        pinecone.add_backup(INDEX, age=HOUR, record_count=None, size_bytes=..., status="Failed", description=hold),
+    ]
+    pinecone.add_backup(INDEX, age=9 * DAY, source_index_id="an-earlier-index", backup_id="of-an-earlier-index")
+    ask("POST", f"/backups/{backups[1]['backup_id']}/create-index", json={"name": "drill"})
+    page = Page(client.get(f"/indexes/{INDEX}"))
+    text = page.text.replace("\n", " | ")
+    assert f"Index {INDEX} | late | Its newest Ready backup is 2 days old, older than 1 day. | Backup " in text
+    ids = [attributes["data-backup-id"] for attributes in page.all("tr") if "data-backup-id" in attributes]
+    assert ids == [*(backup["backup_id"] for backup in reversed(backups)), "of-an-earlier-index"]
+    assert "| Ready | 2025-06-13 15:06 UTC | 2 days | 300 | 4.0 kB | etl.backup | 2025-07-01 00:00 UTC" in text
+    assert "| Failed | 2025-06-15 14:06 UTC | 1 h | - | - | etl.backup | 2025-07-01 00:00 UTC" in text
+    assert "1 of them was not created by airflow-pinecone" in text
+    assert "Backups of other indexes with this name | They are of an earlier index" in text
+    assert f"| Completed | {backups[1]['backup_id']} | drill | 2025-06-15 15:06 UTC | 2025-06-15 15:06 UTC" in text
+    assert "Records: 300 in the newest Ready backup; the highest value is 300." in text
+    assert "The chart goes from 2025-06-12 to 2025-06-13, and its lower line is 0." in text
+    assert f"This DAG restores backup {backups[1]['backup_id']}" in text
+    assert f"/assets?name_pattern=pinecone%3A%2F%2F{INDEX}%2Fbackups" in page.links
+    (history,) = [attributes for attributes in page.all("div") if "data-history" in attributes]
+    assert history["data-asset-uri"] == f"pinecone://{INDEX}/backups"
+
+
+def test_deleted_index_shows_how_to_restore_it(pinecone: Emulator, client: TestClient) -> None:
+    backup = pinecone.add_backup("deleted", age=DAY)
+    response = client.get("/indexes/deleted")
+    assert response.status_code == 200
+    text = Page(response).text
+    assert "There is no index with this name now." in text
+    assert f'backup_id="{backup["backup_id"]}"' in text
+
+
+def test_index_without_a_backup(client: TestClient) -> None:
+    text = Page(client.get(f"/indexes/{INDEX}")).text
+    assert "It has no Ready backup." in text
+    assert "There are none. Create one with CreateBackupOperator." in text
+    assert "Records: no Ready backup has this number." in text
+    assert "There is no Ready backup to restore." in text
+
+
+def test_pod_based_index(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    assert "The index is pod-based, so Pinecone cannot back it up." in Page(client.get("/indexes/pods")).text
+
+
+def test_unknown_index_is_404(client: TestClient) -> None:
+    response = client.get("/indexes/missing")
+    assert response.status_code == 404
+    assert "neither an index nor a backup with the name missing" in Page(response).text
+
+
+def test_backup_leads_to_the_page_of_its_index(pinecone: Emulator, client: TestClient) -> None:
+    backup_id = pinecone.add_backup(INDEX, age=HOUR)["backup_id"]
+    response = client.get(f"/backups/{backup_id}")
+    assert response.status_code == 200
+    assert f"Index {INDEX}" in Page(response).text
+
+
+def test_unknown_backup_is_404(client: TestClient) -> None:
+    response = client.get("/backups/missing")
+    assert response.status_code == 404
+    assert "The project has no backup missing." in Page(response).text
+
+
+def test_snippet_is_a_dag_that_restores_the_backup(pinecone: Emulator, client: TestClient) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    found = re.search(r"<pre[^>]*><code>(.*)</code></pre>", client.get(f"/indexes/{INDEX}").text, re.DOTALL)
+    assert found
+    source = html.unescape(found[1])
+    compile(source, "dag.py", "exec")
+    (call,) = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and len(node.keywords) == 4]
+    arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    assert arguments == {
+        "task_id": "restore",
+        "backup_id": backup["backup_id"],
+        "index_name": f"{INDEX}-restored",
+        "conn_id": CONN_ID,
+    }
+
+
+# States
+
+
+def test_unreachable_pinecone(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.stop()
+    text = Page(client.get("/")).text
+    assert "Pinecone could not be reached." in text
+    assert "Check the network and the proxy of the API server" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (401, "Pinecone rejected the API key."),
+        (403, "Pinecone does not permit this API key to list the project."),
+        (404, "Pinecone rejected a request."),
+        (503, "Pinecone returned an error."),
+    ],
+)
+def test_error_of_pinecone(pinecone: Emulator, client: TestClient, status: int, sentence: str) -> None:
+    pinecone.fault("GET", "/backups", status=status, times=None)
+    response = client.get("/")
+    text = Page(response).text
+    assert sentence in text
+    assert f"HTTP {status}" in text
+    assert API_KEY not in response.text
+
+
+def test_missing_connection(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> None:
+    monkeypatch.delenv(CONNECTION_VARIABLE, raising=False)
+    text = Page(open_app().get("/")).text
+    assert "The connection cannot be used." in text
+    assert "it does not exist. Add it to Airflow" in text
+
+
+def test_invalid_connection_does_not_show_the_key(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> None:
+    monkeypatch.setenv(CONNECTION_VARIABLE, f'{{"conn_type": "pinecone", "password": "{API_KEY} x"}}')
+    response = open_app().get("/")
+    assert "the password is not a valid API key" in response.text
+    assert API_KEY not in response.text
+
+
+def test_last_copy_is_shown_with_its_time(pinecone: Emulator, client: TestClient, stepped: SteppedClock) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    client.get("/")
+    stepped.advance(2 * DAY)
+    pinecone.fault("GET", "/indexes", status=503, times=None)
+    for path in ("/", f"/indexes/{INDEX}"):
+        text = Page(client.get(path)).text
+        assert "As of 2025-06-15 15:06 UTC" in text
+        assert "Pinecone returned an error. The page shows what was read before." in text
+        assert "fresh Ready backup" in text
+
+
+def test_page_can_be_turned_off(open_app: Open) -> None:
+    client = open_app(connections=())
+    for path in ("/", "/indexes/docs", "/?connection=pinecone_default"):
+        text = Page(client.get(path)).text
+        assert "This page is turned off" in text
+        assert "set the option to the ids of connections" in text
+
+
+def test_only_configured_connections_are_used(pinecone: Emulator, client: TestClient) -> None:
+    for path in ("/", f"/indexes/{INDEX}"):
+        response = client.get(path, params={"connection": "another"})
+        assert response.status_code == 404
+        assert "The connection another is not one of this page." in Page(response).text
+    assert pinecone.requests == []
+
+
+def test_several_connections_can_be_chosen(pinecone: Emulator, open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_OTHER", raising=False)
+    client = open_app(connections=(CONN_ID, "other"))
+    page = Page(client.get("/"))
+    assert page.links[1:3] == ["/pinecone-backups/?connection=pinecone_default", "/pinecone-backups/?connection=other"]
+    assert [attributes.get("aria-current") for attributes in page.all("a")][1:3] == ["true", None]
+    page = Page(client.get("/", params={"connection": "other"}))
+    assert "Connection other cannot be used" in page.text
+    assert "/pinecone-backups/?connection=pinecone_default" in page.links
+
+
+# Access
+
+
+def test_anonymous_user_logs_in_and_comes_back(open_app: Open) -> None:
+    client = open_app(access=refuse(401, "Not authenticated"), prefix="/airflow")
+    for path, page in (("/", ""), ("/indexes/docs", "indexes/docs")):
+        response = client.get(path)
+        assert response.status_code == 303
+        assert unquote(response.headers["Location"]) == (
+            f"/airflow/api/v2/auth/login?next=/airflow/pinecone-backups/{page}?connection={CONN_ID}"
+        )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_anonymous_program_gets_no_login_form(open_app: Open, status: int) -> None:
+    client = open_app(access=refuse(status, "Invalid JWT token"))
+    for query, accept in (("?fragment=1", "text/html"), ("", "*/*"), ("", "application/json")):
+        response = client.get(f"/{query}", headers={"Accept": accept})
+        assert (response.status_code, response.text) == (401, "")
+
+
+def test_expired_login_is_repeated(open_app: Open) -> None:
+    client = open_app(access=refuse(403, "Invalid JWT token"))
+    assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("fragment", ["", "1"])
+def test_user_without_permission_sees_why(open_app: Open, pinecone: Emulator, fragment: str) -> None:
+    client = open_app(access=refuse(403, "Forbidden"))
+    for path in ("/", f"/indexes/{INDEX}"):
+        response = client.get(path, params={"fragment": fragment})
+        assert response.status_code == 403
+        assert "You do not have the permission to read connections" in Page(response).text
+        assert INDEX not in response.text
+    assert pinecone.requests == []
+
+
+def test_other_refusals_are_those_of_airflow(open_app: Open) -> None:
+    response = open_app(access=refuse(400, "No such team.")).get("/")
+    assert (response.status_code, response.json()) == (400, {"detail": "No such team."})
+
+
+@pytest.mark.parametrize("path", ["/", f"/indexes/{INDEX}", "/static/page.css"])
+def test_other_methods_are_rejected(client: TestClient, path: str) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert client.request(method, path).status_code == 405
+
+
+def test_no_description_of_the_api_is_served(client: TestClient) -> None:
+    for path in ("/openapi.json", "/docs", "/redoc"):
+        assert client.get(path).status_code == 404
+
+
+# Places
+
+
+def test_page_under_a_prefix(pinecone: Emulator, open_app: Open) -> None:
+    pinecone.add_backup(INDEX, age=HOUR, description=OUR_DESCRIPTION)
+    client = open_app(prefix="/some/airflow", connections=(CONN_ID, "other"))
+    for path in ("/", f"/indexes/{INDEX}", "/indexes/missing"):
+        for fragment in ("", "1"):
+            page = Page(client.get(path, params={"fragment": fragment}))
+            urls = [
+                attributes.get(name)
+                for name in ("href", "src")
+                for _, attributes in page.tags
+                if attributes.get(name) is not None
+            ]
+            assert urls
+            assert [url for url in urls if not str(url).startswith("/some/airflow/")] == []
+
+
+def test_fragment_is_for_the_page_of_airflow(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    response = client.get("/", params={"fragment": "1"})
+    page = Page(response)
+    assert not {"html", "head", "body", "script", "title"} & {tag for tag, _ in page.tags}
+    assert page.tags[0] == ("link", {"rel": "stylesheet", "href": "/pinecone-backups/static/page.css"})
+    assert f"/plugin/pinecone-backups/indexes/{INDEX}?connection={CONN_ID}" in page.links
+    page = Page(client.get(f"/indexes/{INDEX}", params={"fragment": "1"}))
+    assert page.links[0] == f"/plugin/pinecone-backups/?connection={CONN_ID}"
+
+
+@pytest.mark.parametrize("path", ["/", f"/indexes/{INDEX}", "/indexes/missing", "/?connection=x", "/?fragment=1"])
+def test_headers_of_pages(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    ("file", "media_type"),
+    [
+        ("page.css", "text/css"),
+        ("page.js", "text/javascript"),
+        ("history.js", "text/javascript"),
+        ("nav.js", "text/javascript"),
+    ],
+)
+def test_static_files(open_app: Open, file: str, media_type: str) -> None:
+    client = open_app(access=refuse(401, "Not authenticated"))
+    response = client.get(f"/static/{file}")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith(media_type)
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    again = client.get(f"/static/{file}", headers={"If-None-Match": response.headers["ETag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static/missing.js"])
+def test_only_static_files_are_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+# Accessibility, and hostile data
+
+
+@pytest.mark.parametrize("fragment", ["", "1"])
+def test_structure_of_the_pages(pinecone: Emulator, client: TestClient, ask: Any, fragment: str) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    pinecone.add_backup(INDEX, age=2 * DAY)
+    pinecone.add_backup(INDEX, age=9 * DAY, source_index_id="an-earlier-index")
+    pinecone.add_backup("old", age=DAY)
+    ask("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "drill"})
+    for path in ("/", f"/indexes/{INDEX}"):
+        page = Page(client.get(path, params={"fragment": fragment}))
+        names = [tag for tag, _ in page.tags]
+        headings = [name for name in names if re.fullmatch(r"h[1-6]", name)]
+        assert headings[0] == "h1"
+        assert set(headings[1:]) == {"h2"}
+        assert names.count("caption") == names.count("table") > 0
+        assert all(attributes.get("scope") in ("col", "row") for attributes in page.all("th"))
+        ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+        assert len(set(ids)) == len(ids)
+        for _, attributes in page.tags:
+            assert set(str(attributes.get("aria-labelledby", "")).split()) <= set(ids)
+            assert "style" not in attributes
+            assert [name for name in attributes if name.startswith("on")] == []
+        assert "style" not in names
+        assert [attributes for attributes in page.all("script") if not attributes.get("src")] == []
+
+
+def test_hostile_data_stay_text(pinecone: Emulator, client: TestClient) -> None:
+    fields: dict[str, Any] = {
+        "backup_id": LONG_ID,
+        "source_index_id": HOSTILE,
+        "description": describe(HOSTILE, Origin("etl", HOSTILE, "backup", -1, "", 1)),
+        "name": HOSTILE,
+        "size_bytes": -5,
+    }
+    pinecone.add_backup(INDEX, age=HOUR, **fields)
+    pinecone.add_backup(INDEX, age=HOUR / 2, **{**fields, "backup_id": "2"}, status=HOSTILE)
+    pinecone.add_backup(HOSTILE, age=HOUR, **{**fields, "backup_id": "3"})
+    job = {
+        "restore_job_id": LONG_ID,
+        "backup_id": LONG_ID,
+        "target_index_name": HOSTILE,
+        "status": HOSTILE,
+        "created_at": HOSTILE,
+        "completed_at": [HOSTILE],
+    }
+    pinecone.fault("GET", "/restore-jobs", status=200, body={"data": [job]}, times=None)
+    overview = Page(client.get("/"))
+    (of_deleted_index,) = {link for link in overview.links if "alert" in link and "/indexes/" in link}
+    for path in ("/", f"/indexes/{INDEX}", of_deleted_index.removeprefix("/pinecone-backups")):
+        response = client.get(path)
+        assert response.status_code == 200
+        page = Page(response)
+        assert len(page.all("script")) == 1
+        assert "<script>alert" not in response.text
+        assert HOSTILE in page.text
+        # Each value that may be written from right to left is isolated from the text around it.
+        assert re.findall(f"(?<!<bdi>)(?<!<title>)(?<!pinecone://){re.escape(escape(HOSTILE))}", response.text) == []
+    found = re.search(
+        r"<code>(.*)</code>", client.get(of_deleted_index.removeprefix("/pinecone-backups")).text, re.DOTALL
+    )
+    assert found
+    source = html.unescape(found[1])
+    assert source.isascii()
+    assert LONG_ID not in source
+    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    assert HOSTILE[:36] + "-restored" in constants
+
+
+def test_hostile_error_stays_text(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.fault("GET", "/indexes", status=400, body={"error": {"code": "X", "message": HOSTILE}}, times=None)
+    response = client.get("/")
+    assert "<script>alert" not in response.text
+    assert "&lt;script&gt;alert(1)" in response.text
+
+
+def test_hostile_parameters_stay_text(client: TestClient) -> None:
+    for path in (f"/indexes/{HOSTILE}", f"/?connection={HOSTILE}"):
+        assert "<script>alert" not in client.get(path).text
+
+
+def test_60_viewers_cost_one_read(pinecone: Emulator, client: TestClient) -> None:
+    for _ in range(30):
+        client.get("/")
+        client.get(f"/indexes/{INDEX}")
+    assert [exchange.path for exchange in pinecone.requests] == ["/indexes", "/backups", "/restore-jobs"]

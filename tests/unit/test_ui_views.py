@@ -1,0 +1,155 @@
+"""How the page shows numbers, charts and restore snippets."""
+
+from __future__ import annotations
+
+import ast
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from airflow_pinecone import coverage
+from airflow_pinecone.models import BackupModel
+from airflow_pinecone.policy import Policy, Rules
+from airflow_pinecone.ui.formats import show_change, show_duration, show_number, show_size
+from airflow_pinecone.ui.links import Links
+from airflow_pinecone.ui.reading import Copy
+from airflow_pinecone.ui.trend import HEIGHT, WIDTH, trend_of
+from airflow_pinecone.ui.views import index_page, restore_snippet
+from airflow_pinecone.validation import validate_index_name
+
+NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def backup(**fields: Any) -> BackupModel:
+    defaults = {
+        "backup_id": "b",
+        "source_index_name": "docs",
+        "source_index_id": "i",
+        "status": "Ready",
+        "created_at": "2025-06-15T00:00:00Z",
+    }
+    return cast("BackupModel", {**defaults, **fields})
+
+
+def copy_of(*backups: BackupModel) -> Copy:
+    project = coverage.Project([], backups, [])
+    return Copy(project, coverage.report(project, Policy(Rules(86400)), now=NOW), NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3661, "1 h 1 min"),
+        (86400, "1 day"),
+        (86400 + 59 * 60, "1 day"),
+        (2 * 86400 + 5 * 3600, "2 days 5 h"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (1_234_567_890, "1.2 GB"),
+        (10**16, "10,000.0 TB"),
+    ],
+)
+def test_size(size: int | None, text: str) -> None:
+    assert show_size(size) == text
+
+
+def test_numbers() -> None:
+    assert [show_number(None), show_number(0), show_number(53_560)] == ["-", "0", "53,560"]
+    assert [show_change(None), show_change(0.0), show_change(-0.204)] == ["", "+0.0%", "-20.4%"]
+
+
+# Charts
+
+
+def test_chart_without_a_value_is_empty() -> None:
+    assert trend_of([]).points == ()
+    assert trend_of([(NOW, None)]).points == ()
+
+
+def test_chart_of_one_value_is_in_the_middle() -> None:
+    (point,) = trend_of([(NOW, 5)]).points
+    assert (point.x, point.y) == (WIDTH / 2, 6)
+
+
+def test_chart_goes_from_the_oldest_to_the_newest_and_from_0_to_the_highest() -> None:
+    trend = trend_of([(NOW, 100), (NOW - 4 * HOUR, 0), (NOW - HOUR, None), (NOW - 2 * HOUR, 50)])
+    assert [(point.x, point.y) for point in trend.points] == [
+        (6, HEIGHT - 6),
+        (WIDTH / 2, HEIGHT / 2),
+        (WIDTH - 6, 6),
+    ]
+    assert trend.highest == 100
+    assert trend.line == "6,114 300,60 594,6"
+
+
+@pytest.mark.parametrize(("value", "y"), [(7, 6), (0, HEIGHT - 6)])
+def test_chart_of_equal_values_is_flat(value: int, y: float) -> None:
+    trend = trend_of([(NOW, value), (NOW + HOUR, value)])
+    assert [point.y for point in trend.points] == [y, y]
+
+
+def test_chart_of_backups_of_the_same_time() -> None:
+    assert [point.x for point in trend_of([(NOW, 1), (NOW, 2)]).points] == [WIDTH / 2, WIDTH / 2]
+
+
+def test_chart_has_the_dated_ready_backups_of_the_current_index() -> None:
+    copy = copy_of(
+        backup(record_count=1),
+        backup(backup_id="failed", status="Failed", record_count=2),
+        backup(backup_id="undated", created_at=None, record_count=3),
+        backup(backup_id="earlier", source_index_id="h", created_at="2025-06-01T00:00:00Z", record_count=4),
+        backup(backup_id="uncounted", record_count=None),
+    )
+    page = index_page(copy, "docs", Links(""))
+    assert page is not None
+    assert [point.value for point in page.records.points] == [1]
+    assert page.size.points == ()
+    assert [row.backup_id for row in page.earlier_backups] == ["earlier"]
+    assert [row.created_at for row in page.backups][-1] is None
+
+
+# Snippets
+
+
+@pytest.mark.parametrize("name", ["docs", "a" * 45, "a" * 35 + "-" + "b" * 9, "1"])
+def test_snippet_restores_into_a_valid_new_index(name: str) -> None:
+    source = restore_snippet(backup(source_index_name=name), "pinecone_default")
+    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    (target,) = [value for value in constants if isinstance(value, str) and value.endswith("-restored")]
+    assert validate_index_name(target) != name
+
+
+@pytest.mark.parametrize("text", ['"""', "\\", "\n", "'\"", "{x}", "\N{HEBREW LETTER ALEF}", "\u202e", "a b"])
+def test_snippet_quotes_each_text(text: str) -> None:
+    source = restore_snippet(backup(backup_id=text, source_index_name=text), text)
+    tree = ast.parse(source)
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert constants.count(text) == 2
+    assert len([node for node in ast.walk(tree) if isinstance(node, ast.Call)]) == 2
+    assert source.isascii()
+
+
+def test_snippet_is_a_dag_file() -> None:
+    pytest.importorskip("airflow.sdk")
+    namespace: dict[str, Any] = {}
+    exec(restore_snippet(backup(), "pinecone_default"), namespace)
+    operator = namespace["CreateIndexFromBackupOperator"]
+    assert operator.__name__ == "CreateIndexFromBackupOperator"
