@@ -28,6 +28,9 @@ from airflow_pinecone.tables import cell
 from airflow_pinecone.validation import validate_duration
 from airflow_pinecone.verification import count_of
 
+# How far the clocks of Pinecone and of the worker may differ.
+_CLOCK_SKEW = timedelta(hours=1)
+
 LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
 
 
@@ -180,6 +183,20 @@ def report(
     )
 
 
+def missing_indexes(project: Project, include: Iterable[str]) -> list[str]:
+    """Return the indexes that a user has named, and that do not exist.
+
+    Args:
+        project: What Pinecone lists.
+        include: Patterns for the names of indexes.
+
+    Returns:
+        The patterns that have no wildcard and match no index.
+    """
+    names = {index["name"] for index in project.indexes}
+    return [pattern for pattern in include if pattern not in names and not set(pattern) & set("*?[")]
+
+
 def rows_with_problems(report: Report, statuses: Iterable[str]) -> list[IndexReport]:
     """Return the rows that have one of some statuses.
 
@@ -220,7 +237,7 @@ def _row(
     age = _age(newest.created_at, now) if newest else None
     last_restore = _last_restore([row.backup["backup_id"] for row in current], restore_jobs, now)
     problems = [
-        *_age_problems(age, rules),
+        *_age_problems(newest, age, rules, now),
         *_failures(failed, newest, previous, rules),
         *_restore_problems(last_restore, rules),
     ]
@@ -242,9 +259,12 @@ def _row(
     )
 
 
-def _age_problems(age: float | None, rules: Rules) -> list[Problem]:
-    if age is None:
+def _age_problems(newest: Dated | None, age: float | None, rules: Rules, now: datetime) -> list[Problem]:
+    if newest is None or newest.created_at is None or age is None:
         return [Problem(status="unprotected", text="it has no Ready backup")]
+    if newest.created_at > now + _CLOCK_SKEW:
+        text = f"its newest Ready backup was created at {_iso(newest.created_at)}, in the future: check the clock"
+        return [Problem(status="late", text=text)]
     max_age = validate_duration(rules.max_age, "max_age")
     if age < max_age:
         return []
@@ -306,7 +326,7 @@ def _leftovers(name: str, backups: list[BackupModel], *, exists: bool) -> list[L
         if not exists and name:
             reason: LeftoverReason = "deleted index"
         else:
-            reason = "earlier index of this name" if index_id and name else "unknown index"
+            reason = "earlier index of this name" if index_id and current else "unknown index"
         newest = newest_first(of_index)[0].created_at
         leftovers.append(
             Leftover(
@@ -391,7 +411,6 @@ def _change(newest: Dated | None, previous: Dated | None, field: Literal["record
 
 
 def _age(moment: datetime | None, now: datetime) -> float:
-    # The clocks of Pinecone and of the worker may differ.
     return max(0.0, (now - moment).total_seconds()) if moment else 0.0
 
 
@@ -401,4 +420,4 @@ def _iso(moment: datetime) -> str:
 
 def _is_pod_based(index: IndexModel) -> bool:
     spec: Any = index.get("spec")
-    return isinstance(spec, dict) and "pod" in spec
+    return isinstance(spec, dict) and isinstance(spec.get("pod"), dict)

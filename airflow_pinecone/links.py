@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -69,11 +68,14 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
     if not (LINKS and is_id(backup_id)):
         return
     backup, console = LINKS
-    context["ti"].xcom_push(key=backup.xcom_key, value=_page(backup_id, hook.conn_id))
-    # The task itself reports that the connection is invalid.
-    with suppress(PineconeInputError):
+    try:
+        context["ti"].xcom_push(key=backup.xcom_key, value=_page(backup_id, hook.conn_id))
         if hook.settings.url == DEFAULT_HOST:
             context["ti"].xcom_push(key=console.xcom_key, value=_CONSOLE)
+    except PineconeInputError:
+        return  # The task itself reports that the connection is invalid.
+    except Exception:  # A link is never a reason to fail.
+        hook.log.warning("The links of the task were not stored.", exc_info=True)
 
 
 def _page(backup_id: str, conn_id: str) -> str:

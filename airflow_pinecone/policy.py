@@ -60,6 +60,11 @@ class Policy(NamedTuple):
     default: Rules
     rules: Mapping[str, Rules] = {}
 
+    @property
+    def needs_restores(self) -> bool:
+        """Whether a rule requires restores."""
+        return any(rules.max_restore_age is not None for rules in (self.default, *self.rules.values()))
+
     def check(self) -> None:
         """Check the policy.
 

@@ -54,7 +54,7 @@ _CONFIG: dict[str, Any] = {
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "604800",
-                "default": "86400",
+                "default": "108000",
             },
         },
     }

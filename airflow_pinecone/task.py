@@ -51,6 +51,7 @@ class PineconeTask:
 
     conn_id: str
     clock: Clock = SYSTEM_CLOCK
+    log: Any  # Airflow's classes provide it.
 
     @cached_property
     def hook(self) -> PineconeHook:
@@ -81,5 +82,8 @@ class WaitingTask(PineconeTask):
         if self.resource_type == "backup":
             from airflow_pinecone.metrics import send_wait_metrics
 
-            send_wait_metrics(result, self.clock.time())
+            try:
+                send_wait_metrics(result, self.clock.time())
+            except Exception:  # The backup is more important than its metrics.
+                self.log.warning("The metrics of the backup were not sent.", exc_info=True)
         return result.result_or_raise()

@@ -52,6 +52,7 @@ with DAG(
     AuditBackupsOperator(
         task_id="audit",
         max_age=MAX_AGE,
+        min_records=1,  # an index that was emptied
         max_shrink=0.5,
         policy=POLICY,
         exclude="drill-*",  # the scratch indexes of restore_drill
@@ -61,7 +62,7 @@ with DAG(
         retry_delay=timedelta(minutes=1),
         on_failure_callback=SmtpNotifier(
             to=RECIPIENT,
-            subject="Pinecone indexes without a fresh backup",
+            subject="The audit of the Pinecone backups failed",
             html_content="<pre>{{ exception | e }}</pre>",
         ),
     )

@@ -23,6 +23,7 @@ with DAG(
     "backup_fleet",
     schedule=None,
     start_date=pendulum.datetime(2025, 1, 1),
+    max_active_runs=1,
     params={
         "prefix": Param(
             "",
@@ -34,7 +35,7 @@ with DAG(
             False,
             type="boolean",
             title="Only indexes that are due",
-            description="Skip indexes whose newest Ready backup is younger than half of the max_age in backup_policy.",
+            description="Skip indexes with a running backup, or one younger than half of max_age in backup_policy.",
         ),
     },
     default_args={"retries": 1, "retry_delay": pendulum.duration(minutes=1)},
@@ -60,8 +61,9 @@ with DAG(
             log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
         names = []
         for row in report["indexes"]:
-            if params["only_due"] and row["age"] is not None and row["age"] < row["max_age"] / 2:
-                log.info("Skipping index %s: its newest Ready backup is young enough", row["index_name"])
+            is_young = row["age"] is not None and row["age"] < row["max_age"] / 2
+            if params["only_due"] and (is_young or row["running"]):
+                log.info("Skipping index %s: it has a young Ready backup, or one is running", row["index_name"])
             else:
                 names.append(row["index_name"])
         return sorted(names)

@@ -4,10 +4,13 @@ from datetime import timedelta
 
 from airflow_pinecone.policy import Rules
 
-# The indexes that no key below matches.
-MAX_AGE = timedelta(days=1)
+# The indexes that no key below matches are backed up daily. Add to the time between two backups how long one takes, and
+# some time for retries.
+MAX_AGE = timedelta(hours=30)
 # The first key that matches an index decides.
 POLICY = {
-    "tag:tier=gold": Rules(max_age=timedelta(hours=6), max_restore_age=timedelta(days=31), max_shrink=0.2),
+    "tag:tier=gold": Rules(
+        max_age=timedelta(hours=8), max_restore_age=timedelta(days=31), min_records=1, max_shrink=0.2
+    ),
     "scratch-*": Rules(max_age=timedelta(days=30)),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_pinecone.errors import PineconeError
 from airflow_pinecone.failures import checked_arguments, fail_without_retry
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.coverage import IndexReport, Report
+    from airflow_pinecone.models import RestoreJobModel
     from airflow_pinecone.policy import Status
 
 # The error names at most this many indexes. The log has all of them.
@@ -47,7 +50,8 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         min_records: The minimum number of records in the newest Ready backup; None is no minimum.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.
-        include: A pattern for the names of the indexes, such as ``prod-*``, or several.
+        include: A pattern for the names of the indexes, such as ``prod-*``, or several. A name without a wildcard must
+            exist.
         exclude: A pattern for names to leave out, or several.
         policy: Other rules for some indexes. A key is a pattern for names, or ``tag:KEY=PATTERN`` for a tag of the
             index, such as ``tag:tier=gold``. The first key that matches an index decides: its Rules replace all rules
@@ -116,7 +120,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         with fail_without_retry():
             # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
             indexes = self.hook.list_indexes()
-            project = coverage.Project(indexes, [*self.hook.list_backups()], [*self.hook.list_restore_jobs()])
+            project = coverage.Project(indexes, [*self.hook.list_backups()], self._restore_jobs())
         report = coverage.report(
             project,
             self._policy,
@@ -125,13 +129,31 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
             exclude=as_patterns(self.exclude),
         )
         self.log.info("%s\n%s", report["verdict"], _format(report))
-        send_audit_metrics(report)
+        self._try("send the metrics", partial(send_audit_metrics, report))
         failed = coverage.rows_with_problems(report, self.fail_on)
-        if failed or (self.fail_on and not report["indexes"]):
+        missing = coverage.missing_indexes(project, as_patterns(self.include))
+        if self.fail_on and (failed or missing or not report["indexes"]):
             # Airflow only stores what a successful task returns.
-            context["ti"].xcom_push(key="return_value", value=report)
-            raise AirflowFailException(_message(report, failed))
+            push = partial(context["ti"].xcom_push, key="return_value", value=report)
+            self._try("store the report", push)
+            raise AirflowFailException(_message(report, failed, missing))
         return report
+
+    def _restore_jobs(self) -> list[RestoreJobModel]:
+        try:
+            return [*self.hook.list_restore_jobs()]
+        except PineconeError as error:
+            if self._policy.needs_restores:
+                raise
+            self.log.warning("The report has no restores. %s", error)
+            return []
+
+    def _try(self, what: str, function: Callable[[], object]) -> None:
+        """Call a function whose failure must not replace the outcome of the audit."""
+        try:
+            function()
+        except Exception:
+            self.log.warning("Could not %s.", what, exc_info=True)
 
     @property
     def _policy(self) -> Policy:
@@ -139,13 +161,14 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         return Policy(default, self.policy)
 
 
-def _message(report: Report, failed: list[IndexReport]) -> str:
+def _message(report: Report, failed: list[IndexReport], missing: list[str]) -> str:
     lines = [
         f"{cell(row['index_name'])} ({row['status']}): {'; '.join(problem['text'] for problem in row['problems'])}."
         for row in failed[:_LISTED_INDEXES]
     ]
     if len(failed) > _LISTED_INDEXES:
         lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
+    lines += [f"There is no index {cell(name)}, which include names." for name in missing]
     if not report["indexes"]:
         lines.append("Check include, exclude and the API key: an audit without an index says nothing.")
     return "\n".join([report["verdict"], *lines])

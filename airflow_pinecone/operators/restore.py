@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # The tag of a restored index that identifies the origin of the restore.
 _ORIGIN_TAG = "airflow-pinecone"
+# Seconds to connect, and to receive the response, when the backup is described for OpenLineage.
+_LINEAGE_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         Returns:
             The lineage. It is empty if the task has failed, and has no input if the backup cannot be described.
         """
+        from airflow_pinecone.client import PineconeClient
         from airflow_pinecone.hooks import PineconeHook
         from airflow_pinecone.lineage import backups_dataset, index_dataset, lineage
 
@@ -146,8 +149,12 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
             return lineage([], [])
         inputs = []
         try:
-            # With a session of its own: that of the task's hook belongs to another process.
-            backup = PineconeHook(self.conn_id, clock=self.clock).describe_backup(self.backup_id, retry=False)
+            # With a session of its own: that of the task's hook belongs to another process. Airflow stops this process
+            # after 10 s.
+            settings = PineconeHook(self.conn_id).settings
+            settings = settings._replace(timeout=min(settings.timeout, _LINEAGE_TIMEOUT))
+            client = PineconeClient(settings, self.log.warning, clock=self.clock)
+            backup = client.describe_backup(self.backup_id, retry=False)
             if source := backup.get("source_index_name"):
                 inputs.append(backups_dataset(source))
         except PineconeError as error:

@@ -11,7 +11,8 @@ from airflow_pinecone.validation import validate_duration
 
 # provider_info describes the same defaults to Airflow.
 _DEFAULT_CONNECTIONS = "pinecone_default"
-_DEFAULT_MAX_AGE = 86400.0
+# A day between two backups, and six hours for the backup itself and retries.
+_DEFAULT_MAX_AGE = 108_000.0
 
 
 class PageSettings(NamedTuple):

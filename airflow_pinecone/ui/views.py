@@ -124,7 +124,7 @@ def overview(copy: Copy, links: Links, max_age: float) -> Overview:
         rows=tuple(_index_row(row, links) for row in report["indexes"]),
         unsupported=tuple(report["unsupported"]),
         leftovers=tuple(
-            (leftover["index_name"], links.index(leftover["index_name"]), _leftover_text(leftover))
+            (leftover["index_name"] or "(no name)", links.index(leftover["index_name"]), _leftover_text(leftover))
             for leftover in report["leftovers"]
         ),
         backup_count=report["backup_count"],
@@ -228,9 +228,9 @@ def problem_text(problem: Problem, row: IndexReport) -> str:
     Returns:
         The sentence. The page knows no rules of DAGs, so it names only the age that it allows itself.
     """
-    if problem["status"] == "late" and row["age"] is not None:
+    if problem["status"] == "late" and row["age"] is not None and row["age"] >= row["max_age"]:
         age, allowed = show_duration(row["age"]), show_duration(row["max_age"])
-        return f"Its newest Ready backup is {age} old, older than {allowed}."
+        return f"Its newest Ready backup is {age} old, and less than {allowed} is allowed."
     text = problem["text"]
     return f"{text[:1].upper()}{text[1:]}."
 

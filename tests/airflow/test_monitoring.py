@@ -138,7 +138,7 @@ def test_audit_sends_an_email_that_names_the_index(
     messages = inbox[0].messages
     monitored.wait_until(lambda: messages, 30, "an email")
     assert "To: data-team@example.com" in messages[0]
-    assert "Subject: Pinecone indexes without a fresh backup" in messages[0]
+    assert "Subject: The audit of the Pinecone backups failed" in messages[0]
     assert "never-backed-up (unprotected): it has no Ready backup." in messages[0]
 
 

@@ -52,6 +52,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         environment = os.environ | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            # Airflow's DAG processor and tasks can import modules from the folder of the DAGs; DagBag alone cannot.
+            "PYTHONPATH": str(DAGS),
             CONNECTION_VARIABLE: json.dumps(connection),
         }
         run(environment, "-m", "airflow", "db", "migrate")

@@ -190,8 +190,43 @@ def test_unreadable_backup_is_an_error(emulator: Emulator, audit: Audit) -> None
     assert audit(fail_on=[]).state == "up_for_retry"
 
 
+def test_index_that_include_names_must_exist(emulator: Emulator, audit: Audit) -> None:
+    emulator.add_backup(INDEX, age=HOUR)
+    outcome = audit(include=[INDEX, "prod-b"])
+    assert outcome.state == "failed"
+    assert outcome.message.splitlines() == [
+        "The index has a fresh Ready backup.",
+        "There is no index prod-b, which include names.",
+    ]
+    assert audit(include=[INDEX, "prod-*"]).state == "success"
+
+
+def test_restore_jobs_are_only_needed_by_a_rule(emulator: Emulator, audit: Audit, logged: Callable[[], str]) -> None:
+    emulator.add_backup(INDEX, age=HOUR)
+    emulator.fault("GET", "/restore-jobs", status=403, times=None)
+    assert audit().state == "success"
+    assert "The report has no restores." in logged()
+    assert audit(policy={"other": Rules(HOUR, max_restore_age=HOUR)}).state == "failed"
+
+
+@pytest.mark.parametrize("broken", ["metrics", "xcom"])
+def test_side_effects_do_not_replace_the_alarm(
+    audit: Audit, ti: TaskInstance, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    if broken == "metrics":
+        monkeypatch.setattr("airflow_pinecone.metrics.Stats.gauge", fail)
+    else:
+        monkeypatch.setattr(ti, "xcom_push", fail)
+    outcome = audit()
+    assert outcome.state == "failed"
+    assert "(unprotected)" in outcome.message
+
+
 def test_unreachable_pinecone_is_retried(emulator: Emulator, audit: Audit) -> None:
-    emulator.fault("GET", "/restore-jobs", status=503, times=None)
+    emulator.fault("GET", "/backups", status=503, times=None)
     outcome = audit()
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, PineconeTransientError)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.operators import OUR_DESCRIPTION
 
-from airflow_pinecone.coverage import Project, Report, report, rows_with_problems
+from airflow_pinecone.coverage import Project, Report, missing_indexes, report, rows_with_problems
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.identity import Origin, describe
 from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
@@ -88,6 +88,7 @@ CASES: dict[str, tuple[list[Any], list[Any], Rules, str, list[list[str]]]] = {
         [["1 day, 0:00:00 old", "max_age is 1 day, 0:00:00"]],
     ),
     "created by a clock that is ahead": ([backup(age=-HOUR)], [], MAX_AGE, "ok", []),
+    "created in the future": ([backup(age=-2 * HOUR)], [], MAX_AGE, "late", [["in the future", "check the clock"]]),
     "only a running backup": ([backup(status="Initializing")], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
     "Ready without created_at": ([backup(created_at=...)], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
     "failed after the newest Ready backup": (
@@ -258,6 +259,21 @@ def test_worst_index_comes_first() -> None:
         assert [row["index_name"] for row in rows] == expected
 
 
+def test_backups_are_of_an_unknown_index_if_the_newest_one_does_not_name_its_index() -> None:
+    result = report_on(backups=[backup(1, HOUR), backup(2, 60, "Initializing", source_index_id=None)])
+    assert result["indexes"][0]["status"] == "unprotected"
+    assert {leftover["reason"] for leftover in result["leftovers"]} == {"unknown index"}
+
+
+def test_spec_without_a_pod_is_supported() -> None:
+    assert report_on(indexes=[index(spec={"pod": None, "serverless": {}})])["unsupported"] == []
+
+
+def test_missing_indexes_are_those_that_a_user_has_named() -> None:
+    project = Project([index("prod-a")], [], [])
+    assert missing_indexes(project, ["prod-*", "prod-a", "prod-b", "other-?", "other-[ab]"]) == ["prod-b"]
+
+
 def test_pod_based_indexes_are_listed_apart() -> None:
     result = report_on(indexes=[index("pods", spec={"pod": {"environment": "e"}}), index()], backups=[backup()])
     assert result["unsupported"] == ["pods"]
@@ -419,6 +435,12 @@ def test_invalid_key_of_a_policy_is_rejected(key: Any) -> None:
 def test_policy_maps_patterns_to_rules(policy: Any) -> None:
     with pytest.raises(PineconeInputError, match=r"must (be|map patterns to) Rules"):
         Policy(MAX_AGE, policy).check()
+
+
+def test_policy_needs_restores_if_a_rule_does() -> None:
+    assert not Policy(MAX_AGE, {"*": MAX_AGE}).needs_restores
+    assert Policy(PROVED).needs_restores
+    assert Policy(MAX_AGE, {"*": PROVED}).needs_restores
 
 
 def test_valid_policy_passes() -> None:

@@ -100,16 +100,18 @@ def test_the_fleet_prunes_before_the_backup_and_only_after_a_check_of_the_newest
 @needs_airflow_3
 @pytest.mark.usefixtures("world")
 def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) -> None:
-    ages = {"fleet-old": 13 * HOUR, "fleet-young": 11 * HOUR, "fleet-gold": 4 * HOUR, "scratch-1": 13 * HOUR}
+    ages = {"fleet-old": 16 * HOUR, "fleet-young": 14 * HOUR, "fleet-gold": 5 * HOUR, "scratch-1": 16 * HOUR}
     for name, age in ages.items():
         emulator.add_index(name, tags={"tier": "gold"} if name == "fleet-gold" else {})
         # The task does not use the clock of the tests.
         created_at = datetime.now(UTC) - timedelta(seconds=age)
         emulator.add_backup(name, created_at=created_at.isoformat())
     emulator.add_index("fleet-new")
+    emulator.add_index("fleet-running")
+    emulator.add_backup("fleet-running", created_at=datetime.now(UTC).isoformat(), status="Initializing")
     emulator.add_index("fleet-pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
     list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
-    fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-young"]
+    fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-running", "fleet-young"]
     assert list_indexes({"prefix": "fleet-", "only_due": False}) == fleet
     assert list_indexes({"prefix": None, "only_due": True}) == ["docs-example", "fleet-gold", "fleet-new", "fleet-old"]
 

@@ -68,6 +68,18 @@ def test_restore_whose_backup_cannot_be_described_has_no_input(emulator: Emulato
     assert lineage_of(task) == ([], ["new"])
 
 
+def test_restore_whose_backup_is_described_slowly_has_no_input(
+    emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup_id = emulator.add_backup(INDEX)["backup_id"]
+    task = make_task(CreateIndexFromBackupOperator, clock, backup_id=backup_id, index_name="new")
+    run_try(task, TaskInstance())
+    monkeypatch.setattr("airflow_pinecone.operators.restore._LINEAGE_TIMEOUT", 0.2)
+    emulator.fault("GET", f"/backups/{backup_id}", hang="before")
+    assert lineage_of(task) == ([], ["new"])
+    emulator.release()
+
+
 def test_failed_task_has_no_lineage(emulator: Emulator, clock: FakeClock) -> None:
     emulator.next_backup(fails=True)
     create = make_task(CreateBackupOperator, clock, index_name=INDEX, wait_for_completion=True)

@@ -91,6 +91,18 @@ def test_invalid_connection_is_reported_by_the_task(
 
 
 @needs_pages
+def test_link_that_cannot_be_stored_does_not_fail_the_task(
+    emulator: Emulator, clock: FakeClock, ti: TaskInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    task = make_task(VerifyBackupOperator, clock, backup_id=emulator.add_backup(INDEX)["backup_id"])
+    monkeypatch.setattr(ti, "xcom_push", fail)
+    assert task.execute(ti.context)["status"] == "Ready"
+
+
+@needs_pages
 @pytest.mark.parametrize(
     ("host", "expected"),
     [(None, True), ("https://api.pinecone.io", True), ("https://api.pinecone.io.example.com", False)],

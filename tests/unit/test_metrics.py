@@ -89,6 +89,16 @@ def test_backup_that_a_sensor_waits_for(
     )
 
 
+def test_metrics_that_cannot_be_sent_do_not_fail_the_task(
+    emulator: Emulator, run: Callable[..., Outcome], sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no StatsD")
+
+    monkeypatch.setattr(sent, "incr", fail)
+    assert run(CreateBackupOperator, index_name=INDEX, wait_for_completion=True).state == "success"
+
+
 def test_missing_numbers_are_not_sent(emulator: Emulator, run: Callable[..., Outcome], sent: Sent) -> None:
     backup = emulator.add_backup(INDEX, record_count=None, size_bytes=..., created_at=...)
     run(BackupSensor, backup_id=backup["backup_id"])

@@ -151,7 +151,7 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     assert "images | failing | 2025-06-15 12:06 UTC | 3 h | 53,560 | +3.0% |" in text
     assert "etl.backup | failed (Failed)" in text
     assert "articles (unprotected): It has no Ready backup." in text
-    assert f"{INDEX} (late): Its newest Ready backup is 2 days old, older than 1 day." in text
+    assert f"{INDEX} (late): Its newest Ready backup is 2 days old, and less than 1 day is allowed." in text
     assert "images (failing): Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed)." in text
     assert "Pinecone cannot back up pod-based indexes. | pods" in text
     assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest of 2025-03-17." in text
@@ -208,7 +208,8 @@ def test_index_page_shows_its_backups(pinecone: Emulator, client: TestClient, as
     ask("POST", f"/backups/{backups[1]['backup_id']}/create-index", json={"name": "drill"})
     page = Page(client.get(f"/indexes/{INDEX}"))
     text = page.text.replace("\n", " | ")
-    assert f"Index {INDEX} | late | Its newest Ready backup is 2 days old, older than 1 day. | Backup " in text
+    late = "late | Its newest Ready backup is 2 days old, and less than 1 day is allowed."
+    assert f"Index {INDEX} | {late} | " in text
     ids = [attributes["data-backup-id"] for attributes in page.all("tr") if "data-backup-id" in attributes]
     assert ids == [*(backup["backup_id"] for backup in reversed(backups)), "of-an-earlier-index"]
     assert "| Ready | 2025-06-13 15:06 UTC | 2 days | 300 | 4.0 kB | etl.backup | 2025-07-01 00:00 UTC" in text
@@ -330,7 +331,7 @@ def test_last_copy_is_shown_with_its_time(pinecone: Emulator, client: TestClient
     pinecone.fault("GET", "/indexes", status=503, times=None)
     for path in ("/", f"/indexes/{INDEX}"):
         text = Page(client.get(path)).text
-        assert "As of 2025-06-15 15:06 UTC" in text
+        assert "As of 2025-06-15 15:06 UTC: " in text
         assert "Pinecone returned an error. The page shows what was read before." in text
         assert "fresh Ready backup" in text
 

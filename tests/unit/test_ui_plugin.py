@@ -121,7 +121,7 @@ def test_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CONNECTIONS, MAX_AGE, BASE_URL):
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    assert settings == (("pinecone_default",), 86400.0, "")
+    assert settings == (("pinecone_default",), 108_000.0, "")
     options = get_provider_info()["config"]["pinecone"]["options"]
     assert options["ui_connections"]["default"] == settings_module._DEFAULT_CONNECTIONS
     assert float(options["ui_max_age"]["default"]) == settings_module._DEFAULT_MAX_AGE

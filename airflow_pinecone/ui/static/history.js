@@ -20,7 +20,7 @@ export async function showHistory(root, signal) {
     place.replaceChildren(historyTable(events, existing, place.dataset.prefix));
   } catch (error) {
     if (!signal?.aborted) {
-      say(place, `The history could not be loaded: ${error.message}. You need the permission to read assets.`);
+      say(place, `The history could not be loaded: ${error.message}.`);
     }
   }
 }
@@ -40,7 +40,8 @@ async function readEvents({ assetUri, prefix }, signal) {
 async function readJson(url, signal) {
   const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
   if (!response.ok) {
-    throw new Error(`Airflow's API responded with the status ${response.status}`);
+    const remedy = response.status === 403 ? ". You need the permission to read assets" : "";
+    throw new Error(`Airflow's API responded with the status ${response.status}${remedy}`);
   }
   return response.json();
 }
