@@ -1,5 +1,5 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
-# make test        run all tests, also those with real Airflow processes
+# make test        run all tests but those in a browser, also with real Airflow processes
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
 # make test-ui     test the page in Airflow's UI with a browser          needs Chromium
 # make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
