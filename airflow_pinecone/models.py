@@ -189,7 +189,7 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
     Returns:
         Its ``created_at`` in UTC, truncated to microseconds; None if it is missing or not a valid time.
     """
-    return _time(model.get("created_at"))
+    return parse_time(model.get("created_at"))
 
 
 def completed_at(job: RestoreJobModel) -> datetime | None:
@@ -201,7 +201,7 @@ def completed_at(job: RestoreJobModel) -> datetime | None:
     Returns:
         Its ``completed_at`` in UTC, or its ``created_at`` if that is missing; None if neither is a valid time.
     """
-    return _time(job.get("completed_at")) or created_at(job)
+    return parse_time(job.get("completed_at")) or created_at(job)
 
 
 def covers_writes_until(backup: BackupModel) -> datetime | None:
@@ -249,7 +249,15 @@ def _safe_key(key: str, keys: Container[str]) -> str:
     return key
 
 
-def _time(text: Any) -> datetime | None:
+def parse_time(text: Any) -> datetime | None:
+    """Read a time of the API.
+
+    Args:
+        text: The time.
+
+    Returns:
+        The time in UTC, truncated to microseconds; None if it is missing or not a valid time.
+    """
     # fromisoformat accepts fractions of any length and any separator character, so reject what is clearly not a time.
     if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
         return None

@@ -10,7 +10,15 @@ from datetime import datetime
 from airflow_pinecone.coverage import IndexReport, Leftover, Problem, Report, count
 from airflow_pinecone.history import Dated, current_index_id, newest_first, newest_ready
 from airflow_pinecone.identity import creator_of, hold_of
-from airflow_pinecone.models import BackupModel, Phase, RestoreJobModel, backup_phase, created_at, restore_job_phase
+from airflow_pinecone.models import (
+    BackupModel,
+    Phase,
+    RestoreJobModel,
+    backup_phase,
+    created_at,
+    parse_time,
+    restore_job_phase,
+)
 from airflow_pinecone.ui.formats import UNKNOWN, iso, show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
@@ -313,7 +321,7 @@ def _restore_rows(jobs: Iterable[RestoreJobModel]) -> tuple[RestoreRow, ...]:
             backup_id=job["backup_id"],
             index_name=job["target_index_name"],
             created_at=_iso_or_none(created_at(job)),
-            completed_at=_iso_or_none(created_at({**job, "created_at": job.get("completed_at")})),
+            completed_at=_iso_or_none(parse_time(job.get("completed_at"))),
         )
         for job in jobs
     ]
