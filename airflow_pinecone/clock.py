@@ -26,6 +26,18 @@ class Clock:
         """Suspend the coroutine for some seconds."""
         await asyncio.sleep(seconds)
 
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Call a function in the running event loop after some seconds. This takes less memory than a task that sleeps.
+
+        Args:
+            seconds: Seconds until the call.
+            callback: The function.
+
+        Returns:
+            A function that cancels the call.
+        """
+        return asyncio.get_running_loop().call_later(seconds, callback).cancel
+
 
 SYSTEM_CLOCK = Clock()
 

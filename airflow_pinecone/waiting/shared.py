@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from airflow_pinecone.clock import Clock
 from airflow_pinecone.errors import (
@@ -150,15 +150,11 @@ class _Rounds:
         loop = asyncio.get_running_loop()
         poll = _Poll(resource_id, self._clock.monotonic() + pause - early, loop.create_future())
         self._waiting.add(poll)
-        due: asyncio.Future[None] = asyncio.create_task(self._clock.sleep_async(pause))
-        either: set[asyncio.Future[Any]] = {due, poll.outcome}
+        cancel_timer = self._clock.call_later(pause, partial(self._start_round, poll))
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if poll in self._waiting:
-                self._start_round(poll)
             return await poll.outcome
         finally:
-            due.cancel()
+            cancel_timer()
             poll.outcome.cancel()
             self._waiting.discard(poll)
 
@@ -167,6 +163,8 @@ class _Rounds:
             task.cancel()
 
     def _start_round(self, due: _Poll) -> None:
+        if due not in self._waiting:  # An earlier round has taken it.
+            return
         now = self._clock.monotonic()
         polls: dict[str, list[_Poll]] = {}
         for poll in [poll for poll in self._waiting if poll is due or poll.not_before <= now]:

@@ -64,9 +64,18 @@ class FakeClock(Clock):
         """Do the same as ``sleep``."""
         self.sleep(seconds)
 
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Sleep and call the function when the running coroutine suspends."""
+
+        def sleep_and_call() -> None:
+            self.sleep(seconds)
+            callback()
+
+        return asyncio.get_running_loop().call_soon(sleep_and_call).cancel
+
 
 class SteppedClock(Clock):
-    """A clock whose asynchronous sleeps end when a test moves the time.
+    """A clock whose asynchronous sleeps and timers end when a test moves the time.
 
     Attributes:
         now: Seconds since the epoch.
@@ -75,12 +84,13 @@ class SteppedClock(Clock):
     def __init__(self) -> None:
         """Set the clock to 2025-06-15 15:06:40 UTC."""
         self.now = 1_750_000_000.0
-        self._sleepers: dict[asyncio.Future[None], float] = {}
+        # The function that ends a sleep, or that a timer calls, with its time.
+        self._timers: dict[object, tuple[float, Callable[[], object]]] = {}
 
     @property
-    def sleepers(self) -> int:
-        """The number of coroutines that sleep."""
-        return len(self._sleepers)
+    def timers(self) -> int:
+        """The number of sleeps and timers that have not ended."""
+        return len(self._timers)
 
     def time(self) -> float:
         """Return seconds since the epoch."""
@@ -91,18 +101,25 @@ class SteppedClock(Clock):
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Move the time, and end the sleeps that are over then."""
+        """Move the time, and end the sleeps and timers that are over then."""
         self.now += seconds
-        for sleeper, end in list(self._sleepers.items()):
-            if end <= self.now:
-                del self._sleepers[sleeper]
-                sleeper.set_result(None)
+        for key, (end, callback) in list(self._timers.items()):
+            # An earlier callback may have cancelled this one.
+            if end <= self.now and key in self._timers:
+                del self._timers[key]
+                callback()
 
     async def sleep_async(self, seconds: float) -> None:
         """Sleep until the test has moved the time far enough."""
         sleeper = asyncio.get_running_loop().create_future()
-        self._sleepers[sleeper] = self.now + seconds
+        cancel = self.call_later(seconds, lambda: sleeper.set_result(None))
         try:
             await sleeper
         finally:
-            self._sleepers.pop(sleeper, None)
+            cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Call the function when the test has moved the time far enough."""
+        key = object()
+        self._timers[key] = (self.now + seconds, callback)
+        return lambda: self._timers.pop(key, None)

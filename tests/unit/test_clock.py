@@ -26,6 +26,21 @@ def test_system_clock_sleeps() -> None:
     assert time.monotonic() - before >= 0.02
 
 
+def test_system_clock_calls_a_function_later() -> None:
+    async def test() -> list[str]:
+        called: list[str] = []
+        done = asyncio.Event()
+        cancel = SYSTEM_CLOCK.call_later(0.01, lambda: called.append("cancelled"))
+        SYSTEM_CLOCK.call_later(0.02, done.set)
+        cancel()
+        await done.wait()
+        return called
+
+    before = time.monotonic()
+    assert asyncio.run(test()) == []
+    assert time.monotonic() - before >= 0.02
+
+
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 def test_monotonic_epoch_clock_ignores_a_changed_time_of_day(clock: FakeClock, step: float) -> None:
     clock.step = step

@@ -77,9 +77,9 @@ class Waits:
     async def until_all_pause(self) -> None:
         async with asyncio.timeout(20):
             while True:
-                # Each wait has a task and one for its pause. A round would be one more.
+                # Each wait has a task. A round would be one more.
                 pending = sum(not task.done() for task in self.tasks)
-                if self.clock.sleepers == pending and len(asyncio.all_tasks()) == 1 + 2 * pending:
+                if self.clock.timers == pending and len(asyncio.all_tasks()) == 1 + pending:
                     return
                 await asyncio.sleep(0)  # noqa: TID251
 
@@ -463,7 +463,8 @@ def test_first_poll_is_at_most_half_a_second_early(run: Callable[[Test], None], 
         await waits.advance(0.2)
         waits.start(third)
         assert await waits.advance(4.4) == [LIST]
-        assert waits.logged[-1].startswith(f"Backup {second}")
+        answered = [message for message in waits.logged if "its status is" in message]
+        assert sorted(answered) == sorted(f"Backup {id_}: its status is Initializing" for id_ in (first, second))
         assert await waits.advance(0.6) == [f"GET /backups/{third}"]
 
     run(test)

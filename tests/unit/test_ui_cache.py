@@ -85,7 +85,7 @@ async def wait_for_read(reader: Reader) -> None:
 
 async def is_waiting(stepped: SteppedClock) -> None:
     """Wait until the cache waits for a read."""
-    while not stepped.sleepers:
+    while not stepped.timers:
         await asyncio.to_thread(lambda: None)
 
 
@@ -155,7 +155,7 @@ def test_viewers_wait_for_10_s(cache: ProjectCache, reader: Reader, stepped: Ste
         stepped.advance(10)
         answers = await asyncio.gather(*viewers)
         assert answers == [Answer(None, TOO_SLOW)] * VIEWERS
-        assert stepped.sleepers == 0
+        assert stepped.timers == 0
 
         # The thread has not ended, so there is no other one.
         stepped.advance(3600)
