@@ -33,7 +33,7 @@ else:
             {
                 "to": RECIPIENT,
                 "subject": "The audit of the Pinecone backups did not finish in time",
-                "html_content": "Run {{ dag_run.run_id }} did not finish within 30 minutes.",
+                "html_content": "Run {{ dag_run.dag_run_id }} did not finish within 30 minutes.",
             },
         ),
     )

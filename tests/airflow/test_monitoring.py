@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,25 @@ from support.real_airflow import API_KEY, ROOT
 from airflow_pinecone.emulator import Emulator
 
 INDEX = "docs-example"
+
+# The deadline of backup_audit, with seconds instead of minutes, on a run that waits for a file.
+DEADLINE_DAG = """
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+from backup_audit import options
+
+options["deadline"].interval = timedelta(seconds=1)
+
+with DAG("deadline", schedule=None, params={"file": ""}, **options):
+
+    @task.sensor(poke_interval=1)
+    def wait_for_file(params):
+        return Path(params["file"]).exists()
+
+    wait_for_file()
+"""
 
 
 class Inbox:
@@ -92,9 +112,12 @@ def monitored(
 ) -> Iterator[LocalAirflow]:
     """Run an Airflow with the example DAGs whose metrics and email go to this process."""
     home = tmp_path_factory.mktemp("monitored")
+    dags = home / "dags"
+    shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "deadline.py").write_text(DEADLINE_DAG)
     with LocalAirflow(
         home,
-        dags=ROOT / "dags",
+        dags=dags,
         connections={
             "pinecone_default": {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY},
             "smtp_default": {
@@ -140,6 +163,23 @@ def test_audit_sends_an_email_that_names_the_index(
     assert "To: data-team@example.com" in messages[0]
     assert "Subject: The audit of the Pinecone backups failed" in messages[0]
     assert "never-backed-up (unprotected): it has no Ready backup." in messages[0]
+
+
+def test_audit_that_does_not_finish_sends_an_email(
+    inbox: tuple[Inbox, int], monitored: LocalAirflow, tmp_path: Path
+) -> None:
+    file = tmp_path / "done"
+    monitored.api("PATCH", "dags/deadline", json={"is_paused": False})
+    run_id = monitored.trigger("deadline", {"file": str(file)})
+
+    def late() -> list[str]:
+        return [message for message in inbox[0].messages if "did not finish in time" in message]
+
+    monitored.wait_until(late, 60, "the email of the deadline")
+    assert late()[0].startswith("To: data-team@example.com")
+    assert f"Run {run_id} did not finish within 30 minutes." in late()[0]
+    file.touch()
+    assert monitored.wait_for_run("deadline", run_id, 60) == "success"
 
 
 def test_metrics_are_sent_to_statsd(

@@ -112,6 +112,10 @@ class ApiServer(LocalAirflow):
             )
             database.commit()
 
+    def add_xcom(self, run_id: str, key: str, value: str) -> None:
+        """Add an XCom of the task of a run."""
+        self.api("POST", f"dags/etl/dagRuns/{run_id}/taskInstances/backup/xcomEntries", json={"key": key, "value": value})
+
     def _responds(self) -> bool:
         self._is_healthy()
         with suppress(requests.RequestException):

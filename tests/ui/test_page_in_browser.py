@@ -159,6 +159,27 @@ def test_links_lead_to_the_run_and_the_asset(server: ApiServer, open_page: Open,
     expect(page.get_by_role("link", name="pinecone://docs-example/backups").first).to_be_visible()
 
 
+def test_links_of_the_task_lead_to_the_backup_and_the_console(
+    server: ApiServer, pinecones: dict[str, Emulator], open_page: Open
+) -> None:
+    """Read the URLs that push_links() stores, as Airflow's page does while the task runs."""
+    backup = next(b for b in pinecones["pinecone_default"].backups if b["source_index_name"] == "images")
+    url = f"{server.prefix}/pinecone-backups/backups/{backup['backup_id']}?connection=pinecone_default"
+    server.add_xcom(RUN, "_link_BackupLink", url)
+    server.add_xcom(RUN, "_link_ConsoleLink", "https://app.pinecone.io/")
+    page = open_page(f"/dags/etl/runs/{RUN}/tasks/backup/details")
+    expect(page.get_by_role("link", name="Pinecone console")).to_have_attribute("href", "https://app.pinecone.io/")
+    link = page.get_by_role("link", name="Backup", exact=True)
+    if link.get_attribute("target") == "_blank":
+        with page.expect_popup() as popup:
+            link.click()
+        page = popup.value
+    else:
+        link.click()
+    expect(page.get_by_role("heading", name="Index images")).to_be_visible()
+    expect(page.get_by_text(backup["backup_id"]).first).to_be_visible()
+
+
 @PLACES
 def test_page_can_be_used_with_the_keyboard(open_page: Open, place: str) -> None:
     page = open_page(place)
