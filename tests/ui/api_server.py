@@ -114,7 +114,8 @@ class ApiServer(LocalAirflow):
 
     def add_xcom(self, run_id: str, key: str, value: str) -> None:
         """Add an XCom of the task of a run."""
-        self.api("POST", f"dags/etl/dagRuns/{run_id}/taskInstances/backup/xcomEntries", json={"key": key, "value": value})
+        path = f"dags/etl/dagRuns/{run_id}/taskInstances/backup/xcomEntries"
+        self.api("POST", path, json={"key": key, "value": value})
 
     def _responds(self) -> bool:
         self._is_healthy()

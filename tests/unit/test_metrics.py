@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import NO_WAIT, TRIGGERER, WAITS
@@ -130,3 +133,37 @@ def test_audit_sends_the_age_of_each_newest_backup(emulator: Emulator, run: Call
         ("gauge", "pinecone.index.backup_age", HOUR, TAGS),
         ("gauge", "pinecone.project.backups", 2, None),
     ]
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> InMemoryMetricReader:
+    """Send the metrics to OpenTelemetry with Airflow's own class. It reads them, and exports nothing."""
+    reader = InMemoryMetricReader()
+    try:
+        otel_logger = import_module("airflow._shared.observability.metrics.otel_logger")
+    except ModuleNotFoundError:  # Airflow before 3.2
+        otel_logger = import_module("airflow.metrics.otel_logger")
+    monkeypatch.setattr(metrics, "Stats", otel_logger.SafeOtelLogger(MeterProvider([reader])))
+    return reader
+
+
+def test_metrics_reach_opentelemetry(
+    emulator: Emulator, clock: FakeClock, run: Callable[..., Outcome], exported: InMemoryMetricReader
+) -> None:
+    emulator.next_backup(ready_after=60)
+    created_at = clock.time()
+    backup = run(CreateBackupOperator, index_name=INDEX, poke_interval=30, wait_for_completion=True).value
+    data: Any = exported.get_metrics_data()
+    ((scope,),) = (resource.scope_metrics for resource in data.resource_metrics)
+    points = {
+        metric.name: (point.sum if hasattr(point, "sum") else point.value, dict(point.attributes))
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    assert points == {
+        "airflow.pinecone.backup.ready": (1, TAGS),
+        "airflow.pinecone.backup.last_ready": (created_at, TAGS),
+        "airflow.pinecone.backup.duration": (60_000, TAGS),
+        "airflow.pinecone.backup.records": (96, TAGS),
+        "airflow.pinecone.backup.bytes": (backup["size_bytes"], TAGS),
+    }
