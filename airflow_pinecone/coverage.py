@@ -85,7 +85,7 @@ class Problem(TypedDict):
 
 
 class IndexReport(TypedDict):
-    """The row of an index. Ages are in seconds.
+    """The row of an index. Ages are in seconds; a backup from the future has none.
 
     ``status`` is the worst of the problems. ``failed`` is the newest failed backup if it is newer than the newest Ready
     one; ``running`` is the newest one whose status is not final. ``record_change`` and ``size_change`` are shares of
@@ -110,7 +110,7 @@ class IndexReport(TypedDict):
 
 
 class Leftover(TypedDict):
-    """Backups that are not of an existing index. ``reason`` says of which index they are."""
+    """Backups that do not belong to an existing index. ``reason`` says to which index they belong."""
 
     index_name: str
     source_index_id: str | None
@@ -166,12 +166,11 @@ def report(
         for index in supported
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
-    existing = {index["name"] for index in project.indexes}
     leftovers = [
         leftover
         for name, backups in sorted(backups_of.items())
         if is_selected(name)
-        for leftover in _leftovers(name, backups, exists=name in existing)
+        for leftover in _leftovers(name, backups, indexes.get(name))
     ]
     return Report(
         as_of=_iso(now),
@@ -234,10 +233,11 @@ def _row(
     failed = _first(current, "failed")
     if failed and newest and current.index(failed) > current.index(newest):
         failed = None
-    age = _age(newest.created_at, now) if newest else None
+    is_in_future = newest is not None and newest.created_at is not None and newest.created_at > now + _CLOCK_SKEW
+    age = _age(newest.created_at, now) if newest and not is_in_future else None
     last_restore = _last_restore([row.backup["backup_id"] for row in current], restore_jobs, now)
     problems = [
-        *_age_problems(newest, age, rules, now),
+        *_age_problems(newest, age, rules),
         *_failures(failed, newest, previous, rules),
         *_restore_problems(last_restore, rules),
     ]
@@ -259,10 +259,10 @@ def _row(
     )
 
 
-def _age_problems(newest: Dated | None, age: float | None, rules: Rules, now: datetime) -> list[Problem]:
-    if newest is None or newest.created_at is None or age is None:
+def _age_problems(newest: Dated | None, age: float | None, rules: Rules) -> list[Problem]:
+    if newest is None or newest.created_at is None:
         return [Problem(status="unprotected", text="it has no Ready backup")]
-    if newest.created_at > now + _CLOCK_SKEW:
+    if age is None:
         text = f"its newest Ready backup was created at {_iso(newest.created_at)}, in the future: check the clock"
         return [Problem(status="late", text=text)]
     max_age = validate_duration(rules.max_age, "max_age")
@@ -314,8 +314,10 @@ def _last_restore(
     return RestoreFacts(restore_job_id=job_id, backup_id=backup_id, completed_at=_iso(moment), age=_age(moment, now))
 
 
-def _leftovers(name: str, backups: list[BackupModel], *, exists: bool) -> list[Leftover]:
-    current = current_index_id(backups) if exists else None
+def _leftovers(name: str, backups: list[BackupModel], index: IndexModel | None) -> list[Leftover]:
+    # A pod-based index has no backups, so all of them belong to earlier indexes.
+    is_pod_based = index is not None and _is_pod_based(index)
+    current = current_index_id(backups) if index is not None and not is_pod_based else None
     by_index: dict[str | None, list[BackupModel]] = {}
     for backup in backups:
         index_id = backup.get("source_index_id") or None
@@ -323,10 +325,10 @@ def _leftovers(name: str, backups: list[BackupModel], *, exists: bool) -> list[L
             by_index.setdefault(index_id, []).append(backup)
     leftovers = []
     for index_id, of_index in sorted(by_index.items(), key=lambda item: item[0] or ""):
-        if not exists and name:
+        if index is None and name:
             reason: LeftoverReason = "deleted index"
         else:
-            reason = "earlier index of this name" if index_id and current else "unknown index"
+            reason = "earlier index of this name" if index_id and (current or is_pod_based) else "unknown index"
         newest = newest_first(of_index)[0].created_at
         leftovers.append(
             Leftover(
@@ -356,8 +358,8 @@ def _verdict(rows: list[IndexReport]) -> str:
     failing = _count_problems(rows, "failing")
     unproved = _count_problems(rows, "unproved")
     others = [
-        f" The newest backup of {count(failing, 'index')} failed or does not pass." if failing else "",
-        f" {count(unproved, 'index').capitalize()} had no recent restore." if unproved else "",
+        f" The newest backup of {count(failing, 'index')} failed or has too few records." if failing else "",
+        f" {count(unproved, 'index')} had no recent restore." if unproved else "",
     ]
     return first + "".join(others)
 

@@ -21,7 +21,7 @@ class _StoredLink(BaseOperatorLink):
     """A link whose URL the task has pushed to XCom."""
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the URL. Airflow calls this at the end of the task, maybe in another process than the first one.
+        """Return the URL. At the end of the task, Airflow calls this and stores the result again.
 
         Args:
             operator: The operator or sensor.

@@ -100,8 +100,8 @@ class Policy(NamedTuple):
             if tag is None:
                 matches = fnmatchcase(index["name"], key)
             else:
-                tags = index.get("tags") or {}
-                matches = tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
+                tags: object = index.get("tags")
+                matches = isinstance(tags, dict) and tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
             if matches:
                 return rules
         return self.default

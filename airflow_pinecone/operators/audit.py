@@ -133,9 +133,10 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         failed = coverage.rows_with_problems(report, self.fail_on)
         missing = coverage.missing_indexes(project, as_patterns(self.include))
         if self.fail_on and (failed or missing or not report["indexes"]):
-            # Airflow only stores what a successful task returns.
-            push = partial(context["ti"].xcom_push, key="return_value", value=report)
-            self._try("store the report", push)
+            if self.do_xcom_push:
+                # Airflow only stores what a successful task returns.
+                push = partial(context["ti"].xcom_push, key="return_value", value=report)
+                self._try("store the report", push)
             raise AirflowFailException(_message(report, failed, missing))
         return report
 
@@ -170,7 +171,7 @@ def _message(report: Report, failed: list[IndexReport], missing: list[str]) -> s
         lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
     lines += [f"There is no index {cell(name)}, which include names." for name in missing]
     if not report["indexes"]:
-        lines.append("Check include, exclude and the API key: an audit without an index says nothing.")
+        lines.append("Check include, exclude and the API key: an audit of no indexes finds no problems.")
     return "\n".join([report["verdict"], *lines])
 
 
@@ -203,8 +204,9 @@ def _format(report: Report) -> str:
         lines += [f"{cell(row['index_name'])}: {problem['text']}." for problem in row["problems"]]
     lines += [f"{cell(name)}: pod-based, so Pinecone cannot back it up." for name in report["unsupported"]]
     for leftover in report["leftovers"]:
+        name = cell(leftover["index_name"] or "(no name)")
         lines.append(
-            f"{cell(leftover['index_name'])}: {count(leftover['backup_count'], 'backup')} of the {leftover['reason']} "
+            f"{name}: {count(leftover['backup_count'], 'backup')} of the {leftover['reason']} "
             f"{cell(leftover['source_index_id'])}."
         )
     lines.append(f"The project has {count(report['backup_count'], 'backup')}.")

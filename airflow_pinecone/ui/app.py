@@ -35,7 +35,7 @@ _HEADERS = {
 
 
 class _StaticFiles(StaticFiles):
-    """Files that a browser asks for again, so that they always fit to the installed release."""
+    """Files that a browser asks for again, so that they always match the installed release."""
 
     async def get_response(self, path: str, scope: Any) -> Response:
         """Return a file."""
@@ -67,8 +67,8 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
     Args:
         settings: The settings.
         cache: The projects of the connections in the settings.
-        access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not see
-            the page.
+        access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not read
+            the connection whose id is the path parameter ``connection_id``.
 
     Returns:
         The app. It only has routes for GET.
@@ -78,6 +78,13 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
     render = _Renderer(settings.connections)
     # A page with 1,000 backups takes about 0.1 s. In a thread, it does not block Airflow's event loop.
     render_limiter = CapacityLimiter(1)
+
+    async def name_connection(request: Request) -> None:
+        # Airflow checks the permission for the connection of this path parameter.
+        connection_id = _links(request, settings).connection or None
+        request.scope["path_params"] = {**request.path_params, "connection_id": connection_id}
+
+    checks = [Depends(name_connection), Depends(access)]
 
     async def serve(request: Request, show: Callable[[Links, Answer, Copy], Response]) -> Response:
         links = _links(request, settings)
@@ -90,7 +97,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
             return render("failure.html", links, answer)
         return await to_thread.run_sync(show, links, answer, answer.copy, limiter=render_limiter)
 
-    @app.get("/", dependencies=[Depends(access)])
+    @app.get("/", dependencies=checks)
     async def overview(request: Request) -> Response:
         def show(links: Links, answer: Answer, copy: Copy) -> Response:
             return render("overview.html", links, answer, page=views.overview(copy, links, settings.max_age))
@@ -98,7 +105,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
         return await serve(request, show)
 
     # A name may contain anything, so that a link to it always leads here.
-    @app.get("/indexes/{index_name:path}", dependencies=[Depends(access)])
+    @app.get("/indexes/{index_name:path}", dependencies=checks)
     async def index(request: Request, index_name: str) -> Response:
         def show(links: Links, answer: Answer, copy: Copy) -> Response:
             page = views.index_page(copy, index_name, links)
@@ -109,7 +116,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
         return await serve(request, show)
 
     # The links on tasks lead here: a task may not know the index of its backup.
-    @app.get("/backups/{backup_id:path}", dependencies=[Depends(access)])
+    @app.get("/backups/{backup_id:path}", dependencies=checks)
     async def backup(request: Request, backup_id: str) -> Response:
         def show(links: Links, answer: Answer, copy: Copy) -> Response:
             page = views.page_of_backup(copy, backup_id, links)
@@ -171,6 +178,7 @@ class _Renderer:
             links=links,
             failure=answer.failure,
             as_of=iso(answer.copy.read_at) if answer.copy else None,
+            restores_failure=answer.copy.restores_failure if answer.copy else None,
             **context,
         )
         return HTMLResponse(html, status_code=status, headers=_HEADERS)

@@ -45,11 +45,13 @@ class Copy(NamedTuple):
         project: What Pinecone lists.
         report: The report about it.
         read_at: When it was read.
+        restores_failure: Why there are no restore jobs; None if they could be listed.
     """
 
     project: coverage.Project
     report: coverage.Report
     read_at: datetime
+    restores_failure: str | None = None
 
 
 class Failure(NamedTuple):
@@ -87,7 +89,7 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
 
     Raises:
         DeadlinePassed: The deadline has passed.
-        PineconeError: Pinecone could not be read, or the connection cannot be used.
+        PineconeError: The indexes or the backups could not be listed, or the connection cannot be used.
     """
 
     def check_time() -> None:
@@ -110,9 +112,13 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
         # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
         indexes = in_time(client.list_indexes(retry=False))
         backups = in_time(client.list_backups(retry=False))
-        restore_jobs = in_time(client.list_restore_jobs(retry=False))
+        try:
+            restore_jobs, restores_failure = in_time(client.list_restore_jobs(retry=False)), None
+        except PineconeError as error:
+            restore_jobs, restores_failure = [], str(error)
     project = coverage.Project(indexes, backups, restore_jobs)
-    return Copy(project, coverage.report(project, Policy(Rules(max_age)), now=read_at), read_at)
+    report = coverage.report(project, Policy(Rules(max_age)), now=read_at)
+    return Copy(project, report, read_at, restores_failure)
 
 
 def explain(error: Exception) -> Failure:

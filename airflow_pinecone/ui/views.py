@@ -101,6 +101,7 @@ class IndexPage:
     """The page of one index. ``newest_ready`` is the id of the backup that ``snippet`` restores."""
 
     name: str
+    can_be_backed_up: bool
     status: str
     verdict: tuple[str, ...]
     created_elsewhere: int
@@ -167,8 +168,9 @@ def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
 
     return IndexPage(
         name=index_name,
+        can_be_backed_up=row is not None,
         status=row["status"] if row else "unsupported" if exists else "deleted",
-        verdict=_index_verdict(row, exists=exists),
+        verdict=_index_verdict(row, exists=exists, can_be_restored=newest is not None),
         created_elsewhere=row["created_elsewhere"] if row else 0,
         records=_trend(current, lambda backup: count_of(backup.get("record_count"))),
         size=_trend(current, lambda backup: count_of(backup.get("size_bytes"))),
@@ -271,18 +273,19 @@ def _newer(row: IndexReport) -> tuple[tuple[str, str], ...]:
 
 def _leftover_text(leftover: Leftover) -> str:
     newest = leftover["newest_created_at"]
-    until = f", the newest of {newest[:10]}" if newest else ""
+    until = f", the newest from {newest[:10]}" if newest else ""
     return (
         f"{count(leftover['backup_count'], 'backup')} of the {leftover['reason']}: {leftover['ready_count']} Ready, "
         f"{show_size(leftover['size_bytes'])}{until}."
     )
 
 
-def _index_verdict(row: IndexReport | None, *, exists: bool) -> tuple[str, ...]:
+def _index_verdict(row: IndexReport | None, *, exists: bool, can_be_restored: bool) -> tuple[str, ...]:
     if row is None:
         if exists:
             return ("The index is pod-based, so Pinecone cannot back it up.",)
-        return ("There is no index with this name now. Its backups below still exist, and can be restored.",)
+        restored = ", and can be restored" if can_be_restored else ""
+        return (f"There is no index with this name now. Its backups below still exist{restored}.",)
     if row["problems"]:
         return tuple(problem_text(problem, row) for problem in row["problems"])
     return (f"The index has a fresh Ready backup, {show_duration(row['age'] or 0.0)} old.",)

@@ -11,7 +11,7 @@ from support.real_airflow import Run
 
 from airflow_pinecone.emulator import Emulator
 
-FLEET = 50
+FLEET = 20
 
 
 def trigger_run(airflow: LocalAirflow, emulator: Emulator, dag_id: str, index: str, **params: Any) -> Run:

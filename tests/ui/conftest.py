@@ -49,6 +49,7 @@ def pinecones() -> Iterator[dict[str, Emulator]]:
         hostile = emulators["hostile"]
         hostile.add_backup("docs-example", age=HOUR, status=HOSTILE, record_count=HOSTILE)
         hostile.add_backup("docs-example", age=2 * HOUR, description=OUR_DESCRIPTION.replace("manual__1", "<b>x</b>"))
+        hostile.add_backup("docs-example", age=3 * HOUR, description=HOSTILE * 100)
         hostile.add_backup(HOSTILE, age=DAY)
         emulators["down"].stop()
         emulators["slow"].fault("GET", "/indexes", hang="before", times=None)
@@ -75,11 +76,16 @@ def server(request: pytest.FixtureRequest, pinecones: dict[str, Emulator]) -> It
         server.add_run(RUN)
         extra = {
             "backup_id": HOSTILE,
-            "created_at": "2025-05-14T16:37:25Z",
+            # Pinecone's times are in UTC.
+            "created_at": "2025-05-14T16:37:25",
             "record_count": 1234,
             "size_bytes": HOSTILE,
         }
         server.add_event(RUN, "2025-05-14 16:40:27+00:00", extra)
+        # A task has reused the backup. The history shows it once.
+        server.add_event(RUN, "2025-05-15 16:00:00+00:00", extra)
+        # The page does not know the backup of an event that is later than its data.
+        server.add_event(RUN, "2099-05-14 16:40:27+00:00", {"backup_id": "later", "created_at": "2099-05-14T16:37:25Z"})
         yield server
     shutil.rmtree(home)
 
@@ -104,7 +110,7 @@ def open_page(browser: Browser, server: ApiServer, messages: list[str]) -> Itera
     with ExitStack() as stack:
 
         def open_page(path: str, *, role: str | None = "op", theme: Any = "light") -> Page:
-            context = browser.new_context(color_scheme=theme)
+            context = browser.new_context(color_scheme=theme, timezone_id="America/New_York")
             stack.callback(context.close)
             if role:
                 context.add_cookies([{"name": "_token", "value": server.token(role), "url": f"{server.url}/"}])

@@ -138,7 +138,11 @@ def test_page_can_be_read_in_each_theme(open_page: Open, messages: list[str], pl
     check_contrast(page, theme)
     # The charts and the history.
     expect(page.get_by_role("img", name="Records of the Ready backups over time")).to_be_visible()
-    expect(page.get_by_role("rowheader", name="2025-05-14 16:37 UTC")).to_be_visible()
+    # Newest first: created, records, size, recorded after, still exists.
+    rows = page.get_by_role("table").filter(has_text="from the events in Airflow").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_have_text("2099-05-14 16:37 UTC--3 min 2 s-etl.backup")
+    expect(rows.last).to_have_text("2025-05-14 16:37 UTC1,234-3 min 2 snoetl.backup")
     assert messages == []
 
 

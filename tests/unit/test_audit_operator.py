@@ -111,6 +111,11 @@ def test_index_without_a_fresh_backup_fails(
     assert "third: it has no Ready backup." in logged()
 
 
+def test_failed_audit_stores_no_report_without_xcom(emulator: Emulator, audit: Audit, ti: TaskInstance) -> None:
+    assert audit(do_xcom_push=False).state == "failed"
+    assert ti.xcoms == {}
+
+
 def test_message_names_ten_indexes(emulator: Emulator, audit: Audit) -> None:
     for number in range(14):
         emulator.add_index(f"index-{number:02}")

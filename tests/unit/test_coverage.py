@@ -312,6 +312,21 @@ def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
     assert result["indexes"][0]["backup_count"] == 1
 
 
+def test_backups_of_a_name_that_a_pod_based_index_has_now_are_leftovers() -> None:
+    pod_based = index(spec={"pod": {"environment": "us-east1-gcp"}})
+    result = report_on(indexes=[pod_based], backups=[backup(), backup(2, source_index_id=...)])
+    assert (result["indexes"], result["unsupported"]) == ([], ["docs"])
+    assert [(leftover["source_index_id"], leftover["reason"]) for leftover in result["leftovers"]] == [
+        (None, "unknown index"),
+        ("i-1", "earlier index of this name"),
+    ]
+
+
+def test_backup_from_the_future_has_no_age() -> None:
+    row = row_of(backups=[backup(age=-2 * HOUR)])
+    assert (row["status"], row["age"]) == ("late", None)
+
+
 def test_backup_of_an_unknown_index_protects_nothing() -> None:
     result = report_on(backups=[backup(source_index_id=...)])
     assert result["indexes"][0]["status"] == "unprotected"
@@ -353,7 +368,7 @@ def test_backups_of_an_excluded_index_are_no_leftovers() -> None:
         (
             [HOUR, DAY],
             Rules(DAY, min_records=1000),
-            "1 of 2 indexes has no fresh Ready backup. The newest backup of 2 indexes failed or does not pass.",
+            "1 of 2 indexes has no fresh Ready backup. The newest backup of 2 indexes failed or has too few records.",
         ),
     ],
 )
@@ -406,6 +421,12 @@ def test_first_key_that_matches_decides(fields: dict[str, Any], hours: int) -> N
     )
     row = row_of(indexes=[index(**fields)], policy=policy)
     assert row["max_age"] == hours * HOUR
+
+
+@pytest.mark.parametrize("tags", [None, "tier", ["tier"], 5])
+def test_invalid_tags_match_no_key(tags: Any) -> None:
+    policy = Policy(MAX_AGE, {"tag:tier=*": Rules(HOUR)})
+    assert policy.rules_of(index(tags=tags)) == MAX_AGE
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from airflow_pinecone._airflow_compat import can_show_pages
 if not can_show_pages():
     pytest.skip("this Airflow cannot show pages", allow_module_level=True)
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from markupsafe import escape
 from support.clock import SteppedClock
@@ -142,7 +142,8 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     lines = page.text.splitlines()
     # The title, the link to Airflow and the heading come before.
     assert (
-        lines[3] == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or does not pass."
+        lines[3]
+        == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or has too few records."
     )
     assert lines[4] == "As of 2025-06-15 15:06 UTC, with the connection pinecone_default."
     text = page.text.replace("\n", " | ")
@@ -154,7 +155,7 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     assert f"{INDEX} (late): Its newest Ready backup is 2 days old, and less than 1 day is allowed." in text
     assert "images (failing): Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed)." in text
     assert "Pinecone cannot back up pod-based indexes. | pods" in text
-    assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest of 2025-03-17." in text
+    assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest from 2025-03-17." in text
     assert "The project has 5 backups. Pinecone allows 500 on the Standard plan and 1,000" in text
     assert images["backup_id"] not in text
     assert "/dags/etl/runs/manual__1/tasks/backup" in page.links
@@ -215,7 +216,7 @@ def test_index_page_shows_its_backups(pinecone: Emulator, client: TestClient, as
     assert "| Ready | 2025-06-13 15:06 UTC | 2 days | 300 | 4.0 kB | etl.backup | 2025-07-01 00:00 UTC" in text
     assert "| Failed | 2025-06-15 14:06 UTC | 1 h | - | - | etl.backup | 2025-07-01 00:00 UTC" in text
     assert "1 of them was not created by airflow-pinecone" in text
-    assert "Backups of other indexes with this name | They are of an earlier index" in text
+    assert "Backups of other indexes with this name | They belong to an earlier index" in text
     assert f"| Completed | {backups[1]['backup_id']} | drill | 2025-06-15 15:06 UTC | 2025-06-15 15:06 UTC" in text
     assert "Records: 300 in the newest Ready backup; the highest value is 300." in text
     assert "The chart goes from 2025-06-12 to 2025-06-13, and its lower line is 0." in text
@@ -232,6 +233,31 @@ def test_deleted_index_shows_how_to_restore_it(pinecone: Emulator, client: TestC
     text = Page(response).text
     assert "There is no index with this name now." in text
     assert f'backup_id="{backup["backup_id"]}"' in text
+
+
+def test_deleted_index_without_a_ready_backup_cannot_be_restored(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_backup("deleted", age=DAY, status="Failed")
+    text = Page(client.get("/indexes/deleted")).text
+    assert "There is no index with this name now. Its backups below still exist." in text
+    assert "There is no Ready backup to restore." in text
+
+
+def test_pod_based_index_cannot_be_backed_up(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    text = Page(client.get("/indexes/pods")).text
+    assert "The index is pod-based, so Pinecone cannot back it up." in text
+    assert "There are none.\n" in text
+    assert "CreateBackupOperator." not in text.partition("History")[0]
+
+
+def test_restores_that_cannot_be_listed_are_missing_alone(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    pinecone.fault("GET", "/restore-jobs", status=403, times=None)
+    for path in ("/", f"/indexes/{INDEX}"):
+        text = Page(client.get(path)).text
+        assert "Restores are not shown: Could not list the restore jobs" in text
+        assert "1 h" in text
+        assert "Pinecone lists no restore job" not in text
 
 
 def test_index_without_a_backup(client: TestClient) -> None:
@@ -398,6 +424,20 @@ def test_user_without_permission_sees_why(open_app: Open, pinecone: Emulator, fr
         assert "You do not have the permission to read connections" in Page(response).text
         assert INDEX not in response.text
     assert pinecone.requests == []
+
+
+def test_permission_is_checked_for_the_connection_that_is_shown(open_app: Open, pinecone: Emulator) -> None:
+    def access(request: Request) -> None:
+        # Airflow reads the connection from this path parameter.
+        if request.path_params["connection_id"] != CONN_ID:
+            raise HTTPException(403, "Forbidden")
+
+    client = open_app((CONN_ID, "other"), access=access)
+    for path in ("/", f"/indexes/{INDEX}", "/backups/b-1"):
+        assert client.get(path).status_code != 403
+        assert client.get(path, params={"connection": "other"}).status_code == 403
+    # Airflow looks for no connection if the page has none.
+    assert open_app((), access=access).get("/").status_code == 403
 
 
 def test_other_refusals_are_those_of_airflow(open_app: Open) -> None:

@@ -16,13 +16,30 @@ export async function showHistory(root, signal) {
       say(place, "Airflow has no event of a backup of this index. Add an asset to the outlets of CreateBackupOperator.");
       return;
     }
-    const existing = new Set([...root.querySelectorAll("[data-backup-id]")].map((row) => row.dataset.backupId));
-    place.replaceChildren(historyTable(events, existing, place.dataset.prefix));
+    place.replaceChildren(historyTable(events, existenceOf(root, place.dataset.asOf), place.dataset.prefix));
   } catch (error) {
     if (!signal?.aborted) {
       say(place, `The history could not be loaded: ${error.message}.`);
     }
   }
+}
+
+// Return a function that says whether the backup of an event exists. The page does not know of a backup that was created
+// after it was read.
+function existenceOf(root, asOf) {
+  const ids = new Set([...root.querySelectorAll("[data-backup-id]")].map((row) => row.dataset.backupId));
+  return ({ extra, timestamp }) => {
+    if (ids.has(extra?.backup_id)) {
+      return "yes";
+    }
+    return extra?.backup_id && parseTime(timestamp) < parseTime(asOf) ? "no" : "-";
+  };
+}
+
+// A task that reuses a backup adds another event. Keep the oldest one, whose task has created the backup.
+function oldestOfEachBackup(events) {
+  const ids = events.map((event) => event.extra?.backup_id);
+  return events.filter((_, i) => !ids[i] || ids.lastIndexOf(ids[i]) === i);
 }
 
 async function readEvents({ assetUri, prefix }, signal) {
@@ -34,7 +51,7 @@ async function readEvents({ assetUri, prefix }, signal) {
     const ofAsset = new URLSearchParams({ asset_id: asset.id, order_by: "-timestamp", limit: LIMIT });
     events.push(...(await readJson(`${prefix}/api/v2/assets/events?${ofAsset}`, signal)).asset_events);
   }
-  return events;
+  return oldestOfEachBackup(events);
 }
 
 async function readJson(url, signal) {
@@ -46,23 +63,23 @@ async function readJson(url, signal) {
   return response.json();
 }
 
-function historyTable(events, existing, prefix) {
+function historyTable(events, existence, prefix) {
   const table = element("table");
   table.append(element("caption", `The newest ${LIMIT} backups at most, from the events in Airflow`));
   const head = element("tr");
-  for (const name of ["Created", "Records", "Size (bytes)", "Duration", "Still exists", "Created by"]) {
+  for (const name of ["Created", "Records", "Size (bytes)", "Recorded after", "Still exists", "Created by"]) {
     head.append(header("col", name));
   }
   table.createTHead().append(head);
   const body = table.createTBody();
   for (const event of events) {
     const extra = event.extra ?? {};
-    const created = Date.parse(extra.created_at);
+    const created = parseTime(extra.created_at);
     const row = element("tr");
     row.append(header("row", Number.isNaN(created) ? "-" : showTime(created)));
     row.append(cell(showNumber(extra.record_count), "number"), cell(showNumber(extra.size_bytes), "number"));
-    row.append(cell(showDuration((Date.parse(event.timestamp) - created) / 1000), "number"));
-    row.append(cell(existing.has(extra.backup_id) ? "yes" : "no"));
+    row.append(cell(showDuration((parseTime(event.timestamp) - created) / 1000), "number"));
+    row.append(cell(existence(event)));
     row.append(runCell(event, prefix));
     body.append(row);
   }
@@ -88,6 +105,12 @@ function runCell(event, prefix) {
   const result = element("td");
   result.append(link);
   return result;
+}
+
+// Times without an offset are in UTC.
+function parseTime(text) {
+  const hasOffset = /(Z|[+-]\d\d:?\d\d)$/.test(text);
+  return Date.parse(hasOffset ? text : `${text}Z`);
 }
 
 function showTime(milliseconds) {

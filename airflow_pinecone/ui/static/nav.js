@@ -35,7 +35,7 @@ async function show(root, signal) {
     if (!response.headers.get("Content-Type")?.startsWith("text/html")) {
       throw new Error(`the API server responded with the status ${response.status}`);
     }
-    // The server has escaped all values, and scripts in it would not run.
+    // It is safe, because the server has escaped all values.
     root.innerHTML = await response.text();
     await showHistory(root, signal);
   } catch (error) {
