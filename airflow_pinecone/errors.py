@@ -2,6 +2,7 @@
 
     PineconeError
     ├── PineconeInputError            a name, an id, a duration or a connection is invalid; no request was sent
+    │   └── ConnectionNotFound        Airflow did not find the connection, or could not read it
     ├── PineconeRequestError          a request failed
     │   ├── PineconePermanentError    repeating it cannot help: 400, 401, 402, 403, 404, 409, 412, 422, a redirect
     │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
@@ -45,6 +46,12 @@ class PineconeError(Exception):
 
 class PineconeInputError(PineconeError, ValueError):
     """A name, an id, a duration or a connection is invalid. Raised before any request is sent."""
+
+
+class ConnectionNotFound(PineconeInputError):
+    """Airflow did not find the connection. Airflow also reports this if a secrets backend cannot be reached."""
+
+    can_retry = True
 
 
 class PineconeRequestError(PineconeError):

@@ -15,7 +15,7 @@ from airflow_pinecone._airflow_compat import mask_secret
 from airflow_pinecone.client import IndexBackups, PineconeClient
 from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.connections import DEFAULT_HOST, settings_from
-from airflow_pinecone.errors import PineconeError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError, PineconePermanentError
 from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
 from airflow_pinecone.transport import Settings
 from airflow_pinecone.validation import one_line, show_value
@@ -32,7 +32,7 @@ class PineconeHook(BaseHook):
 
     The connection is read on first use. The methods for API calls are those of
     :class:`~airflow_pinecone.client.PineconeClient`, which documents their arguments, results and errors. Each of them
-    also raises PineconeInputError if the connection is invalid or does not exist.
+    also raises PineconeInputError if the connection is invalid, and ConnectionNotFound if Airflow does not find it.
 
     Args:
         conn_id: The id of the Airflow connection.
@@ -80,9 +80,10 @@ class PineconeHook(BaseHook):
                     f"variable {one_line(variable)}. The value must be a URI or a JSON object, and its extra must be a "
                     "JSON object."
                 ) from error
-            raise PineconeInputError(
-                f"Connection {one_line(conn_id)} cannot be used: it does not exist. Add it to Airflow, or set conn_id "
-                "to another connection. An environment variable must be set for the workers and the triggerer."
+            raise ConnectionNotFound(
+                f"Connection {one_line(conn_id)} cannot be used: it does not exist, or the secrets backend that has it "
+                "cannot be reached. Add it to Airflow, or set conn_id to another connection. An environment variable "
+                "must be set for the workers and the triggerer."
             ) from error
         if connection.password:
             mask_secret(connection.password)
@@ -93,21 +94,10 @@ class PineconeHook(BaseHook):
         """The client for the connection. Unlike the hook, it may be used from any thread."""
         return PineconeClient(self.settings, self.log.warning, clock=self._clock)
 
-    def reload(self) -> PineconeClient:
-        """Read the connection again, and return a new client.
-
-        Returns:
-            The client.
-
-        Raises:
-            PineconeInputError: The connection is invalid.
-        """
-        self.__dict__.pop("settings", None)
-        self.__dict__.pop("client", None)
-        return self.client
-
     def call(self, function: Callable[[PineconeClient], Result]) -> Result:
         """Call a function with the client. If Pinecone rejects the API key, read the connection again and repeat once.
+
+        If the connection cannot be read again, the client stays as it is.
 
         Args:
             function: The function.
@@ -118,12 +108,24 @@ class PineconeHook(BaseHook):
         Raises:
             PineconeError: As the function raises it.
         """
+        client = self.client
         try:
-            return function(self.client)
+            return function(client)
         except PineconePermanentError as error:
-            if error.status_code != HTTPStatus.UNAUTHORIZED:
+            if error.status_code != HTTPStatus.UNAUTHORIZED or not self._read_again():
                 raise
-        return function(self.reload())
+        return function(self.client)
+
+    def _read_again(self) -> bool:
+        """Read the connection again, and return whether that succeeded."""
+        try:
+            settings = settings_from(self._masked_connection(), self.conn_id)
+        except PineconeError as error:
+            self.log.warning("Using the previous API key. %s", error)
+            return False
+        self.__dict__.pop("client", None)
+        self.__dict__["settings"] = settings
+        return True
 
     def get_conn(self) -> requests.Session:
         """Return the session of all calls, with the API key in its headers.

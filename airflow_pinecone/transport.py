@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -38,8 +39,11 @@ _BACKOFF = wait_random_exponential(multiplier=1, max=20)
 Log = Callable[[str], object]
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class Settings:
     """The settings of a client, as an Airflow connection holds them.
+
+    Error trackers record variables, and each item of a tuple. So this is not a tuple, and its ``repr`` omits the key.
 
     Attributes:
         conn_id: The id of the connection, for messages.
@@ -51,13 +55,9 @@ class Settings(NamedTuple):
 
     conn_id: str
     url: str
-    api_key: str
+    api_key: str = field(repr=False)
     api_version: str
     timeout: float
-
-    def __repr__(self) -> str:
-        """Omit the API key, because error reports may contain local variables."""
-        return f"Settings(conn_id={self.conn_id!r}, url={self.url!r})"
 
 
 class Operation(NamedTuple):

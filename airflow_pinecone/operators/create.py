@@ -270,6 +270,8 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
                 timeout=timedelta(seconds=max(0.0, deadline_at - now)) + DEFERRAL_MARGIN,
             )
         self.clock.sleep(seconds)
+        # The API key may have been replaced meanwhile.
+        self.__dict__.pop("hook", None)
         self._settled_seconds = self.clock.time() - self._started_at
 
     def _create_settled(self, context: Context) -> BackupModel:

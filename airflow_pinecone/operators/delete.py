@@ -83,7 +83,8 @@ class DeleteBackupOperator(PineconeOperator, BaseOperator):
                 if not self.force:
                     self._check_hold()
                 delete_when_unused(
-                    partial(self.hook.delete_backup, self.backup_id),
+                    # The API key may be replaced while a restore from the backup runs.
+                    partial(self.hook.call, lambda client: client.delete_backup(self.backup_id)),
                     self.log.info,
                     self.clock,
                     backup_id=self.backup_id,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from airflow_pinecone.models import (
     xcom_safe,
 )
 from airflow_pinecone.operators.base import WaitingOperator
-from airflow_pinecone.validation import one_line, show_value, validate_index_name
+from airflow_pinecone.validation import one_line, show_value, validate_id, validate_index_name
 from airflow_pinecone.waiting.drivers import poll_once
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
             # With a session of its own: that of the task's hook belongs to another process. Airflow stops this process
             # after 10 s.
             settings = PineconeHook(self.conn_id).settings
-            settings = settings._replace(timeout=min(settings.timeout, _LINEAGE_TIMEOUT))
+            settings = replace(settings, timeout=min(settings.timeout, _LINEAGE_TIMEOUT))
             client = PineconeClient(settings, self.log.warning, clock=self.clock)
             backup = client.describe_backup(self.backup_id, retry=False)
             if source := backup.get("source_index_name"):
@@ -184,8 +184,12 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
 
     def _restore_or_resume(self, context: Context) -> RestoreStarted:
         validate_index_name(self.index_name)
+        validate_id(self.backup_id, "backup")
         origin = origin_of(context)
         find = partial(self._find, origin)
+        earlier = self._find_of_earlier_try(context, find)
+        if earlier is not None:
+            return earlier
         tags = self._merged_tags(origin)
         rejection: PineconePermanentError | None = None
         try:
@@ -224,6 +228,17 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
                 request_id=rejection.request_id if rejection else None,
             ) from rejection
         return found.restore
+
+    def _find_of_earlier_try(self, context: Context, find: Callable[[], _Found | None]) -> RestoreStarted | None:
+        """Find the restore of an earlier try. Its backup may have been deleted since."""
+        if context["ti"].try_number == 1:
+            return None
+        try:
+            found = find()
+        except PineconeError as error:  # The create request shows whether the name is in use.
+            self.log.warning("The search for the restore of an earlier try failed. %s", error)
+            return None
+        return found.restore if found else None
 
     def _merged_tags(self, origin: Origin) -> dict[str, str]:
         """Return the tags of the new index: those of the backup, the user's, and the one of the origin."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
@@ -105,7 +106,7 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
         return found
 
     settings = PineconeHook(connection).settings
-    settings = settings._replace(timeout=min(settings.timeout, REQUEST_TIMEOUT))
+    settings = replace(settings, timeout=min(settings.timeout, REQUEST_TIMEOUT))
     client = PineconeClient(settings, log.warning, clock=clock)
     with client.session:
         read_at = datetime.fromtimestamp(clock.time(), UTC)

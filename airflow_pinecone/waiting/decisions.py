@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from airflow_pinecone.errors import (
+    ConnectionNotFound,
     InvalidWaitResult,
     PineconeError,
     PineconeInputError,
@@ -108,6 +109,7 @@ class WaitResult:
             WaitTimeout: The deadline has passed.
             PineconePermanentError: Pinecone rejected a poll.
             PineconeInputError: The id or the connection is invalid.
+            ConnectionNotFound: Airflow did not find the connection, also when it looked for it again.
             PineconeUnreachable: Too many consecutive polls failed.
         """
         if self.error is not None:
@@ -142,7 +144,7 @@ class WaitResult:
             case {"error": {"type": str() as name, "text": str() as text} as error}:
                 known = (
                     *(resource.failed, resource.not_found, WaitTimeout, PineconeUnreachable),
-                    *(PineconePermanentError, PineconeInputError),
+                    *(PineconePermanentError, PineconeInputError, ConnectionNotFound),
                 )
                 for error_class in known:
                     if error_class.__name__ == name and _facts_are_valid(error):
@@ -267,20 +269,21 @@ class Wait:
                 return _failure(PineconeUnreachable(text), cause=error)
             return self._pause_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
         self._failed_polls.reset()
-        if isinstance(error, PineconePermanentError) and error.status_code in TEMPORARY_REJECTIONS:
-            return self._step_after_rejection(error, now)
+        status = error.status_code if isinstance(error, PineconePermanentError) else None
+        if status in TEMPORARY_REJECTIONS or isinstance(error, ConnectionNotFound):
+            return self._step_after_rejection(error, status, now)
         return WaitResult(error=error)
 
-    def _step_after_rejection(self, error: PineconePermanentError, now: float) -> WaitResult | Pause:
+    def _step_after_rejection(self, error: PineconeError, status: int | None, now: float) -> WaitResult | Pause:
         persists = self._rejected_polls.add(now)
         if self._rescheduled:
             # Each poll is a new process, which does not know of the polls before it.
             persists = now - self.spec.started_at >= MIN_REJECTED_SECONDS
         if not persists:
-            not_visible = error.status_code == 404 and not self._seen
-            state = "it is not visible yet" if not_visible else f"Pinecone rejected the poll. {error}"
+            not_visible = status == 404 and not self._seen
+            state = "it is not visible yet" if not_visible else f"the poll failed. {error}"
             return self._pause_or_time_out(now, state)
-        if error.status_code == 404:
+        if status == 404:
             text = f"{self} no longer exists. {self._resource.remedy} {error}"
             return _failure(self._resource.not_found(text), cause=error)
         return WaitResult(error=error)

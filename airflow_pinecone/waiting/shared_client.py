@@ -120,7 +120,7 @@ class SharedClient:
         except PineconeInputError:
             raise
         except Exception as error:
-            # Airflow's database or a secrets backend may be unreachable for a short time.
+            # Airflow's database or its API server may be unreachable for a short time.
             reason = f"no result within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
             _log.warning("Airflow could not read connection %s.", self._conn_id, exc_info=True)
             raise PineconeConnectionError(

@@ -15,6 +15,7 @@ from airflow_pinecone.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
+    ConnectionNotFound,
     InvalidWaitResult,
     PineconeConnectionError,
     PineconeError,
@@ -201,6 +202,14 @@ def test_only_consecutive_rejections_count(between: Any) -> None:
     assert error_of(wait.step(rejected, STARTED_AT + 250)) is rejected
 
 
+def test_missing_connection_ends_the_wait_if_it_persists() -> None:
+    wait = Wait(spec())
+    missing = ConnectionNotFound("it does not exist")
+    assert "the poll failed. it does not exist" in str(paused(wait.step(missing, STARTED_AT)).message)
+    paused(wait.step(missing, STARTED_AT + 30))
+    assert error_of(wait.step(missing, STARTED_AT + 60)) is missing
+
+
 def test_rescheduled_poll_that_is_rejected_a_minute_after_the_start_ends_the_wait() -> None:
     rejected = PineconePermanentError("403", status_code=403)
     paused(Wait(spec(), rescheduled=True).step(rejected, STARTED_AT + 59))
@@ -300,6 +309,7 @@ def test_model_survives_the_event_with_unknown_fields(resource: Resource, model:
                 WaitTimeout("too late"),
                 PineconeUnreachable("11 failed polls"),
                 PineconeInputError("no key"),
+                ConnectionNotFound("it does not exist"),
                 PineconePermanentError("HTTP 403", status_code=403, code="FORBIDDEN", message="no", request_id="r-1"),
                 PineconePermanentError("HTTP 302", status_code=302),
             )

@@ -169,7 +169,24 @@ def test_backup_that_someone_else_deletes_during_the_wait_is_a_success(
 # Errors
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 422])
+def test_key_that_is_replaced_while_a_restore_runs(
+    emulator: Emulator, delete: Delete, backup_id: str, start_restore: StartRestore
+) -> None:
+    start_restore(60)
+    emulator.fault(*DELETE, nth=2, status=401)
+    outcome = delete(backup_id)
+    assert (outcome.state, outcome.value["found"]) == ("success", True)
+
+
+def test_key_that_stays_rejected_fails_without_a_retry(emulator: Emulator, delete: Delete, backup_id: str) -> None:
+    emulator.fault(*DELETE, times=None, status=401)
+    outcome = delete(backup_id)
+    assert outcome.state == "failed"
+    assert "HTTP 401" in outcome.message
+    assert methods(emulator) == ["GET", "DELETE", "DELETE"]
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 422])
 @pytest.mark.parametrize("nth", [1, 3])
 def test_rejected_request_fails_without_a_retry(
     emulator: Emulator, delete: Delete, backup_id: str, start_restore: StartRestore, status: int, nth: int

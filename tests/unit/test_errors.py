@@ -22,6 +22,7 @@ CLASSES: dict[str, Any] = {name: value for name, value in vars(errors).items() i
 CAN_RETRY_CAN_RECREATE = {
     "PineconeError": (False, False),
     "PineconeInputError": (False, False),
+    "ConnectionNotFound": (True, False),
     "PineconeRequestError": (False, False),
     "PineconePermanentError": (False, False),
     "PineconeTransientError": (True, False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest.mock import create_autospec, sentinel
 
@@ -20,7 +20,12 @@ from support.wire import Certificate, Wire, http_response
 
 from airflow_pinecone.client import PineconeClient
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import PineconeConnectionError, PineconeInputError, PineconeTransientError
+from airflow_pinecone.errors import (
+    PineconeConnectionError,
+    PineconeInputError,
+    PineconePermanentError,
+    PineconeTransientError,
+)
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.transport import Settings
 
@@ -87,6 +92,30 @@ def test_connection_is_read_when_it_is_first_needed_and_then_kept(monkeypatch: p
     monkeypatch.delenv("AIRFLOW_CONN_PINECONE_DEFAULT")
     assert session is hook.get_conn() is hook.client.session
     assert session.headers["Api-Key"] == API_KEY
+
+
+@pytest.mark.parametrize("value", [None, '{"conn_type": "pinecone"}'], ids=["missing", "invalid"])
+def test_connection_that_cannot_be_read_again_after_a_401_stays(
+    emulator: Emulator, connection: None, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    hook = PineconeHook()
+    client = hook.client
+    monkeypatch.delenv(CONNECTION_VARIABLE)
+    if value:
+        monkeypatch.setenv(CONNECTION_VARIABLE, value)
+    emulator.fault("GET", "/indexes", status=401)
+    with pytest.raises(PineconePermanentError, match="HTTP 401"):
+        hook.call(lambda client: client.list_indexes())
+    assert hook.client is client
+    assert len(hook.call(lambda client: client.list_indexes())) == 1
+
+
+def test_settings_do_not_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Error trackers record the ``repr`` of a variable, or its items if it is a sequence."""
+    set_connection(monkeypatch)
+    settings = PineconeHook().settings
+    assert API_KEY not in repr(settings)
+    assert not isinstance(settings, Iterable)
 
 
 def test_connection_that_does_not_exist_is_named() -> None:

@@ -86,7 +86,7 @@ def test_invalid_connection_is_reported_by_the_task(
 ) -> None:
     monkeypatch.delenv(CONNECTION_VARIABLE)
     outcome = run_try(make_task(VerifyBackupOperator, clock, backup_id=ID), ti)
-    assert outcome.state == "failed"
+    assert outcome.state == "up_for_retry"
     assert "does not exist" in outcome.message
 
 

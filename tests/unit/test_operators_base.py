@@ -17,7 +17,7 @@ from support.tasks import TaskInstance, make_task, run_try
 from airflow_pinecone import errors, operators
 from airflow_pinecone.clock import SYSTEM_CLOCK
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import InvalidWaitResult, PineconeConnectionError, PineconeError
+from airflow_pinecone.errors import ConnectionNotFound, InvalidWaitResult, PineconeConnectionError, PineconeError
 from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
 from airflow_pinecone.operators.base import PineconeOperator
@@ -26,6 +26,7 @@ from airflow_pinecone.operators.base import PineconeOperator
 RETRIED = {
     "PineconeError": False,
     "PineconeInputError": False,
+    "ConnectionNotFound": True,
     "PineconeRequestError": False,
     "PineconePermanentError": False,
     "PineconeTransientError": True,
@@ -135,9 +136,9 @@ def test_operator_uses_its_connection(
 
 
 @operator
-def test_connection_that_does_not_exist_fails_the_task(make: Callable[..., Any], clock: FakeClock) -> None:
+def test_connection_that_does_not_exist_can_be_retried(make: Callable[..., Any], clock: FakeClock) -> None:
     outcome = run_try(make(clock, conn_id="no_such_connection"), TaskInstance())
-    assert (outcome.state, type(outcome.error)) == ("failed", AirflowFailException)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", ConnectionNotFound)
     assert "Connection no_such_connection cannot be used: it does not exist" in outcome.message
 
 

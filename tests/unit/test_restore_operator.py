@@ -387,6 +387,28 @@ def test_retry_resumes_with_the_restore_after_a_timeout(emulator: Emulator, rest
     assert len(emulator.restore_jobs) == 1
 
 
+def test_retry_resumes_although_the_backup_was_deleted_after_the_restore(
+    emulator: Emulator, restore: Restore, backup: str, ti: TaskInstance
+) -> None:
+    run_try(restore(wait_for_completion=False), ti)
+    emulator.finish_restore(emulator.restore_jobs[0]["restore_job_id"])
+    PineconeHook().delete_backup(backup)
+    ti.retry()
+    outcome = run_try(restore(), ti)
+    assert outcome.state == "success", outcome.message
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_retry_whose_search_fails_sends_the_request(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, logged: Callable[[], str]
+) -> None:
+    ti.retry()
+    emulator.fault("GET", "/indexes/docs-2", status=503)
+    assert run_try(restore(), ti).state == "success"
+    assert "The search for the restore of an earlier try failed." in logged()
+    assert len(emulator.restore_jobs) == 1
+
+
 @each_path
 def test_retry_after_a_failed_restore_says_what_to_delete(
     emulator: Emulator,

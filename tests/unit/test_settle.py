@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from support.clients import set_connection
 from support.clock import FakeClock
 from support.constants import INDEX
 from support.operators import methods
@@ -198,6 +199,20 @@ def test_task_waits_if_there_is_no_backup_to_reuse(
     assert run_try(create(deferrable=deferrable, reuse_within=3600), TaskInstance()).state == "success"
     assert clock.slept == [SETTLE]
     assert methods(emulator) == ["GET", "POST"]
+
+
+@each_place
+def test_key_that_is_replaced_during_the_wait(
+    emulator: Emulator, create: Create, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    def replace_key(*_: object) -> None:
+        emulator.api_key = "the-new-key"
+        set_connection(monkeypatch, host=emulator.url, password="the-new-key")
+
+    clock.on_sleep = replace_key
+    outcome = run_try(create(deferrable=deferrable, reuse_within=3600), TaskInstance(), between=replace_key)
+    assert outcome.state == "success", outcome.message
+    assert len(emulator.backups) == 1
 
 
 @each_place

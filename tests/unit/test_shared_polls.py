@@ -16,7 +16,13 @@ from support.constants import API_KEY, INDEX
 
 from airflow_pinecone.client import PineconeClient
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import BackupNotFound, PineconeInputError, RestoreNotFound, WaitTimeout
+from airflow_pinecone.errors import (
+    BackupNotFound,
+    ConnectionNotFound,
+    PineconeInputError,
+    RestoreNotFound,
+    WaitTimeout,
+)
 from airflow_pinecone.waiting import shared, shared_client
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
@@ -566,9 +572,39 @@ def test_connection_that_cannot_be_read_again_leaves_the_previous_key(
     run(test)
 
 
-def test_missing_connection_ends_every_wait(run: Callable[[Test], None]) -> None:
+def test_missing_connection_ends_every_wait_after_a_minute(run: Callable[[Test], None], emulator: Emulator) -> None:
+    """Airflow reports the same if a secrets backend cannot be reached for a short time."""
+
     async def test(waits: Waits) -> None:
-        waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it does not exist.")
+        backup_ids = add_backups(emulator, 3)
+        waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
+        waits.start(*backup_ids)
+        for _ in range(12):
+            assert await waits.advance(5) == []
+        assert "the poll failed. Connection pinecone_default cannot be used" in waits.logged[-1]
+        assert not any(task.done() for task in waits.tasks)
+        await waits.advance(5)
+        assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
+
+    run(test)
+
+
+def test_connection_that_is_missing_for_a_short_time_ends_no_wait(
+    run: Callable[[Test], None], emulator: Emulator
+) -> None:
+    async def test(waits: Waits) -> None:
+        waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
+        waits.start(*add_backups(emulator, 2))
+        assert await waits.advance(5) == []
+        waits.read_error = None
+        assert await waits.advance(5) == [LIST]
+
+    run(test)
+
+
+def test_invalid_connection_ends_every_wait(run: Callable[[Test], None]) -> None:
+    async def test(waits: Waits) -> None:
+        waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it has no API key.")
         waits.start("b-1", "b-2", "b-3")
         assert await waits.advance(5) == []
         assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3

@@ -340,7 +340,7 @@ def test_missing_connection(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> 
     monkeypatch.delenv(CONNECTION_VARIABLE, raising=False)
     text = Page(open_app().get("/")).text
     assert "The connection cannot be used." in text
-    assert "it does not exist. Add it to Airflow" in text
+    assert "it does not exist, or the secrets backend" in text
 
 
 def test_invalid_connection_does_not_show_the_key(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> None:
