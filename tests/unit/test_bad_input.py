@@ -1,4 +1,4 @@
-"""Invalid names, ids and connections: each call and each task fails at once, without a request and without a retry."""
+"""Invalid names, ids and connections: each call and each task fails without a request."""
 
 from __future__ import annotations
 
