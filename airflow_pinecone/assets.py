@@ -12,14 +12,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_pinecone.api.models import covers_writes_until
+from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.models import covers_writes_until
-from airflow_pinecone.validation import validate_index_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.models import BackupModel
+    from airflow_pinecone.api.models import BackupModel
 
 SCHEME = "pinecone"
 # The fields of a backup that an event contains. The description is free text and is left out.

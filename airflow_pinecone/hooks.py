@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
-from airflow_pinecone._airflow_compat import mask_secret
-from airflow_pinecone.client import IndexBackups, PineconeClient
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.connections import DEFAULT_HOST, settings_from
+from airflow_pinecone.api.client import IndexBackups, PineconeClient
+from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
+from airflow_pinecone.api.settings import DEFAULT_HOST, settings_from
+from airflow_pinecone.api.transport import Settings
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError, PineconePermanentError
-from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
-from airflow_pinecone.transport import Settings
-from airflow_pinecone.validation import one_line, show_value
 
 Result = TypeVar("Result")
 
@@ -31,7 +30,7 @@ class PineconeHook(BaseHook):
     ``allow_http`` (true permits plain http to a host other than loopback). The type of the connection is not checked.
 
     The connection is read on first use. The methods for API calls are those of
-    :class:`~airflow_pinecone.client.PineconeClient`, which documents their arguments, results and errors. Each of them
+    :class:`~airflow_pinecone.api.client.PineconeClient`, which documents their arguments, results and errors. Each
     also raises PineconeInputError if the connection is invalid, and ConnectionNotFound if Airflow does not find it.
 
     Args:
@@ -86,7 +85,7 @@ class PineconeHook(BaseHook):
                 "must be set for the workers and the triggerer."
             ) from error
         if connection.password:
-            mask_secret(connection.password)
+            _mask_secret(connection.password)
         return connection
 
     @cached_property
@@ -214,3 +213,13 @@ class PineconeHook(BaseHook):
     def describe_restore(self, restore_job_id: str, *, retry: bool = True) -> RestoreModel:
         """Describe a restore job and its index; see :meth:`.PineconeClient.describe_restore`."""
         return self.client.describe_restore(restore_job_id, retry=retry)
+
+
+def _mask_secret(secret: str) -> None:
+    """Let Airflow mask a secret in task logs. Airflow does not mask secrets of fewer than five characters."""
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[import-not-found, no-redef]
+
+    mask_secret(secret)

@@ -7,19 +7,43 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
-from airflow_pinecone import verification
+from airflow_pinecone.api.models import IndexModel
+from airflow_pinecone.common.inputs import show_value, validate_duration
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.models import IndexModel
-from airflow_pinecone.validation import show_value, validate_duration
 
-Status = Literal["unprotected", "late", "failing", "unproved", "ok"]
+Status = Literal["unprotected", "late", "failing", "untested", "ok"]
 # The worst first.
 STATUSES: tuple[Status, ...] = get_args(Status)
 # A key of a policy that starts with this is matched with the tags of an index.
 _TAG_PREFIX = "tag:"
 
 
-class Rules(NamedTuple):
+class CheckRules(NamedTuple):
+    """What a backup must satisfy.
+
+    Attributes:
+        min_records: The minimum number of records; None means 1.
+        max_shrink: The share of the baseline's records that may be missing, such as 0.2; None compares with nothing.
+    """
+
+    min_records: int | None = None
+    max_shrink: float | None = None
+
+    def check(self) -> None:
+        """Check the rules.
+
+        Raises:
+            PineconeInputError: A rule is invalid.
+        """
+        if self.min_records is not None and (type(self.min_records) is not int or self.min_records < 0):
+            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {show_value(self.min_records)}.")
+        if self.max_shrink is not None and not (type(self.max_shrink) in (int, float) and 0 <= self.max_shrink <= 1):
+            raise PineconeInputError(
+                f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(self.max_shrink)}."
+            )
+
+
+class IndexRules(NamedTuple):
     """What the backups of an index must satisfy.
 
     Attributes:
@@ -45,7 +69,7 @@ class Rules(NamedTuple):
         validate_duration(self.max_age, "max_age")
         if self.max_restore_age is not None:
             validate_duration(self.max_restore_age, "max_restore_age")
-        verification.Rules(self.min_records, self.max_shrink).check()
+        CheckRules(self.min_records, self.max_shrink).check()
 
 
 class Policy(NamedTuple):
@@ -57,8 +81,8 @@ class Policy(NamedTuple):
             ``tag:KEY=PATTERN`` for one of its tags, such as ``tag:tier=gold``. The first key that matches decides.
     """
 
-    default: Rules
-    rules: Mapping[str, Rules] = {}
+    default: IndexRules
+    rules: Mapping[str, IndexRules] = {}
 
     @property
     def needs_restores(self) -> bool:
@@ -73,20 +97,20 @@ class Policy(NamedTuple):
         """
         self.default.check()
         if not isinstance(self.rules, Mapping):
-            raise PineconeInputError(f"policy must map patterns to Rules, not {show_value(self.rules)}.")
+            raise PineconeInputError(f"policy must map patterns to IndexRules, not {show_value(self.rules)}.")
         for key, rules in self.rules.items():
             if not (isinstance(key, str) and key and (not key.startswith(_TAG_PREFIX) or _tag_of(key))):
                 raise PineconeInputError(
                     f"A key of policy must be a pattern for index names, or tag:KEY=PATTERN, not {show_value(key)}."
                 )
-            if not isinstance(rules, Rules):
-                raise PineconeInputError(f"policy[{key!r}] must be Rules, not {show_value(rules)}.")
+            if not isinstance(rules, IndexRules):
+                raise PineconeInputError(f"policy[{key!r}] must be IndexRules, not {show_value(rules)}.")
             try:
                 rules.check()
             except PineconeInputError as error:
                 raise PineconeInputError(f"policy[{key!r}]: {error}") from error
 
-    def rules_of(self, index: IndexModel) -> Rules:
+    def rules_of(self, index: IndexModel) -> IndexRules:
         """Return the rules of an index.
 
         Args:

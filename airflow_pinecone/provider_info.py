@@ -64,7 +64,7 @@ _ASSET_URIS: list[dict[str, Any]] = [
     {
         "schemes": ["pinecone"],
         "handler": "airflow_pinecone.assets.sanitize_uri",
-        "to_openlineage_converter": "airflow_pinecone.lineage.asset_dataset",
+        "to_openlineage_converter": "airflow_pinecone.runtime.lineage.asset_dataset",
     }
 ]
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_pinecone import on_kill
-from airflow_pinecone._airflow_compat import call_airflow
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.runtime import on_kill
+from airflow_pinecone.runtime.airflow_versions import call_airflow
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
-from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN
+from airflow_pinecone.waiting.intervals import DEFERRAL_MARGIN
 from airflow_pinecone.waiting.resources import BACKUP
-from airflow_pinecone.waiting.shared import shared_polls
+from airflow_pinecone.waiting.shared_polls import shared_polls
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_pinecone.client import PineconeClient
+    from airflow_pinecone.api.client import PineconeClient
 
 
 def defer(

@@ -11,11 +11,11 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_pinecone._airflow_compat import call_airflow
-from airflow_pinecone.client import PineconeClient
-from airflow_pinecone.clock import SYSTEM_CLOCK, monotonic_epoch_clock
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, monotonic_epoch_clock
 from airflow_pinecone.errors import PineconeConnectionError, PineconeError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.runtime.airflow_versions import call_airflow
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.resources import BACKUP, Model
 

@@ -56,7 +56,7 @@ with DAG(
         max_shrink=0.5,
         policy=POLICY,
         exclude="drill-*",  # the scratch indexes of restore_drill
-        fail_on=["unprotected", "late", "failing", "unproved"],
+        fail_on=["unprotected", "late", "failing", "untested"],
         # A failed audit is not retried; only a failed request is.
         retries=2,
         retry_delay=timedelta(minutes=1),

@@ -46,14 +46,14 @@ with DAG(
     @task
     def list_indexes(params: dict[str, Any]) -> list[str]:
         """List the indexes that can be backed up, and that need a backup soon if `only_due` is set."""
-        from airflow_pinecone import coverage
         from airflow_pinecone.hooks import PineconeHook
-        from airflow_pinecone.policy import Policy, Rules
+        from airflow_pinecone.policy import IndexRules, Policy
+        from airflow_pinecone.rules import coverage
 
         hook = PineconeHook()
         report = coverage.report(
             coverage.Project(hook.list_indexes(), list(hook.list_backups()), []),
-            Policy(Rules(MAX_AGE), POLICY),
+            Policy(IndexRules(MAX_AGE), POLICY),
             now=pendulum.now("UTC"),
             include=[f"{params['prefix'] or ''}*"],
         )
@@ -75,8 +75,8 @@ with DAG(
         @task(map_index_template="{{ task.op_kwargs['index_name'] }}")
         def newest(index_name: str) -> str:
             """Find the newest Ready backup. Without one, there is nothing to prune."""
-            from airflow_pinecone.history import newest_ready
             from airflow_pinecone.hooks import PineconeHook
+            from airflow_pinecone.rules.history import newest_ready
 
             found = newest_ready(PineconeHook().list_backups(index_name))
             if found is None:

@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-from airflow_pinecone.policy import Rules
+from airflow_pinecone.policy import IndexRules
 
 # The indexes that no key below matches are backed up daily. Add to the time between two backups how long one takes, and
 # some time for retries.
 MAX_AGE = timedelta(hours=30)
 # The first key that matches an index decides.
 POLICY = {
-    "tag:tier=gold": Rules(
+    "tag:tier=gold": IndexRules(
         max_age=timedelta(hours=8), max_restore_age=timedelta(days=31), min_records=1, max_shrink=0.2
     ),
-    "scratch-*": Rules(max_age=timedelta(days=30)),
+    "scratch-*": IndexRules(max_age=timedelta(days=30)),
 }

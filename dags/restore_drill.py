@@ -29,8 +29,8 @@ with DAG(
     @task(multiple_outputs=True)
     def choose(params: dict[str, Any]) -> dict[str, Any]:
         """Choose the newest Ready backup and a name for the scratch index."""
-        from airflow_pinecone.history import newest_ready
         from airflow_pinecone.hooks import PineconeHook
+        from airflow_pinecone.rules.history import newest_ready
 
         # This also finds the backups of an index that was deleted.
         backup = newest_ready(PineconeHook().list_backups_of(params["index"]).backups)

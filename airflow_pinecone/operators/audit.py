@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_pinecone.common.text import cell, text_table
 from airflow_pinecone.errors import PineconeError
-from airflow_pinecone.failures import checked_arguments, fail_without_retry
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
-from airflow_pinecone.tables import cell, text_table
+from airflow_pinecone.policy import IndexRules, Policy, as_patterns, check_patterns, check_statuses
+from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.coverage import IndexReport, Report
-    from airflow_pinecone.models import RestoreJobModel
+    from airflow_pinecone.api.models import RestoreJobModel
     from airflow_pinecone.policy import Status
+    from airflow_pinecone.rules.coverage import IndexReport, Report
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
@@ -36,7 +36,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
     - ``late``: its newest Ready backup is as old as ``max_age``, or older.
     - ``failing``: a backup that is newer than the newest Ready one failed, or the newest Ready one does not satisfy
       ``min_records`` or ``max_shrink``.
-    - ``unproved``: none of its existing backups was restored within ``max_restore_age``.
+    - ``untested``: none of its existing backups was restored within ``max_restore_age``.
     - ``ok``: none of these.
 
     Pod-based indexes cannot be backed up: they are listed, and do not fail the task. Backups of deleted indexes, and of
@@ -54,8 +54,8 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
             exist.
         exclude: A pattern for names to leave out, or several.
         policy: Other rules for some indexes. A key is a pattern for names, or ``tag:KEY=PATTERN`` for a tag of the
-            index, such as ``tag:tier=gold``. The first key that matches an index decides: its Rules replace all rules
-            above.
+            index, such as ``tag:tier=gold``. The first key that matches an index decides: its IndexRules replace all
+            rules above.
         fail_on: The statuses that fail the task. It also fails if there is no index to report. An empty list only
             reports.
         conn_id: The Airflow connection with the API key (templated).
@@ -78,7 +78,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         max_shrink: float | None = None,
         include: str | Sequence[str] = "*",
         exclude: str | Sequence[str] = (),
-        policy: Mapping[str, Rules] | None = None,
+        policy: Mapping[str, IndexRules] | None = None,
         fail_on: Sequence[Status] = ("unprotected", "late", "failing"),
         conn_id: str = "pinecone_default",
         **kwargs: Any,
@@ -114,8 +114,8 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
                 invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
         """
-        from airflow_pinecone import coverage
-        from airflow_pinecone.metrics import send_audit_metrics
+        from airflow_pinecone.rules import coverage
+        from airflow_pinecone.runtime.metrics import send_audit_metrics
 
         with fail_without_retry():
             # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
@@ -158,7 +158,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
 
     @property
     def _policy(self) -> Policy:
-        default = Rules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink)
+        default = IndexRules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink)
         return Policy(default, self.policy)
 
 
@@ -177,7 +177,7 @@ def _message(report: Report, failed: list[IndexReport], missing: list[str]) -> s
 
 def _format(report: Report) -> str:
     """Format the report as a table with a row for each index, and lines for what is not in it."""
-    from airflow_pinecone.coverage import count, show_seconds
+    from airflow_pinecone.rules.coverage import count, show_seconds
 
     rows: list[tuple[str, ...]] = [
         ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", "last restore", "task")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.task import PineconeTask, WaitingTask, checked_duration
+from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +89,8 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        from airflow_pinecone._airflow_compat import is_event_of_another_try
-        from airflow_pinecone.failures import fail_without_retry
+        from airflow_pinecone.runtime.airflow_versions import is_event_of_another_try
+        from airflow_pinecone.runtime.failures import fail_without_retry
         from airflow_pinecone.waiting.decisions import WaitResult
 
         if is_event_of_another_try(context, try_number):
@@ -111,13 +111,13 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         if not self._deletes_on_kill:
             self.log.info("The task was killed. %s %s is kept in Pinecone.", self.resource.label, resource_id)
             return
-        from airflow_pinecone.on_kill import delete_unfinished, run_before_sigkill
+        from airflow_pinecone.runtime.on_kill import delete_unfinished, run_before_sigkill
 
         run_before_sigkill(partial(delete_unfinished, self.hook, resource_id, ti, self.log.info))
 
     @property
     def _deletes_on_kill(self) -> bool:
-        from airflow_pinecone._airflow_compat import is_fail_fast
+        from airflow_pinecone.runtime.airflow_versions import is_fail_fast
 
         # A task can be added to a DAG with fail_fast after it was created.
         return self.delete_on_kill and not is_fail_fast(self)
@@ -190,7 +190,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         """
         from airflow_pinecone.waiting.decisions import Pause, Wait, WaitSpec
         from airflow_pinecone.waiting.drivers import poll_once, wait_sync
-        from airflow_pinecone.waiting.pace import deadline_of
+        from airflow_pinecone.waiting.intervals import deadline_of
 
         now = self.clock.time()
         spec = WaitSpec(

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
-from airflow_pinecone.links import LINKS, push_links
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.operators.base import WaitingOperator
-from airflow_pinecone.task import checked_duration
+from airflow_pinecone.runtime.links import LINKS, push_links
+from airflow_pinecone.runtime.task import checked_duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_pinecone.identity import Origin
-    from airflow_pinecone.models import BackupModel
+    from airflow_pinecone.api.models import BackupModel
+    from airflow_pinecone.rules.identity import Origin
 
 
 class CreateBackupOperator(WaitingOperator, BaseOperator):
@@ -114,7 +114,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         self._completed: BackupModel | None = None
         problem = self._argument_problem()
         if problem:
-            from airflow_pinecone.failures import InvalidArgument
+            from airflow_pinecone.runtime.failures import InvalidArgument
 
             raise InvalidArgument(problem)
 
@@ -163,7 +163,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         Returns:
             The lineage. It is empty if the task has failed.
         """
-        from airflow_pinecone.lineage import backups_dataset, index_dataset, lineage
+        from airflow_pinecone.runtime.lineage import backups_dataset, index_dataset, lineage
 
         if self._completed is None:
             return lineage([], [])
@@ -187,8 +187,8 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        from airflow_pinecone._airflow_compat import is_event_of_another_try
-        from airflow_pinecone.failures import fail_without_retry
+        from airflow_pinecone.runtime.airflow_versions import is_event_of_another_try
+        from airflow_pinecone.runtime.failures import fail_without_retry
 
         if is_event_of_another_try(context, try_number):
             self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
@@ -201,7 +201,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             return self._wait_if_requested(context, self._create_settled(context))
 
     def _execute(self, context: Context) -> BackupModel:
-        from airflow_pinecone.failures import fail_without_retry
+        from airflow_pinecone.runtime.failures import fail_without_retry
 
         self._started_at = self.clock.time()
         with fail_without_retry():
@@ -209,7 +209,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             return self._wait_if_requested(context, self._create_or_resume(context))
 
     def _validate(self) -> None:
-        from airflow_pinecone.validation import validate_hold, validate_index_name, validate_text
+        from airflow_pinecone.common.inputs import validate_hold, validate_index_name, validate_text
 
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
@@ -227,7 +227,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
 
     def _create_or_resume(self, context: Context) -> BackupModel:
-        from airflow_pinecone.identity import origin_of
+        from airflow_pinecone.rules.identity import origin_of
 
         origin = origin_of(context)
         found = self._find_of_earlier_try(context, origin)
@@ -245,9 +245,9 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
 
     def _settle(self, context: Context, seconds: float) -> None:
         """Wait in the worker, or defer the task: it then resumes in ``execute_settled``."""
-        from airflow_pinecone._airflow_compat import trigger_at
-        from airflow_pinecone.models import WRITE_LAG
-        from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
+        from airflow_pinecone.api.models import WRITE_LAG
+        from airflow_pinecone.runtime.airflow_versions import trigger_at
+        from airflow_pinecone.waiting.intervals import DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
 
         now = self.clock.time()
         until = datetime.fromtimestamp(now + seconds, UTC)
@@ -276,14 +276,14 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
 
     def _create_settled(self, context: Context) -> BackupModel:
         """Create the backup after a wait, unless an earlier try that was still running created it meanwhile."""
-        from airflow_pinecone.identity import origin_of
+        from airflow_pinecone.rules.identity import origin_of
 
         origin = origin_of(context)
         return self._find_of_earlier_try(context, origin) or self._create(origin)
 
     def _create(self, origin: Origin) -> BackupModel:
-        from airflow_pinecone import identity
         from airflow_pinecone.errors import CreateOutcomeUnknown
+        from airflow_pinecone.rules import identity
 
         find = partial(self._find, origin)
         now = self._now()
@@ -311,7 +311,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     def _hold(self, now: datetime) -> datetime | None:
-        from airflow_pinecone.validation import validate_hold
+        from airflow_pinecone.common.inputs import validate_hold
 
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
@@ -320,7 +320,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return None
 
     def _find_of_earlier_try(self, context: Context, origin: Origin) -> BackupModel | None:
-        from airflow_pinecone.identity import first_try_of
+        from airflow_pinecone.rules.identity import first_try_of
         from airflow_pinecone.waiting.drivers import poll_until_found
 
         try_number = context["ti"].try_number
@@ -335,7 +335,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return self._search(find, self._search_seconds())
 
     def _find(self, origin: Origin) -> BackupModel | None:
-        from airflow_pinecone import identity
+        from airflow_pinecone.rules import identity
 
         found = identity.find(self.hook.list_backups(self.index_name or "", retry=False), origin)
         if found.usable is not None:
@@ -354,8 +354,8 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return None
 
     def _reusable(self, max_age: float) -> BackupModel | None:
-        from airflow_pinecone.history import newest_ready
-        from airflow_pinecone.models import created_at
+        from airflow_pinecone.api.models import created_at
+        from airflow_pinecone.rules.history import newest_ready
 
         backup = newest_ready(self.hook.list_backups(self.index_name))
         created = backup and created_at(backup)
@@ -374,8 +374,8 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return backup
 
     def _complete(self, context: Context, model: BackupModel) -> BackupModel:
+        from airflow_pinecone.api.models import xcom_safe
         from airflow_pinecone.assets import add_facts_to_events
-        from airflow_pinecone.models import xcom_safe
 
         add_facts_to_events(context, self.outlets, model, self.log.warning)
         self._completed = model

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_pinecone.errors import PineconePermanentError
-from airflow_pinecone.failures import fail_without_retry
-from airflow_pinecone.identity import hold_of
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.task import checked_duration
+from airflow_pinecone.rules.identity import hold_of
+from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.task import checked_duration
 from airflow_pinecone.waiting.drivers import delete_when_unused
-from airflow_pinecone.waiting.pace import deadline_of
+from airflow_pinecone.waiting.intervals import deadline_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_pinecone import retention
+from airflow_pinecone.common.inputs import show_value, validate_text
 from airflow_pinecone.errors import (
     PineconeError,
     PineconeInputError,
@@ -16,10 +16,10 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     PruneIncomplete,
 )
-from airflow_pinecone.failures import checked_arguments, fail_without_retry
-from airflow_pinecone.history import current_index_id
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.validation import show_value, validate_text
+from airflow_pinecone.rules import retention
+from airflow_pinecone.rules.history import current_index_id
+from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -183,8 +183,8 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
         }
 
     @property
-    def _rules(self) -> retention.Rules:
-        return retention.Rules(
+    def _rules(self) -> retention.RetentionRules:
+        return retention.RetentionRules(
             keep_last=self.keep_last,
             keep_daily=self.keep_daily,
             keep_weekly=self.keep_weekly,

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
-from airflow_pinecone.failures import fail_without_retry
-from airflow_pinecone.identity import Origin, origin_of
-from airflow_pinecone.links import LINKS, push_links
-from airflow_pinecone.models import (
+from airflow_pinecone.api.models import (
     BackupModel,
     IndexModel,
     RestoreJobModel,
@@ -24,8 +19,13 @@ from airflow_pinecone.models import (
     restore_job_phase,
     xcom_safe,
 )
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.inputs import one_line, show_value, validate_id, validate_index_name
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
 from airflow_pinecone.operators.base import WaitingOperator
-from airflow_pinecone.validation import one_line, show_value, validate_id, validate_index_name
+from airflow_pinecone.rules.identity import Origin, origin_of
+from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.waiting.drivers import poll_once
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         Returns:
             The lineage. It is empty if the task has failed, and has no input if the backup cannot be described.
         """
-        from airflow_pinecone.client import PineconeClient
+        from airflow_pinecone.api.client import PineconeClient
         from airflow_pinecone.hooks import PineconeHook
-        from airflow_pinecone.lineage import backups_dataset, index_dataset, lineage
+        from airflow_pinecone.runtime.lineage import backups_dataset, index_dataset, lineage
 
         if not self._is_completed:
             return lineage([], [])

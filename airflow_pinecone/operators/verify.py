@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_pinecone import verification
+from airflow_pinecone.common.inputs import one_line, show_value
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.failures import InvalidArgument, checked_arguments, fail_without_retry
-from airflow_pinecone.history import previous_ready
-from airflow_pinecone.links import LINKS, push_links
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.validation import one_line, show_value
+from airflow_pinecone.policy import CheckRules
+from airflow_pinecone.rules import check
+from airflow_pinecone.rules.history import previous_ready
+from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.links import LINKS, push_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.models import BackupModel
+    from airflow_pinecone.api.models import BackupModel
 
 
 class VerifiedBackup(TypedDict):
@@ -27,7 +28,7 @@ class VerifiedBackup(TypedDict):
     backup_id: str
     status: str
     record_count: int | None
-    compared_to: verification.Baseline | None
+    compared_to: check.Baseline | None
     findings: list[str]
 
 
@@ -102,17 +103,17 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
             return self._check()
 
     @property
-    def _rules(self) -> verification.Rules:
-        return verification.Rules(self.min_records, self.max_shrink)
+    def _rules(self) -> CheckRules:
+        return CheckRules(self.min_records, self.max_shrink)
 
     def _check(self) -> VerifiedBackup:
         backup = self.hook.describe_backup(self.backup_id)
         # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
         baseline = None
-        if self.max_shrink is not None and not verification.check(backup, None, verification.Rules(min_records=0)):
+        if self.max_shrink is not None and not check.check_backup(backup, None, CheckRules(min_records=0)):
             baseline = self._baseline(backup)
         name = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
-        findings = verification.check(backup, baseline, self._rules)
+        findings = check.check_backup(backup, baseline, self._rules)
         if findings:
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
@@ -126,16 +127,16 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
             findings=findings,
         )
 
-    def _baseline(self, backup: BackupModel) -> verification.Baseline | None:
+    def _baseline(self, backup: BackupModel) -> check.Baseline | None:
         index_name = backup.get("source_index_name")
         if not index_name:
             raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing.")
         if self.compare_to == "index":
-            return verification.index_baseline(index_name, self.hook.describe_index_stats(index_name))
+            return check.index_baseline(index_name, self.hook.describe_index_stats(index_name))
         previous = previous_ready(backup, self.hook.list_backups_of(index_name).backups)
-        return None if previous is None else verification.backup_baseline(previous)
+        return None if previous is None else check.backup_baseline(previous)
 
-    def _compared(self, baseline: verification.Baseline | None) -> str:
+    def _compared(self, baseline: check.Baseline | None) -> str:
         if baseline is not None:
             return (
                 f"compared with {baseline['kind']} {baseline['id']}, whose record count is {baseline['record_count']}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
-from airflow_pinecone.links import LINKS, push_links
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.sensors.base import WaitSensor
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 
-from airflow_pinecone._airflow_compat import SelfPacedPokes
-from airflow_pinecone.task import PineconeTask, WaitingTask, checked_duration
+from airflow_pinecone.runtime.airflow_versions import SelfPacedPokes
+from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
     ) -> None:
         """Store the arguments."""
         if kwargs.get("exponential_backoff"):
-            from airflow_pinecone.failures import InvalidArgument
+            from airflow_pinecone.runtime.failures import InvalidArgument
 
             raise InvalidArgument(
                 "exponential_backoff is not supported. Without a poke_interval the interval increases."
@@ -107,7 +107,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
 
     def _execute(self, context: Context) -> Any:
         """Wait. The sensors have an ``execute`` of their own, because Airflow wraps it only in its own classes."""
-        from airflow_pinecone.failures import sensor_outcomes
+        from airflow_pinecone.runtime.failures import sensor_outcomes
 
         with sensor_outcomes(self, self._timeout_message):
             return self._poll_and_defer(context) if self.deferrable else super().execute(context)
@@ -161,7 +161,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         Raises:
             PineconeError: The wait has ended without success.
         """
-        from airflow_pinecone._airflow_compat import is_event_of_another_try
+        from airflow_pinecone.runtime.airflow_versions import is_event_of_another_try
         from airflow_pinecone.waiting.decisions import WaitResult
 
         if is_event_of_another_try(context, try_number):
@@ -185,8 +185,8 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         """
         from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-        from airflow_pinecone._airflow_compat import is_trigger_timeout
-        from airflow_pinecone.failures import sensor_outcomes
+        from airflow_pinecone.runtime.airflow_versions import is_trigger_timeout
+        from airflow_pinecone.runtime.failures import sensor_outcomes
 
         with sensor_outcomes(self, self._timeout_message):
             if is_trigger_timeout(next_method, next_kwargs):
@@ -217,11 +217,11 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         return state.wait.step(poll_once(state.poll), state.now())
 
     def _new_poke_state(self, context: Context) -> _PokeState:
-        from airflow_pinecone._airflow_compat import first_reschedule_at
-        from airflow_pinecone.clock import monotonic_epoch_clock
-        from airflow_pinecone.identity import first_try_of
+        from airflow_pinecone.common.clock import monotonic_epoch_clock
+        from airflow_pinecone.rules.identity import first_try_of
+        from airflow_pinecone.runtime.airflow_versions import first_reschedule_at
         from airflow_pinecone.waiting.decisions import Wait, WaitSpec
-        from airflow_pinecone.waiting.pace import deadline_of
+        from airflow_pinecone.waiting.intervals import deadline_of
 
         is_rescheduled = self.reschedule and not self.deferrable
         started_at = self.clock.time()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseSensorOperator, PokeReturnValue
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.api.models import created_at, xcom_safe
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
-from airflow_pinecone.failures import sensor_outcomes
-from airflow_pinecone.history import newest_ready
-from airflow_pinecone.models import created_at, xcom_safe
+from airflow_pinecone.rules.history import newest_ready
+from airflow_pinecone.runtime.failures import sensor_outcomes
+from airflow_pinecone.runtime.task import checked_duration
 from airflow_pinecone.sensors.base import PineconeSensor
-from airflow_pinecone.task import checked_duration
-from airflow_pinecone.waiting.pace import (
+from airflow_pinecone.waiting.intervals import (
     MAX_INTERVAL,
     TEMPORARY_REJECTIONS,
     FailedPolls,

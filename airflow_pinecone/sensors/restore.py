@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import WaitSensor
 
 if TYPE_CHECKING:

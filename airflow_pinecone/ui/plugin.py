@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_pinecone._airflow_compat import can_show_pages
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.ui.reading import DEADLINE, TOO_SLOW, Copy, Failure, explain
 
 # Seconds for which a copy, or a failure to read one, is not read again.

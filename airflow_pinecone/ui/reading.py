@@ -12,9 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from airflow_pinecone import coverage
-from airflow_pinecone.client import PineconeClient
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,
@@ -22,7 +21,8 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
 )
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.policy import Policy, Rules
+from airflow_pinecone.policy import IndexRules, Policy
+from airflow_pinecone.rules import coverage
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
         except PineconeError as error:
             restore_jobs, restores_failure = [], str(error)
     project = coverage.Project(indexes, backups, restore_jobs)
-    report = coverage.report(project, Policy(Rules(max_age)), now=read_at)
+    report = coverage.report(project, Policy(IndexRules(max_age)), now=read_at)
     return Copy(project, report, read_at, restores_failure)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
-from airflow_pinecone.validation import validate_duration
+from airflow_pinecone.common.inputs import validate_duration
 
 # provider_info describes the same defaults to Airflow.
 _DEFAULT_CONNECTIONS = "pinecone_default"

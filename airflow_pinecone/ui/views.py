@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_pinecone.coverage import IndexReport, Leftover, Problem, Report, count
-from airflow_pinecone.history import Dated, current_index_id, newest_first, newest_ready
-from airflow_pinecone.identity import creator_of, hold_of
-from airflow_pinecone.models import (
+from airflow_pinecone.api.models import (
     BackupModel,
     Phase,
     RestoreJobModel,
@@ -19,11 +16,14 @@ from airflow_pinecone.models import (
     parse_time,
     restore_job_phase,
 )
+from airflow_pinecone.rules.check import count_of
+from airflow_pinecone.rules.coverage import IndexReport, Leftover, Problem, Report, count
+from airflow_pinecone.rules.history import Dated, current_index_id, newest_first, newest_ready
+from airflow_pinecone.rules.identity import creator_of, hold_of
 from airflow_pinecone.ui.formats import UNKNOWN, iso, show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
 from airflow_pinecone.ui.trend import Trend, trend_of
-from airflow_pinecone.verification import count_of
 
 # The longest name of an index.
 _NAME_LENGTH = 45

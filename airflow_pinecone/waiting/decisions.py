@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
+from airflow_pinecone.api.models import xcom_safe
+from airflow_pinecone.common.inputs import one_line
 from airflow_pinecone.errors import (
     ConnectionNotFound,
     InvalidWaitResult,
@@ -23,9 +25,7 @@ from airflow_pinecone.errors import (
     PineconeUnreachable,
     WaitTimeout,
 )
-from airflow_pinecone.models import xcom_safe
-from airflow_pinecone.validation import one_line
-from airflow_pinecone.waiting.pace import (
+from airflow_pinecone.waiting.intervals import (
     MIN_REJECTED_SECONDS,
     MIN_RESCHEDULE_INTERVAL,
     TEMPORARY_REJECTIONS,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
-from airflow_pinecone.clock import Clock, monotonic_epoch_clock
+from airflow_pinecone.common.clock import Clock, monotonic_epoch_clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,
@@ -19,7 +19,7 @@ from airflow_pinecone.errors import (
     WaitTimeout,
 )
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
-from airflow_pinecone.waiting.pace import MIN_INTERVAL, poll_interval
+from airflow_pinecone.waiting.intervals import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
 # How long to search for a backup or restore that may have been created, in seconds.

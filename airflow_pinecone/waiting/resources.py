@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_pinecone.api.models import BackupModel, Phase, RestoreModel, backup_phase, restore_phase
 from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError, RestoreFailed, RestoreNotFound
-from airflow_pinecone.models import BackupModel, Phase, RestoreModel, backup_phase, restore_phase
 
 if TYPE_CHECKING:
-    from airflow_pinecone.client import PineconeClient
-    from airflow_pinecone.listing import Found
+    from airflow_pinecone.api.client import PineconeClient
+    from airflow_pinecone.api.listing import Found
 
 Model = BackupModel | RestoreModel
 

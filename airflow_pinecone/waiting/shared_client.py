@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_pinecone.clock import Clock
+from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,
@@ -18,7 +18,7 @@ from airflow_pinecone.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_pinecone.client import PineconeClient
+    from airflow_pinecone.api.client import PineconeClient
 
 Result = TypeVar("Result")
 ReadClient = Callable[[], Awaitable["PineconeClient"]]

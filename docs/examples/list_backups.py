@@ -1,7 +1,7 @@
 """List the backups of an index, the newest first."""
 
-from airflow_pinecone.history import newest_first
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.rules.history import newest_first
 
 
 def list_backups(index_name: str) -> list[str]:

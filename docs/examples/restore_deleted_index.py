@@ -18,8 +18,8 @@ with DAG(
     @task
     def newest(params: dict[str, Any]) -> str:
         """Return the id of the newest Ready backup, if the index was deleted."""
-        from airflow_pinecone.history import newest_ready
         from airflow_pinecone.hooks import PineconeHook
+        from airflow_pinecone.rules.history import newest_ready
 
         backups, index_exists = PineconeHook().list_backups_of(params["index"])
         if index_exists:

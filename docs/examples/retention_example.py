@@ -2,13 +2,13 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from airflow_pinecone.models import BackupModel
-from airflow_pinecone.retention import Rules, plan
+from airflow_pinecone.api.models import BackupModel
+from airflow_pinecone.rules.retention import RetentionRules, plan
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 6, 11)
 # The job did not run for three nights.
 MISSING = {date(2025, 6, 5), date(2025, 6, 6), date(2025, 6, 7)}
-RULES = Rules(keep_last=2, keep_daily=5, keep_weekly=4, keep_monthly=3)
+RULES = RetentionRules(keep_last=2, keep_daily=5, keep_weekly=4, keep_monthly=3)
 
 
 def nightly_backups() -> list[BackupModel]:

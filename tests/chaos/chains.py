@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
+from airflow_pinecone.api.models import backup_phase, restore_job_phase
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.models import backup_phase, restore_job_phase
 
 # Seconds for a whole chain. Several of its tries may search for a backup for 30 s each.
 CHAIN_TIMEOUT = 420.0

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_pinecone.client import PineconeClient
-from airflow_pinecone.clock import Clock
-from airflow_pinecone.transport import Log, Settings
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.transport import Log, Settings
+from airflow_pinecone.common.clock import Clock
 from support.constants import API_KEY, CONN_ID
 
 

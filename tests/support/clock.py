@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from airflow_pinecone.clock import Clock
+from airflow_pinecone.common.clock import Clock
 
 
 class FakeClock(Clock):

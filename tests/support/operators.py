@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.rules.identity import Origin, describe
 
 # The paths of an operator: without a wait, with a wait in the worker, and with a wait in the triggerer.
 NO_WAIT: dict[str, Any] = {"wait_for_completion": False}

@@ -17,9 +17,9 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.identity import Origin, describe
 from airflow_pinecone.operators import AuditBackupsOperator
-from airflow_pinecone.policy import Rules
+from airflow_pinecone.policy import IndexRules
+from airflow_pinecone.rules.identity import Origin, describe
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOUR = 3600.0
@@ -130,7 +130,7 @@ def test_message_names_ten_indexes(emulator: Emulator, audit: Audit) -> None:
         (["unprotected"], "success"),
         (["late"], "failed"),
         (("failing",), "failed"),
-        (["unproved"], "success"),
+        (["untested"], "success"),
         ([], "success"),
     ],
 )
@@ -142,10 +142,10 @@ def test_fail_on_selects_the_statuses(emulator: Emulator, audit: Audit, fail_on:
 
 def test_missing_restore_fails_only_if_requested(emulator: Emulator, audit: Audit) -> None:
     emulator.add_backup(INDEX, age=HOUR)
-    assert audit(max_restore_age=30 * DAY).value["indexes"][0]["status"] == "unproved"
-    outcome = audit(max_restore_age=30 * DAY, fail_on=["unproved"])
+    assert audit(max_restore_age=30 * DAY).value["indexes"][0]["status"] == "untested"
+    outcome = audit(max_restore_age=30 * DAY, fail_on=["untested"])
     assert outcome.state == "failed"
-    assert f"{INDEX} (unproved): none of its backups was restored" in outcome.message
+    assert f"{INDEX} (untested): none of its backups was restored" in outcome.message
 
 
 def test_rules_apply_to_the_newest_backup(emulator: Emulator, audit: Audit) -> None:
@@ -158,8 +158,8 @@ def test_rules_apply_to_the_newest_backup(emulator: Emulator, audit: Audit) -> N
 
 def test_policy_replaces_the_rules_of_an_index(emulator: Emulator, audit: Audit) -> None:
     emulator.add_backup(INDEX, age=2 * DAY)
-    assert audit(policy={"docs-*": Rules(max_age=timedelta(days=7))}).state == "success"
-    assert audit(policy={"other-*": Rules(max_age=timedelta(days=7))}).state == "failed"
+    assert audit(policy={"docs-*": IndexRules(max_age=timedelta(days=7))}).state == "success"
+    assert audit(policy={"other-*": IndexRules(max_age=timedelta(days=7))}).state == "failed"
 
 
 def test_audit_without_an_index_fails(audit: Audit) -> None:
@@ -211,7 +211,7 @@ def test_restore_jobs_are_only_needed_by_a_rule(emulator: Emulator, audit: Audit
     emulator.fault("GET", "/restore-jobs", status=403, times=None)
     assert audit().state == "success"
     assert "The report has no restores." in logged()
-    assert audit(policy={"other": Rules(HOUR, max_restore_age=HOUR)}).state == "failed"
+    assert audit(policy={"other": IndexRules(HOUR, max_restore_age=HOUR)}).state == "failed"
 
 
 @pytest.mark.parametrize("broken", ["metrics", "xcom"])
@@ -222,7 +222,7 @@ def test_side_effects_do_not_replace_the_alarm(
         raise RuntimeError("broken")
 
     if broken == "metrics":
-        monkeypatch.setattr("airflow_pinecone.metrics.Stats.gauge", fail)
+        monkeypatch.setattr("airflow_pinecone.runtime.metrics.Stats.gauge", fail)
     else:
         monkeypatch.setattr(ti, "xcom_push", fail)
     outcome = audit()
@@ -251,7 +251,7 @@ def test_rejected_key_is_not_retried(emulator: Emulator, audit: Audit) -> None:
         ({"max_age": HOUR, "max_restore_age": 0}, "max_restore_age"),
         ({"max_age": HOUR, "include": ""}, "include"),
         ({"max_age": HOUR, "exclude": [""]}, "exclude"),
-        ({"max_age": HOUR, "policy": {"tag:": Rules(HOUR)}}, "policy"),
+        ({"max_age": HOUR, "policy": {"tag:": IndexRules(HOUR)}}, "policy"),
         ({"max_age": HOUR, "fail_on": ["ok"]}, "fail_on"),
         ({"max_age": HOUR, "fail_on": "late"}, "fail_on"),
     ],

@@ -18,7 +18,8 @@ from support.clock import FakeClock
 from support.constants import API_KEY
 from support.wire import Wire, hang_up
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
@@ -27,7 +28,6 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     PineconeTransientError,
 )
-from airflow_pinecone.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS
 
 API = "https://api.pinecone.io"
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"

@@ -8,7 +8,7 @@ import time
 import pytest
 from support.clock import FakeClock
 
-from airflow_pinecone.clock import SYSTEM_CLOCK, monotonic_epoch_clock
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, monotonic_epoch_clock
 
 
 def test_system_clock_reads_the_clocks_of_the_system() -> None:

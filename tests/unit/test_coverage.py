@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from support.operators import OUR_DESCRIPTION
 
-from airflow_pinecone.coverage import Project, Report, missing_indexes, report, rows_with_problems
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.identity import Origin, describe
-from airflow_pinecone.policy import Policy, Rules, as_patterns, check_patterns, check_statuses
+from airflow_pinecone.policy import IndexRules, Policy, as_patterns, check_patterns, check_statuses
+from airflow_pinecone.rules.coverage import Project, Report, missing_indexes, report, rows_with_problems
+from airflow_pinecone.rules.identity import Origin, describe
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 HOUR = 3600.0
 DAY = 24 * HOUR
-MAX_AGE = Rules(max_age=DAY)
+MAX_AGE = IndexRules(max_age=DAY)
 
 
 def time_ago(seconds: float) -> str:
@@ -63,7 +63,7 @@ def restore(age: float, backup_id: str = "b-1", status: str = "Completed", **fie
 
 
 def report_on(
-    *, indexes: Any = None, backups: Any = (), jobs: Any = (), rules: Rules = MAX_AGE, **options: Any
+    *, indexes: Any = None, backups: Any = (), jobs: Any = (), rules: IndexRules = MAX_AGE, **options: Any
 ) -> Report:
     project = Project([index()] if indexes is None else indexes, backups, jobs)
     return report(project, options.pop("policy", Policy(rules)), now=NOW, **options)
@@ -74,16 +74,16 @@ def row_of(**arguments: Any) -> Any:
     return row
 
 
-PROVED = Rules(max_age=DAY, max_restore_age=30 * DAY)
+PROVED = IndexRules(max_age=DAY, max_restore_age=30 * DAY)
 # The backups, the restore jobs, the rules, the status of the row, and terms of each problem.
-CASES: dict[str, tuple[list[Any], list[Any], Rules, str, list[list[str]]]] = {
+CASES: dict[str, tuple[list[Any], list[Any], IndexRules, str, list[list[str]]]] = {
     "fresh": ([backup()], [], MAX_AGE, "ok", []),
     "no backup": ([], [], MAX_AGE, "unprotected", [["no Ready backup"]]),
     "just younger than max_age": ([backup(age=DAY - 1)], [], MAX_AGE, "ok", []),
     "as old as max_age": (
         [backup(age=DAY)],
         [],
-        Rules(max_age=timedelta(days=1)),
+        IndexRules(max_age=timedelta(days=1)),
         "late",
         [["1 day, 0:00:00 old", "max_age is 1 day, 0:00:00"]],
     ),
@@ -118,26 +118,26 @@ CASES: dict[str, tuple[list[Any], list[Any], Rules, str, list[list[str]]]] = {
     "fewer than min_records": (
         [backup(record_count=99)],
         [],
-        Rules(DAY, min_records=100),
+        IndexRules(DAY, min_records=100),
         "failing",
         [["backup b-1 does not pass", "99 records", "min_records=100"]],
     ),
     "smaller than max_shrink allows": (
         [backup(1, 2 * HOUR), backup(2, HOUR, record_count=79)],
         [],
-        Rules(DAY, max_shrink=0.2),
+        IndexRules(DAY, max_shrink=0.2),
         "failing",
         [["backup b-2 does not pass", "smaller by 21%"]],
     ),
     "as small as max_shrink allows": (
         [backup(1, 2 * HOUR), backup(2, HOUR, record_count=80)],
         [],
-        Rules(DAY, max_shrink=0.2),
+        IndexRules(DAY, max_shrink=0.2),
         "ok",
         [],
     ),
-    "max_shrink without a previous backup": ([backup()], [], Rules(DAY, max_shrink=0.2), "ok", []),
-    "never restored": ([backup()], [], PROVED, "unproved", [["none of its backups was restored", "30 days"]]),
+    "max_shrink without a previous backup": ([backup()], [], IndexRules(DAY, max_shrink=0.2), "ok", []),
+    "never restored": ([backup()], [], PROVED, "untested", [["none of its backups was restored", "30 days"]]),
     "restored": ([backup()], [restore(DAY)], PROVED, "ok", []),
     "an earlier backup restored": (
         [backup(1, 3 * HOUR), backup(2, HOUR)],
@@ -150,29 +150,29 @@ CASES: dict[str, tuple[list[Any], list[Any], Rules, str, list[list[str]]]] = {
         [backup()],
         [restore(30 * DAY)],
         PROVED,
-        "unproved",
+        "untested",
         [["last restore was 30 days", "max_restore_age is 30 days"]],
     ),
-    "restore failed": ([backup()], [restore(DAY, status="Failed")], PROVED, "unproved", [["none of its backups"]]),
+    "restore failed": ([backup()], [restore(DAY, status="Failed")], PROVED, "untested", [["none of its backups"]]),
     "restore of another index's backup": (
         [backup()],
         [restore(DAY, "b-7")],
         PROVED,
-        "unproved",
+        "untested",
         [["none of its backups"]],
     ),
     "restore without times": (
         [backup()],
         [restore(DAY, created_at=None, completed_at=None)],
         PROVED,
-        "unproved",
+        "untested",
         [["none of its backups"]],
     ),
 }
 
 
 @pytest.mark.parametrize(("backups", "jobs", "rules", "status", "problems"), CASES.values(), ids=CASES)
-def test_status(backups: list[Any], jobs: list[Any], rules: Rules, status: str, problems: list[list[str]]) -> None:
+def test_status(backups: list[Any], jobs: list[Any], rules: IndexRules, status: str, problems: list[list[str]]) -> None:
     row = row_of(backups=backups, jobs=jobs, rules=rules)
     assert row["status"] == status
     assert len(row["problems"]) == len(problems)
@@ -367,12 +367,12 @@ def test_backups_of_an_excluded_index_are_no_leftovers() -> None:
         ([HOUR, HOUR], PROVED, "All 2 indexes have a fresh Ready backup. 2 indexes had no recent restore."),
         (
             [HOUR, DAY],
-            Rules(DAY, min_records=1000),
+            IndexRules(DAY, min_records=1000),
             "1 of 2 indexes has no fresh Ready backup. The newest backup of 2 indexes failed or has too few records.",
         ),
     ],
 )
-def test_verdict(ages: list[float | None], rules: Rules, verdict: str) -> None:
+def test_verdict(ages: list[float | None], rules: IndexRules, verdict: str) -> None:
     names = [f"index-{number}" for number, _ in enumerate(ages)]
     backups = [
         backup(number, age, source_index_name=names[number]) for number, age in enumerate(ages) if age is not None
@@ -389,7 +389,7 @@ def test_rows_with_problems_finds_each_problem_of_a_row() -> None:
     result = report_on(backups=[backup(1, 2 * DAY), backup(2, HOUR, "Failed")])
     assert result["indexes"][0]["status"] == "late"
     assert len(rows_with_problems(result, ["failing"])) == 1
-    assert rows_with_problems(result, ["unprotected", "unproved"]) == []
+    assert rows_with_problems(result, ["unprotected", "untested"]) == []
     assert rows_with_problems(result, []) == []
 
 
@@ -413,10 +413,10 @@ def test_first_key_that_matches_decides(fields: dict[str, Any], hours: int) -> N
     policy = Policy(
         MAX_AGE,
         {
-            "prod-*": Rules(HOUR),
-            "tag:tier=gold": Rules(2 * HOUR),
-            "tag:team=s*h": Rules(3 * HOUR),
-            "tag:number=7": Rules(4 * HOUR),
+            "prod-*": IndexRules(HOUR),
+            "tag:tier=gold": IndexRules(2 * HOUR),
+            "tag:team=s*h": IndexRules(3 * HOUR),
+            "tag:number=7": IndexRules(4 * HOUR),
         },
     )
     row = row_of(indexes=[index(**fields)], policy=policy)
@@ -425,21 +425,21 @@ def test_first_key_that_matches_decides(fields: dict[str, Any], hours: int) -> N
 
 @pytest.mark.parametrize("tags", [None, "tier", ["tier"], 5])
 def test_invalid_tags_match_no_key(tags: Any) -> None:
-    policy = Policy(MAX_AGE, {"tag:tier=*": Rules(HOUR)})
+    policy = Policy(MAX_AGE, {"tag:tier=*": IndexRules(HOUR)})
     assert policy.rules_of(index(tags=tags)) == MAX_AGE
 
 
 @pytest.mark.parametrize(
     ("rules", "terms"),
     [
-        (Rules(0), ["max_age"]),
-        (Rules("1 day"), ["max_age"]),  # type: ignore[arg-type]
-        (Rules(DAY, max_restore_age=timedelta(days=366)), ["max_restore_age"]),
-        (Rules(DAY, min_records=-1), ["min_records"]),
-        (Rules(DAY, max_shrink=2), ["max_shrink"]),
+        (IndexRules(0), ["max_age"]),
+        (IndexRules("1 day"), ["max_age"]),  # type: ignore[arg-type]
+        (IndexRules(DAY, max_restore_age=timedelta(days=366)), ["max_restore_age"]),
+        (IndexRules(DAY, min_records=-1), ["min_records"]),
+        (IndexRules(DAY, max_shrink=2), ["max_shrink"]),
     ],
 )
-def test_invalid_rules_are_rejected(rules: Rules, terms: list[str]) -> None:
+def test_invalid_rules_are_rejected(rules: IndexRules, terms: list[str]) -> None:
     for policy, where in ((Policy(rules), []), (Policy(MAX_AGE, {"prod-*": rules}), ["policy['prod-*']"])):
         with pytest.raises(PineconeInputError) as caught:
             policy.check()
@@ -454,7 +454,7 @@ def test_invalid_key_of_a_policy_is_rejected(key: Any) -> None:
 
 @pytest.mark.parametrize("policy", [{"prod-*": {"max_age": 3600}}, {"prod-*": None}, {"prod-*": 3600}, [MAX_AGE]])
 def test_policy_maps_patterns_to_rules(policy: Any) -> None:
-    with pytest.raises(PineconeInputError, match=r"must (be|map patterns to) Rules"):
+    with pytest.raises(PineconeInputError, match=r"must (be|map patterns to) IndexRules"):
         Policy(MAX_AGE, policy).check()
 
 
@@ -465,7 +465,7 @@ def test_policy_needs_restores_if_a_rule_does() -> None:
 
 
 def test_valid_policy_passes() -> None:
-    Policy(Rules(timedelta(hours=1), timedelta(days=1), 0, 0), {"*": MAX_AGE, "tag:a=": MAX_AGE}).check()
+    Policy(IndexRules(timedelta(hours=1), timedelta(days=1), 0, 0), {"*": MAX_AGE, "tag:a=": MAX_AGE}).check()
 
 
 @pytest.mark.parametrize("value", [1, None, "", [""], [1], {"a"}])
@@ -482,11 +482,11 @@ def test_valid_patterns_pass(value: Any, patterns: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("value", ["late", ["ok"], ["lat"], [1], None, 3])
 def test_invalid_statuses_are_rejected(value: Any) -> None:
-    with pytest.raises(PineconeInputError, match="unprotected, late, failing, unproved"):
+    with pytest.raises(PineconeInputError, match="unprotected, late, failing, untested"):
         check_statuses(value)
 
 
 def test_valid_statuses_pass() -> None:
     for count in range(5):
-        for statuses in itertools.combinations(("unprotected", "late", "failing", "unproved"), count):
+        for statuses in itertools.combinations(("unprotected", "late", "failing", "untested"), count):
             check_statuses(statuses)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
@@ -29,7 +29,7 @@ from airflow_pinecone.errors import (
     WaitTimeout,
 )
 from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
-from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS, MAX_INTERVAL
+from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MAX_INTERVAL
 from airflow_pinecone.waiting.resources import BACKUP, RESOURCES, RESTORE, Resource
 
 STARTED_AT = 1000.0

@@ -15,8 +15,8 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeTransientError, WaitTimeout
-from airflow_pinecone.identity import Origin, describe
 from airflow_pinecone.operators import DeleteBackupOperator
+from airflow_pinecone.rules.identity import Origin, describe
 
 DELETE = ("DELETE", "/backups/*")
 ORIGIN = Origin("etl", "manual__1", "backup", -1, "", 1)

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_pinecone import errors
 from airflow_pinecone.errors import PineconeConnectionError, PineconeError, PineconeRequestError
-from airflow_pinecone.failures import InvalidArgument
+from airflow_pinecone.runtime.failures import InvalidArgument
 
 CLASSES: dict[str, Any] = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
 # Whether the same call can succeed later, and whether a new backup or restore can succeed.

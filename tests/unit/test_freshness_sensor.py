@@ -16,7 +16,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeUnreachable
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.sensors import BackupFreshnessSensor
-from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS
+from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS
 
 DAY = timedelta(days=1)
 HOUR = 3600.0

@@ -24,11 +24,14 @@ from support.clock import FakeClock
 from support.constants import API_KEY
 from support.tasks import TaskInstance, make_task, run_try
 
-from airflow_pinecone import history, identity, operators, responses, retention, sensors, verification
+from airflow_pinecone import operators, sensors
+from airflow_pinecone.api import responses
+from airflow_pinecone.api.models import created_at
+from airflow_pinecone.api.transport import Operation
 from airflow_pinecone.errors import PineconeError, PruneIncomplete
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.models import created_at
-from airflow_pinecone.transport import Operation
+from airflow_pinecone.policy import CheckRules
+from airflow_pinecone.rules import check, history, identity, retention
 
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
 MARK = "[airflow-pinecone 90177680dfff23fb16c75484b2112d02]"
@@ -508,21 +511,23 @@ def test_decisions_accept_every_checked_backup(changes: list[Change], records: A
     assert usable is None or usable["status"] not in ("Failed", "InitializationFailed")
     assert all(row["status"] in ("Failed", "InitializationFailed") for row in failed)
     index_id = history.current_index_id(rows)
-    plan = retention.plan(rows, retention.Rules(keep_last=1), source_index_id=index_id, now=NOW, remove_failed=True)
+    plan = retention.plan(
+        rows, retention.RetentionRules(keep_last=1), source_index_id=index_id, now=NOW, remove_failed=True
+    )
     assert len(plan.decisions) == len(rows)
     assert all(len(line) < 1000 for line in plan.table().splitlines())
     for row in rows:
-        rules = verification.Rules(max_shrink=max_shrink)
+        rules = CheckRules(max_shrink=max_shrink)
         try:
             earlier = history.previous_ready(row, rows)
         except PineconeError as error:
             check_error(error)
             continue
-        baselines = [verification.index_baseline("docs-example", {"totalVectorCount": records}), None]
+        baselines = [check.index_baseline("docs-example", {"totalVectorCount": records}), None]
         if earlier:
-            baselines.append(verification.backup_baseline(earlier))
+            baselines.append(check.backup_baseline(earlier))
         for baseline in baselines:
-            findings = verification.check(row, baseline, rules)
+            findings = check.check_backup(row, baseline, rules)
             assert findings or (row["status"] == "Ready" and row["record_count"] > 0)
             check_error(PineconeError("; ".join(["The check failed", *findings])))
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.history import Dated, current_index_id, newest_first, newest_ready, previous_ready
-from airflow_pinecone.models import BackupModel
+from airflow_pinecone.rules.history import Dated, current_index_id, newest_first, newest_ready, previous_ready
 
 # Values of created_at and source_index_id that tell nothing. `...` stands for a missing field.
 NOT_TIMES = [None, ..., "", "yesterday", 1_747_240_645]

@@ -18,7 +18,8 @@ from support.constants import API_KEY, CONNECTION_VARIABLE
 from support.frames import frames_of
 from support.wire import Certificate, Wire, http_response
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.transport import Settings
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     PineconeConnectionError,
@@ -27,7 +28,6 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
 )
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.transport import Settings
 
 # The methods that search for several ids are for the triggerer, which uses the client.
 CLIENT_METHODS = {
@@ -158,7 +158,7 @@ def test_no_frame_of_an_error_holds_the_key(monkeypatch: pytest.MonkeyPatch, fie
     modules = {frame.f_globals["__name__"] for frame in frames}
     # Airflow 3.0 and 3.1 do not return a connection with an invalid extra.
     assert "airflow_pinecone.hooks" in modules
-    assert modules <= {"airflow_pinecone.hooks", "airflow_pinecone.connections"}
+    assert modules <= {"airflow_pinecone.hooks", "airflow_pinecone.api.settings"}
     assert not any(API_KEY in repr(value) for frame in frames for value in frame.f_locals.values())
     assert not any(isinstance(value, Connection) for frame in frames for value in frame.f_locals.values())
 

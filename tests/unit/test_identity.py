@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_pinecone.identity import (
+from airflow_pinecone.rules.identity import (
     DESCRIPTION_LENGTH,
     Creator,
     Origin,

@@ -12,8 +12,8 @@ from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.lineage import asset_dataset
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
+from airflow_pinecone.runtime.lineage import asset_dataset
 
 pytestmark = pytest.mark.usefixtures("world")
 

@@ -12,12 +12,12 @@ from support.constants import CONNECTION_VARIABLE, INDEX
 from support.operators import PATHS
 from support.tasks import TaskInstance, make_task, run_try
 
-from airflow_pinecone import links
-from airflow_pinecone._airflow_compat import can_show_pages
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.links import BackupLink, ConsoleLink, push_links
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator, VerifyBackupOperator
+from airflow_pinecone.runtime import links
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
+from airflow_pinecone.runtime.links import BackupLink, ConsoleLink, push_links
 from airflow_pinecone.sensors import BackupSensor, RestoreJobSensor
 
 pytestmark = pytest.mark.usefixtures("world")

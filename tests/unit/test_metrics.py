@@ -14,9 +14,9 @@ from support.constants import INDEX
 from support.operators import NO_WAIT, TRIGGERER, WAITS
 from support.tasks import Outcome, TaskInstance, make_task, run_try
 
-from airflow_pinecone import metrics
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.operators import AuditBackupsOperator, CreateBackupOperator, CreateIndexFromBackupOperator
+from airflow_pinecone.runtime import metrics
 from airflow_pinecone.sensors import BackupSensor
 
 HOUR = 3600.0

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from airflow_pinecone.models import (
+from airflow_pinecone.api.models import (
     BackupModel,
     Phase,
     RestoreModel,

@@ -170,7 +170,7 @@ def test_nothing_is_deleted_before_a_backup_is_created(world: Emulator, clock: F
 def test_on_kill_returns_in_time_although_pinecone_does_not_respond(
     world: Emulator, kill: Kill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_pinecone.on_kill._SECONDS_BEFORE_SIGKILL", 0.2)
+    monkeypatch.setattr("airflow_pinecone.runtime.on_kill._SECONDS_BEFORE_SIGKILL", 0.2)
     fault = world.fault(*DELETE, hang="before")
     before = set(threading.enumerate())
     kill("failed")

@@ -15,12 +15,12 @@ from support.operators import WAITS
 from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone import errors, operators
-from airflow_pinecone.clock import SYSTEM_CLOCK
+from airflow_pinecone.common.clock import SYSTEM_CLOCK
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import ConnectionNotFound, InvalidWaitResult, PineconeConnectionError, PineconeError
-from airflow_pinecone.failures import fail_without_retry
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
 from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.runtime.failures import fail_without_retry
 
 # Whether Airflow may retry a task after an error of the class.
 RETRIED = {

@@ -14,8 +14,8 @@ from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import CreateOutcomeUnknown, RestoreFailed, RestoreNotFound, WaitTimeout
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.identity import origin_of
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
+from airflow_pinecone.rules.identity import origin_of
 from airflow_pinecone.sensors import RestoreJobSensor
 from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
 

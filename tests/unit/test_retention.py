@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_pinecone.api.models import backup_phase, created_at
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.history import current_index_id
-from airflow_pinecone.identity import Origin, describe
-from airflow_pinecone.models import backup_phase, created_at
-from airflow_pinecone.retention import Plan, Rules, plan
+from airflow_pinecone.rules.history import current_index_id
+from airflow_pinecone.rules.identity import Origin, describe
+from airflow_pinecone.rules.retention import Plan, RetentionRules, plan
 
 NOW = datetime(2025, 5, 14, 12, tzinfo=UTC)  # A Wednesday in ISO week 20.
 ORIGIN = Origin("etl", "manual__1", "backup", -1, "", 1)
@@ -38,9 +38,11 @@ def backup(backup_id: str, created: Any, **fields: Any) -> Any:
     return {name: value for name, value in model.items() if value is not MISSING}
 
 
-def decide(backups: list[Any], now: datetime = NOW, rules: Rules | None = None, **arguments: Any) -> Plan:
-    rule_arguments = {name: arguments.pop(name) for name in Rules._fields if name in arguments}
-    return plan(backups, rules or Rules(**rule_arguments), now=now, **{"source_index_id": "current", **arguments})
+def decide(backups: list[Any], now: datetime = NOW, rules: RetentionRules | None = None, **arguments: Any) -> Plan:
+    rule_arguments = {name: arguments.pop(name) for name in RetentionRules._fields if name in arguments}
+    return plan(
+        backups, rules or RetentionRules(**rule_arguments), now=now, **{"source_index_id": "current", **arguments}
+    )
 
 
 def kept(decided: Plan) -> set[str]:
@@ -497,7 +499,7 @@ histories = st.lists(
 )
 counts = st.none() | st.integers(0, 6)
 durations = st.none() | st.integers(0, 60 * 24).map(lambda hours: timedelta(hours=hours))
-any_rules = st.builds(Rules, counts, counts, counts, counts, counts, durations).filter(any)
+any_rules = st.builds(RetentionRules, counts, counts, counts, counts, counts, durations).filter(any)
 decision_times = st.integers(-60 * 24, 60 * 24).map(lambda hours: NOW + timedelta(hours=hours))
 switches = st.fixed_dictionaries({"owned_only": st.booleans(), "remove_failed": st.booleans()})
 # An example can take long on a busy machine.
@@ -511,7 +513,7 @@ def by_age(backup: Any) -> tuple[datetime, str]:
 @without_deadline
 @given(histories, any_rules, decision_times, switches)
 def test_deleted_backups_meet_every_condition(
-    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool]
+    history: list[Any], rules: RetentionRules, now: datetime, switches: dict[str, bool]
 ) -> None:
     source = current_index_id(history)
     decided = decide(history, now, rules, source_index_id=source, **switches)
@@ -539,11 +541,11 @@ def test_deleted_backups_meet_every_condition(
 @without_deadline
 @given(histories, any_rules, any_rules, decision_times, switches)
 def test_rules_that_keep_more_never_delete_more(
-    history: list[Any], rules: Rules, more: Rules, now: datetime, switches: dict[str, bool]
+    history: list[Any], rules: RetentionRules, more: RetentionRules, now: datetime, switches: dict[str, bool]
 ) -> None:
     """Raise each rule, and set each switch to keep more."""
-    names = (name for name in Rules._fields if name != "keep_within")
-    raised = Rules(
+    names = (name for name in RetentionRules._fields if name != "keep_within")
+    raised = RetentionRules(
         keep_within=max(rules.keep_within or timedelta(0), more.keep_within or timedelta(0)),
         **{name: max(getattr(rules, name) or 0, getattr(more, name) or 0) for name in names},
     )
@@ -557,7 +559,7 @@ def test_rules_that_keep_more_never_delete_more(
 @without_deadline
 @given(histories, any_rules, decision_times, switches, st.integers(0, 10_000))
 def test_second_prune_deletes_nothing(
-    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool], hours: int
+    history: list[Any], rules: RetentionRules, now: datetime, switches: dict[str, bool], hours: int
 ) -> None:
     """Neither at the same time nor later, unless a backup was too young for the first prune."""
     source = current_index_id(history)
@@ -574,7 +576,7 @@ def test_second_prune_deletes_nothing(
 @without_deadline
 @given(histories, any_rules, decision_times, switches, st.randoms())
 def test_plan_does_not_depend_on_the_order_of_the_backups(
-    history: list[Any], rules: Rules, now: datetime, switches: dict[str, bool], random: Any
+    history: list[Any], rules: RetentionRules, now: datetime, switches: dict[str, bool], random: Any
 ) -> None:
     shuffled = history.copy()
     random.shuffle(shuffled)
@@ -584,7 +586,7 @@ def test_plan_does_not_depend_on_the_order_of_the_backups(
 
 @without_deadline
 @given(histories, any_rules, decision_times)
-def test_rules_keep_only_ready_backups(history: list[Any], rules: Rules, now: datetime) -> None:
+def test_rules_keep_only_ready_backups(history: list[Any], rules: RetentionRules, now: datetime) -> None:
     for decision in decide(history, now, rules).kept:
         if any(reason.startswith("keep_") for reason in decision.reasons):
             assert backup_phase(decision.backup["status"]) == "succeeded"

@@ -17,13 +17,13 @@ from support.constants import INDEX
 from support.operators import methods
 from support.tasks import OutletEventAccessors, TaskInstance, make_task, run_trigger, run_try
 
-from airflow_pinecone._airflow_compat import trigger_at
+from airflow_pinecone.api.models import WRITE_LAG
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import BackupFailed, PineconeInputError, WaitTimeout
-from airflow_pinecone.models import WRITE_LAG
 from airflow_pinecone.operators import CreateBackupOperator
-from airflow_pinecone.waiting.pace import DEFERRAL_MARGIN
+from airflow_pinecone.runtime.airflow_versions import trigger_at
+from airflow_pinecone.waiting.intervals import DEFERRAL_MARGIN
 
 SETTLE = 900.0
 CREATE = ("POST", "/indexes/*/backups")

@@ -14,7 +14,7 @@ from support.clients import make_client
 from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     BackupNotFound,
@@ -23,10 +23,11 @@ from airflow_pinecone.errors import (
     RestoreNotFound,
     WaitTimeout,
 )
-from airflow_pinecone.waiting import shared, shared_client
+from airflow_pinecone.waiting import shared_client
+from airflow_pinecone.waiting import shared_polls as shared
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
-from airflow_pinecone.waiting.shared import shared_polls
+from airflow_pinecone.waiting.shared_polls import shared_polls
 
 LIST = "GET /backups"
 OTHER_KEY = "another-api-key"

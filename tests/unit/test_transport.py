@@ -23,7 +23,8 @@ from support.constants import API_KEY
 from support.frames import frames_of
 from support.wire import Certificate, Script, Wire, flood, hang, hang_up, http_response, tunnel
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.transport import MAX_RESPONSE_BYTES
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
@@ -32,7 +33,6 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     PineconeTransientError,
 )
-from airflow_pinecone.transport import MAX_RESPONSE_BYTES
 
 INDEXES = b'{"indexes": []}'
 
@@ -667,7 +667,7 @@ def test_no_frame_of_an_error_shows_the_key(
         call(make_client(wire.url, clock, timeout=0.1 if script is hang else 5))
     # Those of the libraries as well: the frames of requests hold the headers.
     frames = [frame for frame in frames_of(caught.value, "") if frame.f_globals["__name__"] != __name__]
-    assert "airflow_pinecone.transport" in {frame.f_globals["__name__"] for frame in frames}
+    assert "airflow_pinecone.api.transport" in {frame.f_globals["__name__"] for frame in frames}
     # The response of the test itself may contain the key, as the response that is not JSON.
     for frame in frames:
         for name, value in frame.f_locals.items():

@@ -14,10 +14,10 @@ from support.clock import FakeClock, SteppedClock
 from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import Connect
 
-from airflow_pinecone import coverage
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeConnectionError, PineconePermanentError, PineconeTransientError
-from airflow_pinecone.policy import Policy, Rules
+from airflow_pinecone.policy import IndexRules, Policy
+from airflow_pinecone.rules import coverage
 from airflow_pinecone.ui.project_cache import Answer, ProjectCache
 from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
 
@@ -50,7 +50,7 @@ class Reader:
             raise self.error
         now = datetime.fromtimestamp(self._clock.time(), UTC)
         project = coverage.Project([], [], [])
-        return Copy(project, coverage.report(project, Policy(Rules(DAY)), now=now), now)
+        return Copy(project, coverage.report(project, Policy(IndexRules(DAY)), now=now), now)
 
 
 @pytest.fixture

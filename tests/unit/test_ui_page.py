@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from airflow_pinecone._airflow_compat import can_show_pages
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 if not can_show_pages():
     pytest.skip("this Airflow cannot show pages", allow_module_level=True)
@@ -28,7 +28,7 @@ from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.operators import OUR_DESCRIPTION
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.identity import Origin, describe
+from airflow_pinecone.rules.identity import Origin, describe
 from airflow_pinecone.ui.app import create_app
 from airflow_pinecone.ui.project_cache import ProjectCache
 from airflow_pinecone.ui.reading import read_copy

@@ -12,8 +12,8 @@ import airflow
 import pytest
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_pinecone._airflow_compat import can_show_pages
 from airflow_pinecone.provider_info import get_provider_info
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 from airflow_pinecone.ui import settings as settings_module
 from airflow_pinecone.ui.plugin import PineconeBackupsPlugin
 from airflow_pinecone.ui.settings import read_prefix, read_settings

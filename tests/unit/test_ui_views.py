@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import pytest
 
-from airflow_pinecone import coverage
-from airflow_pinecone.models import BackupModel
-from airflow_pinecone.policy import Policy, Rules
+from airflow_pinecone.api.models import BackupModel
+from airflow_pinecone.common.inputs import validate_index_name
+from airflow_pinecone.policy import IndexRules, Policy
+from airflow_pinecone.rules import coverage
 from airflow_pinecone.ui.formats import show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH, trend_of
 from airflow_pinecone.ui.views import index_page, restore_snippet
-from airflow_pinecone.validation import validate_index_name
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -35,7 +35,7 @@ def backup(**fields: Any) -> BackupModel:
 
 def copy_of(*backups: BackupModel) -> Copy:
     project = coverage.Project([], backups, [])
-    return Copy(project, coverage.report(project, Policy(Rules(86400)), now=NOW), NOW)
+    return Copy(project, coverage.report(project, Policy(IndexRules(86400)), now=NOW), NOW)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
-from airflow_pinecone.waiting.pace import MAX_FAILED_POLLS, MIN_INTERVAL, MIN_REJECTED_POLLS, TEMPORARY_REJECTIONS
+from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MIN_INTERVAL, MIN_REJECTED_POLLS, TEMPORARY_REJECTIONS
 
 OPERATOR = ["worker", "triggerer"]
 SENSOR = ["poke", "reschedule", "deferred"]

@@ -19,15 +19,15 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from airflow_pinecone import __version__
-from airflow_pinecone.clock import Clock
+from airflow_pinecone.api.deadline import DeadlineAdapter
+from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.common.inputs import one_line
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconePermanentError,
     PineconeRequestError,
     PineconeTransientError,
 )
-from airflow_pinecone.socket_deadline import DeadlineAdapter
-from airflow_pinecone.validation import one_line
 
 # A request is attempted at most MAX_ATTEMPTS times. No attempt starts more than RETRY_BUDGET seconds after the first.
 MAX_ATTEMPTS = 5

@@ -11,9 +11,9 @@ from airflow.providers.common.compat.sdk import Connection
 from support.constants import API_KEY as KEY
 from support.frames import frames_of
 
-from airflow_pinecone.connections import settings_from
+from airflow_pinecone.api.settings import settings_from
+from airflow_pinecone.api.transport import Settings
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.transport import Settings
 
 
 def make_settings(*, extra: Any = None, **fields: Any) -> Settings:

@@ -12,11 +12,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airflow_pinecone import responses
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconePermanentError, PineconeTransientError
-from airflow_pinecone.listing import Found, Listing
-from airflow_pinecone.models import (
+from airflow_pinecone.api import responses
+from airflow_pinecone.api.listing import Found, Listing
+from airflow_pinecone.api.models import (
     BackupModel,
     IndexModel,
     RestoreJobModel,
@@ -26,8 +24,10 @@ from airflow_pinecone.models import (
     is_index_ready,
     restore_model,
 )
-from airflow_pinecone.transport import Log, Operation, Settings, Transport, is_loopback, was_not_processed
-from airflow_pinecone.validation import is_host, one_line, validate_id, validate_index_name, validate_text
+from airflow_pinecone.api.transport import Log, Operation, Settings, Transport, is_loopback, was_not_processed
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import is_host, one_line, validate_id, validate_index_name, validate_text
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconePermanentError, PineconeTransientError
 
 _HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,99})?")
 

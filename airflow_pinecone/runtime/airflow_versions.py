@@ -46,22 +46,6 @@ async def call_airflow(function: Callable[[], Result]) -> Result:
     return await asyncio.shield(sync_to_async(function, thread_sensitive=False)())
 
 
-def mask_secret(secret: str) -> None:
-    """Let Airflow mask a secret in task logs.
-
-    Args:
-        secret: The secret. Airflow does not mask secrets of fewer than five characters.
-    """
-    try:
-        from airflow.sdk.log import mask_secret as mask
-    except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import (  # type: ignore[import-not-found, no-redef]
-            mask_secret as mask,
-        )
-
-    mask(secret)
-
-
 def task_state(ti: Any) -> str | None:
     """Return the state of a task instance as Airflow stores it now.
 

@@ -8,9 +8,9 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_pinecone.api.transport import Settings, is_loopback
+from airflow_pinecone.common.inputs import is_host, one_line
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.transport import Settings, is_loopback
-from airflow_pinecone.validation import is_host, one_line
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from airflow_pinecone.api.models import BackupModel, created_at, is_ready
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.models import BackupModel, created_at, is_ready
 
 
 class Dated(NamedTuple):

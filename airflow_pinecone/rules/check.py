@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
-from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.models import BackupModel, is_ready
-from airflow_pinecone.validation import show_value
-
-
-class Rules(NamedTuple):
-    """What a backup must satisfy.
-
-    Attributes:
-        min_records: The minimum number of records; None means 1.
-        max_shrink: The share of the baseline's records that may be missing, such as 0.2; None compares with nothing.
-    """
-
-    min_records: int | None = None
-    max_shrink: float | None = None
-
-    def check(self) -> None:
-        """Check the rules.
-
-        Raises:
-            PineconeInputError: A rule is invalid.
-        """
-        if self.min_records is not None and (not _is(self.min_records, int) or self.min_records < 0):
-            raise PineconeInputError(f"min_records must be an integer, 0 or above, not {show_value(self.min_records)}.")
-        if self.max_shrink is not None and not (_is(self.max_shrink, int | float) and 0 <= self.max_shrink <= 1):
-            raise PineconeInputError(
-                f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(self.max_shrink)}."
-            )
+from airflow_pinecone.api.models import BackupModel, is_ready
+from airflow_pinecone.policy import CheckRules
 
 
 class Baseline(TypedDict):
@@ -73,7 +47,7 @@ def index_baseline(index_name: str, stats: dict[str, Any]) -> Baseline:
     return Baseline(kind="index", id=index_name, record_count=stats.get("totalVectorCount"), created_at=None)
 
 
-def check(backup: BackupModel, baseline: Baseline | None, rules: Rules) -> list[str]:
+def check_backup(backup: BackupModel, baseline: Baseline | None, rules: CheckRules) -> list[str]:
     """Check a backup. A missing count is not treated as 0: a rule that needs it fails.
 
     Args:
@@ -122,11 +96,7 @@ def count_of(value: Any) -> int | None:
     Returns:
         The number; None if it is missing or invalid.
     """
-    return value if _is(value, int) and 0 <= value < 2**63 else None
-
-
-def _is(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def _records(count: int) -> str:

@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from airflow_pinecone.durations import MAX_DURATION
+from airflow_pinecone.api.models import BackupModel, backup_phase, is_ready
+from airflow_pinecone.common.durations import MAX_DURATION
+from airflow_pinecone.common.inputs import show_value
+from airflow_pinecone.common.text import cell, text_table
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.history import current_index_id, newest_first
-from airflow_pinecone.identity import creator_of, has_mark, hold_of
-from airflow_pinecone.models import BackupModel, backup_phase, is_ready
-from airflow_pinecone.tables import cell, text_table
-from airflow_pinecone.validation import show_value
+from airflow_pinecone.rules.history import current_index_id, newest_first
+from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
 _PERIODS: dict[str, Callable[[datetime], str] | None] = {
@@ -38,7 +38,7 @@ _PERIODS: dict[str, Callable[[datetime], str] | None] = {
 }
 
 
-class Rules(NamedTuple):
+class RetentionRules(NamedTuple):
     """The retention rules; None and 0 mean no rule.
 
     Attributes:
@@ -126,7 +126,7 @@ class Plan(NamedTuple):
 
 def plan(
     backups: Iterable[BackupModel],
-    rules: Rules,
+    rules: RetentionRules,
     *,
     source_index_id: str | None,
     now: datetime,
@@ -247,7 +247,7 @@ def _other_creator(backup: BackupModel, dag_id: str | None, task_id: str | None)
     return reasons
 
 
-def _apply(rules: Rules, candidates: list[tuple[datetime, str]]) -> dict[str, list[str]]:
+def _apply(rules: RetentionRules, candidates: list[tuple[datetime, str]]) -> dict[str, list[str]]:
     """Return the ids of the candidates that are kept, and why. The candidates are sorted, the newest first."""
     reasons: dict[str, list[str]] = {}
     if candidates:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from airflow_pinecone.durations import MAX_DURATION, seconds_of
+from airflow_pinecone.common.durations import MAX_DURATION, seconds_of
 from airflow_pinecone.errors import PineconeInputError
 
 # Compiled when first used, because most DAG files need none of them.

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_pinecone.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import PineconeTransientError
-from airflow_pinecone.waiting.pace import (
+from airflow_pinecone.waiting.intervals import (
     MAX_FAILED_POLLS,
     MAX_INTERVAL,
     MIN_INTERVAL,

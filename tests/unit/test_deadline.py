@@ -10,7 +10,7 @@ from support.clients import make_client
 from support.clock import FakeClock
 from support.wire import Certificate, Script, Wire, drip, flood, http_response, tunnel
 
-from airflow_pinecone.client import PineconeClient
+from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.errors import CreateOutcomeUnknown
 
 INDEXES = b'{"indexes": []}'

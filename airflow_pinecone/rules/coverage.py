@@ -11,10 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from airflow_pinecone import verification
-from airflow_pinecone.history import Dated, current_index_id, newest_first
-from airflow_pinecone.identity import creator_of, has_mark, hold_of
-from airflow_pinecone.models import (
+from airflow_pinecone.api.models import (
     BackupModel,
     IndexModel,
     RestoreJobModel,
@@ -23,10 +20,13 @@ from airflow_pinecone.models import (
     is_completed,
     is_ready,
 )
-from airflow_pinecone.policy import STATUSES, Policy, Rules, Status
-from airflow_pinecone.tables import cell
-from airflow_pinecone.validation import validate_duration
-from airflow_pinecone.verification import count_of
+from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.text import cell
+from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, Status
+from airflow_pinecone.rules import check
+from airflow_pinecone.rules.check import count_of
+from airflow_pinecone.rules.history import Dated, current_index_id, newest_first
+from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 
 # How far the clocks of Pinecone and of the worker may differ.
 _CLOCK_SKEW = timedelta(hours=1)
@@ -223,7 +223,7 @@ def show_seconds(seconds: float) -> str:
 
 
 def _row(
-    name: str, backups: list[BackupModel], restore_jobs: Iterable[RestoreJobModel], rules: Rules, now: datetime
+    name: str, backups: list[BackupModel], restore_jobs: Iterable[RestoreJobModel], rules: IndexRules, now: datetime
 ) -> IndexReport:
     index_id = current_index_id(backups)
     current = [row for row in newest_first(backups) if index_id and row.backup.get("source_index_id") == index_id]
@@ -259,7 +259,7 @@ def _row(
     )
 
 
-def _age_problems(newest: Dated | None, age: float | None, rules: Rules) -> list[Problem]:
+def _age_problems(newest: Dated | None, age: float | None, rules: IndexRules) -> list[Problem]:
     if newest is None or newest.created_at is None:
         return [Problem(status="unprotected", text="it has no Ready backup")]
     if age is None:
@@ -272,31 +272,31 @@ def _age_problems(newest: Dated | None, age: float | None, rules: Rules) -> list
     return [Problem(status="late", text=text)]
 
 
-def _failures(failed: Dated | None, newest: Dated | None, previous: Dated | None, rules: Rules) -> list[Problem]:
+def _failures(failed: Dated | None, newest: Dated | None, previous: Dated | None, rules: IndexRules) -> list[Problem]:
     texts = []
     if failed and failed.created_at:
         backup = failed.backup
         texts.append(f"backup {backup['backup_id']} of {_iso(failed.created_at)} failed ({cell(backup['status'])})")
     if newest:
-        baseline = verification.backup_baseline(previous.backup) if previous else None
+        baseline = check.backup_baseline(previous.backup) if previous else None
         # Without min_records, an empty backup passes.
-        checked = verification.Rules(rules.min_records or 0, rules.max_shrink)
-        findings = verification.check(newest.backup, baseline, checked)
+        checked = CheckRules(rules.min_records or 0, rules.max_shrink)
+        findings = check.check_backup(newest.backup, baseline, checked)
         texts += [f"backup {newest.backup['backup_id']} does not pass: {finding}" for finding in findings]
     return [Problem(status="failing", text=text) for text in texts]
 
 
-def _restore_problems(last: RestoreFacts | None, rules: Rules) -> list[Problem]:
+def _restore_problems(last: RestoreFacts | None, rules: IndexRules) -> list[Problem]:
     if rules.max_restore_age is None:
         return []
     max_age = validate_duration(rules.max_restore_age, "max_restore_age")
     allowed = f"max_restore_age is {show_seconds(max_age)}"
     if last is None:
-        return [Problem(status="unproved", text=f"none of its backups was restored, and {allowed}")]
+        return [Problem(status="untested", text=f"none of its backups was restored, and {allowed}")]
     if last["age"] < max_age:
         return []
     text = f"its last restore was {show_seconds(last['age'])} ago, and {allowed}"
-    return [Problem(status="unproved", text=text)]
+    return [Problem(status="untested", text=text)]
 
 
 def _last_restore(
@@ -356,10 +356,10 @@ def _verdict(rows: list[IndexReport]) -> str:
     else:
         first = f"All {len(rows)} indexes have a fresh Ready backup."
     failing = _count_problems(rows, "failing")
-    unproved = _count_problems(rows, "unproved")
+    untested = _count_problems(rows, "untested")
     others = [
         f" The newest backup of {count(failing, 'index')} failed or has too few records." if failing else "",
-        f" {count(unproved, 'index')} had no recent restore." if unproved else "",
+        f" {count(untested, 'index')} had no recent restore." if untested else "",
     ]
     return first + "".join(others)
 

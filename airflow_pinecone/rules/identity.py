@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_pinecone.models import BackupModel, backup_phase, is_ready
+from airflow_pinecone.api.models import BackupModel, backup_phase, is_ready
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

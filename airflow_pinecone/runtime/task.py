@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_pinecone.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.durations import seconds_of
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.durations import seconds_of
 
 if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook
@@ -34,8 +34,8 @@ def checked_duration(value: Any, name: str) -> float:
     seconds = seconds_of(value)
     if seconds is not None:
         return seconds
-    from airflow_pinecone.failures import checked_arguments
-    from airflow_pinecone.validation import validate_duration
+    from airflow_pinecone.common.inputs import validate_duration
+    from airflow_pinecone.runtime.failures import checked_arguments
 
     with checked_arguments():
         return validate_duration(value, name)
@@ -80,7 +80,7 @@ class WaitingTask(PineconeTask):
     def _result_of(self, result: WaitResult) -> Any:
         """Send the metrics of a wait that has ended, and return its model or raise its error."""
         if self.resource_type == "backup":
-            from airflow_pinecone.metrics import send_wait_metrics
+            from airflow_pinecone.runtime.metrics import send_wait_metrics
 
             try:
                 send_wait_metrics(result, self.clock.time())

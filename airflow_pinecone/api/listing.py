@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from airflow_pinecone import responses
+from airflow_pinecone.api import responses
+from airflow_pinecone.api.models import BackupModel, RestoreJobModel
+from airflow_pinecone.api.transport import Operation, Transport
 from airflow_pinecone.errors import PineconeTransientError
-from airflow_pinecone.models import BackupModel, RestoreJobModel
-from airflow_pinecone.transport import Operation, Transport
 
 _PAGE_SIZE = 100
 # A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from airflow_pinecone._airflow_compat import call_airflow, first_reschedule_at, is_trigger_timeout, task_state
+from airflow_pinecone.runtime.airflow_versions import call_airflow, first_reschedule_at, is_trigger_timeout, task_state
 
 FIRST = datetime(2025, 6, 15, tzinfo=UTC)
 

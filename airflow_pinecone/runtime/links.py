@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from airflow_pinecone._airflow_compat import can_show_pages
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -61,9 +61,9 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
         backup_id: The id of the backup. Nothing is pushed for an invalid one.
         hook: The hook of the task. The console only shows the projects of Pinecone itself.
     """
-    from airflow_pinecone.connections import DEFAULT_HOST
+    from airflow_pinecone.api.settings import DEFAULT_HOST
+    from airflow_pinecone.common.inputs import is_id
     from airflow_pinecone.errors import PineconeInputError
-    from airflow_pinecone.validation import is_id
 
     if not (LINKS and is_id(backup_id)):
         return

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.validation import (
+from airflow_pinecone.common.inputs import (
     is_host,
     is_id,
     one_line,
@@ -18,6 +17,7 @@ from airflow_pinecone.validation import (
     validate_index_name,
     validate_text,
 )
+from airflow_pinecone.errors import PineconeInputError
 
 NOT_TEXT: list[Any] = [None, 5, True, b"docs", ["docs"], {"a": 1}]
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from airflow_pinecone.clock import Clock
+from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,

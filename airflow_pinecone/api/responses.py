@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from airflow_pinecone.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
-from airflow_pinecone.transport import Operation
-from airflow_pinecone.validation import is_id
+from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.transport import Operation
+from airflow_pinecone.common.inputs import is_id
 
 
 def backup(response: Any, operation: Operation) -> BackupModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_pinecone.validation import one_line
+from airflow_pinecone.common.inputs import one_line
 
 _CELL_LENGTH = 60
 

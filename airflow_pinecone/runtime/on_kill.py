@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone._airflow_compat import task_state
+from airflow_pinecone.api.models import backup_phase
 from airflow_pinecone.errors import PineconeError
-from airflow_pinecone.models import backup_phase
+from airflow_pinecone.runtime.airflow_versions import task_state
 
 if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook

@@ -1,0 +1,1 @@
+"""Pinecone over HTTP. Nothing here knows Airflow."""
