@@ -1,10 +1,11 @@
-"""The API of the control plane on top of a project and a scenario, without a network."""
+"""The operations of the API, on top of a project and a scenario."""
 
 import logging
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import unquote
+
+from aiohttp import web
 
 from airflow_pinecone.emulator import request_bodies
 from airflow_pinecone.emulator.errors import ApiError
@@ -15,8 +16,13 @@ from airflow_pinecone.emulator.resources import Lifecycle, Model, Resource, newe
 from airflow_pinecone.emulator.scenario import Scenario
 
 VERSIONS = ("2025-10", "2026-04")
+# The methods of Pinecone's API. For a path that is not emulated, each of them may be an operation.
+_METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 
 _log = logging.getLogger("airflow_pinecone.emulator")
+
+# The status and the body of a response.
+_Result = tuple[int, Body]
 
 
 class ControlPlane:
@@ -48,6 +54,8 @@ class ControlPlane:
         self.scenario = scenario
         self.project = Project()
         self.base_url = base_url
+        self._router = web.UrlDispatcher()
+        self._add_routes()
         self._lock = threading.RLock()
         for index in indexes:
             name, _, records = index.partition(":")
@@ -127,17 +135,43 @@ class ControlPlane:
         with self._lock:
             self.project.restore_jobs[job_id].finish(status, self._now())
 
-    def respond(self, request: ApiRequest) -> ApiResponse:
+    async def respond(self, request: ApiRequest) -> ApiResponse:
         """Process a request and return the response."""
-        with self._lock:
-            try:
-                _check_method(request)
-                self._check_headers(request)
-                if request.content_error:
-                    raise request.content_error
-                return ApiResponse(*self._route(request))
-            except ApiError as error:
-                return ApiResponse(error.status, error.body, error.headers)
+        # The type requires aiohttp's own request, but the router only reads the method and the URL.
+        route = await self._router.resolve(request)  # type: ignore[arg-type]
+        operation: Any = self._not_emulated if route.http_exception else route.handler
+        try:
+            _check_method(request, route.http_exception)
+            self._check_headers(request)
+            if request.content_error:
+                raise request.content_error
+            with self._lock:  # The operations are coroutines because aiohttp requires it: none of them waits.
+                return ApiResponse(*await operation(request, self._now(), **route))
+        except ApiError as error:
+            return ApiResponse(error.status, error.body, error.headers)
+
+    def _add_routes(self) -> None:
+        routes: list[tuple[str, str, Any]] = [
+            ("GET", "/indexes", self._list_indexes),
+            ("POST", "/indexes", self._create_index),
+            ("POST", "/indexes/create-for-model", self._not_emulated),
+            ("GET", "/indexes/{name}", self._describe_index),
+            ("DELETE", "/indexes/{name}", self._delete_index),
+            ("PATCH", "/indexes/{name}", self._configure_index),
+            ("GET", "/indexes/{name}/backups", self._list_backups_of_index),
+            ("POST", "/indexes/{name}/backups", self._create_backup),
+            ("GET", "/backups", self._list_backups),
+            ("GET", "/backups/{backup_id}", self._describe_backup),
+            ("DELETE", "/backups/{backup_id}", self._delete_backup),
+            ("POST", "/backups/{backup_id}/create-index", self._create_index_from_backup),
+            ("GET", "/restore-jobs", self._list_restore_jobs),
+            ("GET", "/restore-jobs/{job_id}", self._describe_restore_job),
+            ("GET", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
+            ("POST", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
+        ]
+        for method, path, operation in routes:
+            # By default, a variable matches neither "" nor braces.
+            self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
 
     def _now(self) -> float:
         return self.scenario.clock()
@@ -153,102 +187,90 @@ class ControlPlane:
                 f"X-Pinecone-Api-Version (received: {version!r}).",
             )
 
-    def _route(self, request: ApiRequest) -> tuple[int, Body]:
-        segments = _segments(request)
-        project, now = self.project, self._now()
-        match request.method, *segments:
-            case ["GET", "indexes"]:
-                return 200, {"indexes": [index.to_api(now, request.base_url) for index in project.indexes.values()]}
-            case ["POST", "indexes"]:
-                index = project.add_index(request_bodies.parse_create_index(request.json()), {})
-                return 201, index.to_api(now, request.base_url)
-            case ["GET", "indexes", name]:
-                return 200, project.index(name).to_api(now, request.base_url)
-            case ["DELETE", "indexes", name]:
-                project.delete_index(name)
-                return 202, None
-            case ["PATCH", "indexes", name]:
-                index = project.index(name)
-                index.model.update(request_bodies.parse_configure_index(request.json(), index.model))
-                return 202, index.to_api(now, request.base_url)
-            case ["GET", "indexes", name, "backups"]:
-                project.index(name)
-                backups = [b for b in project.backups.values() if b.model["source_index_name"] == name]
-                return 200, _list(backups, f"backups of {name}", request, now)
-            case ["POST", "indexes", name, "backups"]:
-                return 201, self._create_backup(name, request, now)
-            case ["GET", "backups"]:
-                return 200, _list(project.backups.values(), "backups", request, now)
-            case ["GET", "backups", backup_id]:
-                return 200, _describe(project.backup(backup_id, now), now)
-            case ["DELETE", "backups", backup_id]:
-                project.delete_backup(backup_id, now)
-                return 202, None
-            case ["POST", "backups", backup_id, "create-index"]:
-                return 202, self._create_index_from_backup(backup_id, request, now)
-            case ["GET", "restore-jobs"]:
-                return 200, _list(project.restore_jobs.values(), "restore jobs", request, now)
-            case ["GET", "restore-jobs", job_id]:
-                return 200, _describe(project.restore_job(job_id, now), now)
-            case ["GET" | "POST", "data-plane", host, "describe_index_stats"]:
-                for index in project.indexes.values():
-                    if index.data_plane_path.endswith("/" + host):
-                        return 200, index.stats(now)
-                raise ApiError(404, f"No index has the host {host}.")
+    async def _not_emulated(self, request: ApiRequest, now: float) -> _Result:
         _log.warning("Not emulated: %s %s", request.method, request.path)
         raise ApiError(501, f"The emulator does not emulate {request.method} {request.path}.")
 
-    def _create_backup(self, index_name: str, request: ApiRequest, now: float) -> Model:
-        self.project.check_backup_allowed(index_name, now, self.scenario.quota)
-        fields = request_bodies.parse_create_backup(request.json())
-        lifecycle = self.scenario.take_backup_lifecycle(index_name)
-        backup = self.project.add_backup(index_name, fields, now, lifecycle)
-        return backup.to_api(now, status=backup.initial_status)
+    async def _list_indexes(self, request: ApiRequest, now: float) -> _Result:
+        return 200, {"indexes": [index.to_api(now, request.base_url) for index in self.project.indexes.values()]}
 
-    def _create_index_from_backup(self, backup_id: str, request: ApiRequest, now: float) -> Model:
+    async def _create_index(self, request: ApiRequest, now: float) -> _Result:
+        index = self.project.add_index(request_bodies.parse_create_index(request.json()), {})
+        return 201, index.to_api(now, request.base_url)
+
+    async def _describe_index(self, request: ApiRequest, now: float, name: str) -> _Result:
+        return 200, self.project.index(name).to_api(now, request.base_url)
+
+    async def _delete_index(self, request: ApiRequest, now: float, name: str) -> _Result:
+        self.project.delete_index(name)
+        return 202, None
+
+    async def _configure_index(self, request: ApiRequest, now: float, name: str) -> _Result:
+        index = self.project.index(name)
+        index.model.update(request_bodies.parse_configure_index(request.json(), index.model))
+        return 202, index.to_api(now, request.base_url)
+
+    async def _list_backups_of_index(self, request: ApiRequest, now: float, name: str) -> _Result:
+        self.project.index(name)
+        backups = [b for b in self.project.backups.values() if b.model["source_index_name"] == name]
+        return _list(backups, f"backups of {name}", request, now)
+
+    async def _create_backup(self, request: ApiRequest, now: float, name: str) -> _Result:
+        self.project.check_backup_allowed(name, now, self.scenario.quota)
+        fields = request_bodies.parse_create_backup(request.json())
+        backup = self.project.add_backup(name, fields, now, self.scenario.take_backup_lifecycle(name))
+        return 201, backup.to_api(now, status=backup.initial_status)
+
+    async def _list_backups(self, request: ApiRequest, now: float) -> _Result:
+        return _list(self.project.backups.values(), "backups", request, now)
+
+    async def _describe_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
+        return _describe(self.project.backup(backup_id, now), now)
+
+    async def _delete_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
+        self.project.delete_backup(backup_id, now)
+        return 202, None
+
+    async def _create_index_from_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
         index = request_bodies.parse_create_index_from_backup(request.json())
         self.project.check_restore_allowed(backup_id, index["name"], now)
-        lifecycle = self.scenario.take_restore_lifecycle(backup_id)
-        job = self.project.add_restore_job(backup_id, index, now, lifecycle)
-        return {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
+        job = self.project.add_restore_job(backup_id, index, now, self.scenario.take_restore_lifecycle(backup_id))
+        return 202, {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
+
+    async def _list_restore_jobs(self, request: ApiRequest, now: float) -> _Result:
+        return _list(self.project.restore_jobs.values(), "restore jobs", request, now)
+
+    async def _describe_restore_job(self, request: ApiRequest, now: float, job_id: str) -> _Result:
+        return _describe(self.project.restore_job(job_id, now), now)
+
+    async def _describe_index_stats(self, request: ApiRequest, now: float, host: str) -> _Result:
+        for index in self.project.indexes.values():
+            if index.data_plane_path.endswith("/" + host):
+                return 200, index.stats(now)
+        raise ApiError(404, f"No index has the host {host}.")
 
 
-def _segments(request: ApiRequest) -> list[str]:
-    return [unquote(segment) for segment in request.path.split("/")[1:]]
+def _check_method(request: ApiRequest, error: web.HTTPException | None) -> None:
+    """Raise 405 if the router found the path, but not with this method, or if the API never uses this method."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = error.allowed_methods
+    elif error and request.method not in _METHODS:
+        allowed = _METHODS
+    else:
+        return
+    headers = {"Allow": ", ".join(sorted(allowed))}
+    raise ApiError(405, f"The method {request.method} is not allowed for {request.path}.", headers)
 
 
-def _check_method(request: ApiRequest) -> None:
-    """Raise 405 if no operation of the API has this method and this path.
-
-    An operation that the API has, but the emulator has not, is answered with 501. For a path that the emulator does not
-    know, every method that the API uses may be one.
-    """
-    allowed = ["DELETE", "GET", "PATCH", "POST", "PUT"]
-    match _segments(request):
-        case ["indexes"] | ["indexes", _, "backups"] | ["data-plane", _, "describe_index_stats"]:
-            allowed = ["GET", "POST"]
-        case ["indexes", name] if name != "create-for-model":
-            allowed = ["DELETE", "GET", "PATCH"]
-        case ["backups"] | ["restore-jobs"] | ["restore-jobs", _]:
-            allowed = ["GET"]
-        case ["backups", _]:
-            allowed = ["DELETE", "GET"]
-        case ["backups", _, "create-index"]:
-            allowed = ["POST"]
-    if request.method not in allowed:
-        headers = {"Allow": ", ".join(allowed)}
-        raise ApiError(405, f"The method {request.method} is not allowed for {request.path}.", headers)
-
-
-def _list(resources: Iterable[Resource], listing: str, request: ApiRequest, now: float) -> Model:
+def _list(resources: Iterable[Resource], listing: str, request: ApiRequest, now: float) -> _Result:
     listed = newest_first(resource for resource in resources if resource.is_listed(now))
-    return page([resource.to_api(now) for resource in listed], listing, request.query)
+    return 200, page([resource.to_api(now) for resource in listed], listing, request.query)
 
 
-def _describe(resource: Resource, now: float) -> Model:
+def _describe(resource: Resource, now: float) -> _Result:
     model = resource.to_api(now)
     resource.describe_count += 1
-    return model
+    return 200, model
 
 
 def _spread(records: int, namespaces: int) -> dict[str, int]:

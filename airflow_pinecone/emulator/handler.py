@@ -110,10 +110,10 @@ class Handler:
         exchange = self._record(request, http_request)
         fault = exchange.fault
         if fault is None:
-            return _http_response(exchange, self._control_plane.respond(request))
+            return _http_response(exchange, await self._control_plane.respond(request))
         if not await self._continues(fault, "before"):
             return _drop(http_request, exchange)
-        original = self._control_plane.respond(request) if fault.work else None
+        original = await self._control_plane.respond(request) if fault.work else None
         if not await self._continues(fault, "after"):
             return _drop(http_request, exchange)
         fault.reach("response")

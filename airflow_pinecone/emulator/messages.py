@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from yarl import URL
+
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.request_bodies import read_object
 
@@ -37,6 +39,11 @@ class ApiRequest:
     def path(self) -> str:
         """The path, still percent-encoded."""
         return self.target.partition("?")[0]
+
+    @property
+    def rel_url(self) -> URL:
+        """The path as aiohttp's router reads it."""
+        return URL.build(path=self.path, encoded=True)
 
     @property
     def query(self) -> dict[str, str]:

@@ -210,8 +210,8 @@ def test_unknown_method(emulator: Emulator, method: str) -> None:
     assert response.message()
 
 
-@pytest.mark.parametrize("path", ["%", "%zz", "%ff", "%ed%a0%80", "%00", "%2e%2e"])
-def test_invalid_percent_encoding(emulator: Emulator, path: str) -> None:
+@pytest.mark.parametrize("path", ["%", "%zz", "%ff", "%ed%a0%80", "%00", "%2e%2e", "%7Bx%7D"])
+def test_unusual_percent_encoding(emulator: Emulator, path: str) -> None:
     for target in (f"/backups/{path}", f"/indexes/{path}/backups", f"/restore-jobs/{path}"):
         response = send(emulator, f"GET {target} HTTP/1.1")
         assert response.status == 404
