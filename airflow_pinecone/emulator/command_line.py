@@ -40,36 +40,17 @@ host= or PINECONE_CONTROLLER_HOST.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until SIGTERM or SIGINT.
-
-    Args:
-        arguments: The command line arguments; None for those of the process.
-
-    Returns:
-        The exit status: 0 after a signal, 1 if the emulator cannot listen.
-    """
+    """Run the emulator until SIGTERM or SIGINT, and return the exit status: 1 if it cannot listen."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    if not options.api_key:
+    options = vars(parser.parse_args(arguments))
+    if not options["api_key"]:
         parser.error("an API key is required: set --api-key or the environment variable PINECONE_API_KEY")
+    indexes, faults = options.pop("index"), options.pop("fault")
     try:
-        emulator = Emulator(
-            api_key=options.api_key,
-            indexes=options.index,
-            host=options.host,
-            port=options.port,
-            ready_after=options.ready_after,
-            backup_ends=options.backup_ends,
-            list_lag=options.listing_lag,
-            describe_lag=options.lag_describe,
-            restore_after=options.restore_after,
-            restore_ends=options.restore_ends,
-            restore_lag=options.restore_lag,
-            quota=options.quota,
-        )
+        emulator = Emulator(indexes=indexes, **options)
     except ApiError as error:
         parser.error(f"argument --index: {error}")
-    for fault in options.fault:
+    for fault in faults:
         emulator.add_fault(fault)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     # Block the signals before the server thread starts, because it inherits the mask. sigwait receives them below.
@@ -124,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         help="final status of backups: Ready, Failed, InitializationFailed, any other status, or never "
         "(default: %(default)s)",
     )
-    add_seconds("--listing-lag", "time until a new backup appears in lists")
-    add_seconds("--lag-describe", "time for which a request to describe a new backup returns 404")
+    add_seconds("--listed-after", "time until a new backup appears in lists")
+    add_seconds("--described-after", "time for which a request to describe a new backup returns 404")
     add_seconds("--restore-after", "time from the creation of a restore job to its final status")
     add(
         "--restore-ends",
@@ -133,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STATUS",
         help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
-    add_seconds("--restore-lag", "time for which a new restore job is neither listed nor found")
+    add_seconds("--restore-visible-after", "time until a new restore job is listed and found")
     add(
         "--quota", type=_whole_number, default=500, metavar="N", help="maximum number of backups (default: %(default)s)"
     )

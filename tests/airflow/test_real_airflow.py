@@ -65,7 +65,7 @@ def test_task_is_deferred_before_and_after_it_creates_the_backup(
 def test_retry_after_a_timeout_waits_for_the_same_backup(
     emulator: Emulator, trigger: Trigger, waiter: str, index: str
 ) -> None:
-    emulator.next_backup(index, ends="never")
+    emulator.next_backup(index, backup_ends="never")
     run = trigger(f"time_out_in_{waiter}")
     run.airflow.wait_until(lambda: run.task()["try_number"] == 2, 60, "the second try")
     emulator.finish_backup(run.backups[0]["backup_id"])
@@ -106,7 +106,7 @@ def test_failed_backup_fails_the_sensor_without_retry(
 def test_sensor_timeout_is_not_retried(
     emulator: Emulator, trigger: Trigger, mode: str, variant: str, state: str, index: str
 ) -> None:
-    emulator.next_backup(index, ends="never")
+    emulator.next_backup(index, backup_ends="never")
     run = trigger(f"{variant}_{mode}")
     run.final_state()
     assert run.task("ready")["state"] == state
@@ -125,7 +125,7 @@ def test_rejected_create_request_is_not_retried(emulator: Emulator, trigger: Tri
 
 @pytest.mark.parametrize("waiter", WAITERS)
 def test_task_marked_as_failed_keeps_its_backup(emulator: Emulator, trigger: Trigger, waiter: str, index: str) -> None:
-    emulator.next_backup(index, ends="never")
+    emulator.next_backup(index, backup_ends="never")
     run = trigger(f"wait_in_{waiter}")
     run.wait_for_state("running" if waiter == "worker" else "deferred")
     run.airflow.wait_until(lambda: "Waiting until" in run.log(), 30, "the wait to start")

@@ -63,7 +63,7 @@ def test_failed_restore_drill_deletes_the_scratch_index(
     if reason == "restore fails":
         emulator.add_backup(index, age=60)
         emulator.fault("POST", "/backups/*/create-index", drop="after")
-        emulator.next_restore(ends="Failed", restore_after=1)
+        emulator.next_restore(restore_ends="Failed", restore_after=1)
     else:
         emulator.add_backup(index, age=60, record_count=12345)
     run = trigger_run(real_airflow, emulator, "restore_drill", index)

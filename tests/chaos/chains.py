@@ -312,7 +312,11 @@ class RestoreChain(Chain):
 
     def plan(self, **settings: Any) -> None:
         """Plan the lifecycle of the next restore."""
-        names = {"ready_after": "restore_after", "listed_after": "lag"}
+        names = {
+            "ready_after": "restore_after",
+            "backup_ends": "restore_ends",
+            "listed_after": "restore_visible_after",
+        }
         self.emulator.next_restore(self.backup_id, **{names.get(name, name): v for name, v in settings.items()})
 
     def finish(self) -> None:

@@ -76,7 +76,7 @@ def killed_before_xcom(chain: Chain) -> Iterator[None]:
 def killed_during_wait(chain: Chain) -> Iterator[None]:
     """Kill the task during a poll."""
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
     fault.wait(120)
@@ -88,7 +88,7 @@ def killed_during_wait(chain: Chain) -> Iterator[None]:
 def killed_after_wait(chain: Chain) -> Iterator[None]:
     """Kill the task after the wait, before it has pushed its result; a deferred task has resumed then."""
     chain.stop_next_at("return_value")
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     chain.finish()
     chain.wait_for_stop_at("return_value")
@@ -97,7 +97,7 @@ def killed_after_wait(chain: Chain) -> Iterator[None]:
 
 def killed_while_resuming(chain: Chain) -> Iterator[None]:
     """Kill the process that resumes a deferred task, before it does anything."""
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     chain.describe_path()
     chain.wait_until(lambda: chain.task()["state"] == "deferred", "the deferral")
@@ -111,7 +111,7 @@ def killed_twice(chain: Chain) -> Iterator[None]:
     """Kill two tries of the task at different points."""
     first, second = chain.rng.sample(["execute", "backup_id", "return_value"], 2)
     chain.stop_next_at(first)
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     for point, next_point in ((first, second), (second, None)):
         if point == "return_value":
@@ -126,7 +126,7 @@ def killed_twice(chain: Chain) -> Iterator[None]:
 def evicted(chain: Chain) -> Iterator[None]:
     """End the task with SIGTERM, and then with SIGKILL. The backup must not be deleted."""
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
     fault.wait(120)
@@ -209,7 +209,7 @@ def several_responses_lost(chain: Chain) -> Iterator[None]:
     fault = chain.emulator.fault("POST", chain.create_path, drop=chain.rng.choice(["after", "during"]))
     chain.emulator.fault("GET", chain.create_path, status=chain.rng.choice([429, 500, 503]), times=2)
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault.wait(120)
     chain.emulator.fault("GET", chain.describe_path(), status=503, times=2)
@@ -225,7 +225,7 @@ def key_replaced(chain: Chain) -> Iterator[None]:
     # The chain has an emulator of its own, because an emulator has one key. The leak search also finds these keys.
     with Emulator(api_key=f"{API_KEY}-1") as emulator:
         chain.use_emulator(emulator)
-        chain.plan(ends="never")
+        chain.plan(backup_ends="never")
         yield
         emulator.fault("GET", chain.describe_path()).wait(120)
         emulator.api_key = f"{API_KEY}-2"
@@ -242,7 +242,7 @@ def key_replaced(chain: Chain) -> Iterator[None]:
 def permission_blip(chain: Chain) -> Iterator[None]:
     """Reject all polls with 403 or 404 for up to 40 s. This must not end the wait."""
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), status=chain.rng.choice([403, 404]), times=None)
     fault.wait(120)
@@ -260,7 +260,7 @@ def permission_blip(chain: Chain) -> Iterator[None]:
 def backup_fails_once(chain: Chain) -> Iterator[None]:
     """Let the first backup fail; a retry creates another."""
     status = chain.rng.choice(["Failed", "InitializationFailed"])
-    chain.plan(ready_after=1, ends=status)
+    chain.plan(ready_after=1, backup_ends=status)
     yield
     chain.final_state()
     assert [b["status"] for b in chain.created] == [status, "Ready"]
@@ -277,7 +277,7 @@ def backup_always_fails(chain: Chain) -> Iterator[None]:
 
 def backup_disappears(chain: Chain) -> Iterator[None]:
     """Delete the backup during the wait; a retry creates another."""
-    chain.plan(ends="never", disappears_after=chain.rng.uniform(1, 5))
+    chain.plan(backup_ends="never", disappears_after=chain.rng.uniform(1, 5))
     yield
 
 
@@ -309,7 +309,7 @@ def cleared_after_success(chain: Chain) -> Iterator[None]:
 def cleared_during_wait(chain: Chain) -> Iterator[None]:
     """Clear a deferred task: it creates a second backup, and the first one is kept."""
     chain.expected = Expected(usable=2)
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     chain.describe_path()
     chain.wait_until(lambda: chain.task()["state"] == "deferred" and chain.scheduler_saw_deferral(), "the deferral")
@@ -322,7 +322,7 @@ def marked_as_failed(chain: Chain) -> Iterator[None]:
     """Mark the task as failed: delete_on_kill deletes the unfinished backup."""
     chain.expected = Expected("failed", 0)
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path())
     fault.wait(120)
@@ -334,7 +334,7 @@ def sibling_fails(chain: Chain) -> Iterator[None]:
     """Let another task of a DAG with ``fail_fast`` fail: Airflow ends the waiting task, and the backup is kept."""
     chain.expected = Expected("failed")
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     chain.emulator.fault("GET", chain.describe_path()).wait(120)
     deferred = chain.waiter.endswith("triggerer")
@@ -353,7 +353,7 @@ def restored_by_another_run(chain: Chain) -> Iterator[None]:
     """Let another run restore the backup into the same index name first: the chain must not adopt its restore."""
     assert isinstance(chain, RestoreChain)
     other_run = f"{chain.run_id}-other"
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     chain.trigger(other_run)
     chain.wait_until(lambda: chain.created, "the restore of the other run")
     (job,) = chain.created
@@ -373,7 +373,7 @@ def restored_by_another_run(chain: Chain) -> Iterator[None]:
 
 def execution_timeout(chain: Chain) -> Iterator[None]:
     """Let the first try reach its execution_timeout; the second one waits for the same backup."""
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     chain.wait_until(lambda: (chain.task()["try_number"] or 0) >= 2, "the second try")
     chain.finish()
@@ -403,7 +403,7 @@ def _fault_in_post_or_poll(chain: Chain, **settings: Any) -> Iterator[None]:
         yield from _fault_in_post(chain, **settings)
         return
     chain.use_own_connection()
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     fault = chain.emulator.fault("GET", chain.describe_path(), **{"times": chain.rng.randint(1, 2), **settings})
     fault.wait(120)

@@ -273,7 +273,7 @@ class ChaosRun:
 
 def waiting(chain: Chain) -> Iterator[None]:
     """Bring a chain to where its backup is not Ready, and the first poll has been answered."""
-    chain.plan(ends="never")
+    chain.plan(backup_ends="never")
     yield
     path = chain.describe_path()
     if chain.waiter in ("triggerer", "sensor_deferred"):

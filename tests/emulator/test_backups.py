@@ -83,9 +83,9 @@ def test_backup_becomes_ready_after_ready_after_seconds(ask: Ask, emulator: Emul
     [
         ({}, "Ready"),
         ({"fails": True}, "Failed"),
-        ({"ends": "InitializationFailed"}, "InitializationFailed"),
-        ({"ends": "Exploded"}, "Exploded"),
-        ({"ends": "never"}, "Initializing"),
+        ({"backup_ends": "InitializationFailed"}, "InitializationFailed"),
+        ({"backup_ends": "Exploded"}, "Exploded"),
+        ({"backup_ends": "never"}, "Initializing"),
     ],
 )
 def test_next_backup_only_affects_the_next_backup(
@@ -127,7 +127,7 @@ def test_backup_ends_applies_to_all_backups(ask: Ask, emulator: Emulator) -> Non
 
 
 def test_finish_backup(ask: Ask, emulator: Emulator) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     backup_id = create(ask)["backup_id"]
     emulator.finish_backup(backup_id, "Failed")
     assert status(ask, backup_id) == "Failed"
@@ -156,8 +156,8 @@ def test_created_at_has_six_or_nine_fraction_digits(ask: Ask, emulator: Emulator
     ]
 
 
-def test_list_lag_and_describe_lag(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
-    emulator.scenario.clock, emulator.scenario.list_lag, emulator.scenario.describe_lag = clock, 3, 2
+def test_listed_after_and_described_after(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
+    emulator.scenario.clock, emulator.scenario.listed_after, emulator.scenario.described_after = clock, 3, 2
     emulator.next_backup(listed_after=1, described_after=1)
     early, late = create(ask)["backup_id"], create(ask)["backup_id"]
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import pytest
 import requests
 
 from airflow_pinecone.emulator.command_line import main
+from airflow_pinecone.emulator.scenario import Scenario
 
 KEY = "pc-cli-key-9876543210"
 COMMAND = [sys.executable, "-m", "airflow_pinecone.emulator"]
@@ -91,7 +93,7 @@ def test_runs_until_a_signal(stop_signal: signal.Signals) -> None:
 def test_settings_and_faults() -> None:
     with running(
         *("--api-key", KEY, "--index", "docs-example"),
-        *("--backup-ends", "InitializationFailed", "--listing-lag", "1000", "--quota", "2"),
+        *("--backup-ends", "InitializationFailed", "--listed-after", "1000", "--quota", "2"),
         *("--fault", "POST /indexes/*/backups nth=1 drop=after"),
         *("--fault", "GET /backups/* status=503 retry_after=2 times=1"),
         *("--fault", "GET /indexes drip=body body=ab"),
@@ -114,9 +116,9 @@ def test_settings_and_faults() -> None:
             assert endless.raw.read(100_000).rstrip().endswith(b"}]}")
 
 
-def test_ready_after_and_lag_describe() -> None:
+def test_ready_after_and_described_after() -> None:
     with running(
-        *("--api-key", KEY, "--index", "docs-example", "--ready-after", "1000", "--lag-describe", "1000")
+        *("--api-key", KEY, "--index", "docs-example", "--ready-after", "1000", "--described-after", "1000")
     ) as emulator:
         created = emulator.request("POST", "/indexes/docs-example/backups", json={}).json()
         assert emulator.request("GET", "/backups").json()["data"][0]["status"] == "Initializing"
@@ -128,7 +130,7 @@ def test_ready_after_and_lag_describe() -> None:
     [
         (["--restore-ends", "Cancelled"], "Cancelled", 1),
         (["--restore-after", "1000"], "Pending", 1),
-        (["--restore-lag", "1000"], 404, 0),
+        (["--restore-visible-after", "1000"], 404, 0),
     ],
 )
 def test_restore_settings(arguments: list[str], status: str | int, listed: int) -> None:
@@ -205,10 +207,12 @@ def test_unknown_host(capsys: pytest.CaptureFixture[str], host: str) -> None:
     assert capsys.readouterr().err.startswith(f"Cannot listen on {host}:0: ")
 
 
-def test_help_lists_faults_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_settings_faults_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     output = capsys.readouterr().out
+    settings = {setting.name for setting in fields(Scenario) if setting.init} - {"clock"}
+    assert {f"--{name.replace('_', '-')}" for name in settings} <= set(output.split())
     for text in ("--fault", "drop=before", "drip=head", "endless=yes", "PINECONE_API_KEY", "5080", "500)", "2025-10"):
         assert text in output
 

@@ -95,7 +95,7 @@ def test_exceptions(client: Pinecone, emulator: Emulator) -> None:
     backup_id = emulator.add_backup("docs-example")["backup_id"]
     with pytest.raises(PineconeApiException, match="already exists"):
         client.create_index_from_backup(name="docs-example", backup_id=backup_id)
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     client.create_index_from_backup(name="new", backup_id=backup_id, timeout=-1)
     with pytest.raises(PineconeApiException, match="pending restore jobs") as pending:
         client.backups.delete(backup_id=backup_id)
@@ -121,7 +121,7 @@ def test_client_accepts_status_200_for_a_created_backup(client: Pinecone, emulat
 
 def test_failed_restore_raises(client: Pinecone, emulator: Emulator) -> None:
     backup_id = emulator.add_backup("docs-example")["backup_id"]
-    emulator.next_restore(ends="Failed")
+    emulator.next_restore(restore_ends="Failed")
     with pytest.raises(IndexInitFailedError, match="new"):
         client.create_index_from_backup(name="new", backup_id=backup_id)
 

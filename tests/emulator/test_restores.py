@@ -71,7 +71,7 @@ def test_tags_are_those_of_the_backup_and_not_of_its_index(ask: Ask, emulator: E
 
 @pytest.mark.parametrize("ends", ["Failed", "Cancelled"])
 def test_failed_restore(ask: Ask, emulator: Emulator, backup_id: str, ends: str) -> None:
-    emulator.next_restore(ends=ends)
+    emulator.next_restore(restore_ends=ends)
     job = ask("GET", "/restore-jobs/" + restore(ask, backup_id)["restore_job_id"]).json()
     assert job["status"] == ends
     assert "completed_at" in job
@@ -94,7 +94,7 @@ def test_statuses_and_fields_of_the_next_restore(ask: Ask, emulator: Emulator, b
 
 def test_plan_for_the_restore_of_one_backup(ask: Ask, emulator: Emulator, backup_id: str) -> None:
     other = emulator.add_backup("docs-example")["backup_id"]
-    emulator.next_restore(other, ends="Failed")
+    emulator.next_restore(other, restore_ends="Failed")
     restore(ask, backup_id)
     ask("POST", f"/backups/{other}/create-index", json={"name": "other"})
     assert [job["status"] for job in emulator.restore_jobs] == ["Completed", "Failed"]
@@ -114,8 +114,8 @@ def test_backup_cannot_be_deleted_while_a_restore_is_pending(ask: Ask, emulator:
     assert ask("DELETE", f"/backups/{backup_id}").status_code == 202
 
 
-def test_restore_lag(ask: Ask, emulator: Emulator, clock: FakeClock, backup_id: str) -> None:
-    emulator.scenario.clock, emulator.scenario.restore_lag = clock, 2
+def test_restore_visible_after(ask: Ask, emulator: Emulator, clock: FakeClock, backup_id: str) -> None:
+    emulator.scenario.clock, emulator.scenario.restore_visible_after = clock, 2
     path = "/restore-jobs/" + restore(ask, backup_id)["restore_job_id"]
     response = ask("GET", path)
     assert response.status_code == 404

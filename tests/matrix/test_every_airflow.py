@@ -45,7 +45,7 @@ def test_fifteen_deferred_tasks_at_once_and_another_run_after_them(
 
 @pytest.mark.parametrize("dag_id", ["timeout", "execution_timeout"])
 def test_retry_after_a_timeout_waits_for_the_same_backup(emulator: Emulator, trigger: Trigger, dag_id: str) -> None:
-    run = trigger(dag_id, ends="never")
+    run = trigger(dag_id, backup_ends="never")
     run.airflow.wait_until(lambda: run.task()["try_number"] == 2, TIMEOUT, "the second try")
     emulator.finish_backup(run.backups[0]["backup_id"])
     assert run.final_state(TIMEOUT) == "success"
@@ -65,7 +65,7 @@ def test_retry_after_a_timeout_waits_for_the_same_backup(emulator: Emulator, tri
     ],
 )
 def test_task_marked_as_failed_deletes_its_backup(trigger: Trigger, waiter: str) -> None:
-    run = trigger(f"delete_on_kill_{waiter}", ends="never")
+    run = trigger(f"delete_on_kill_{waiter}", backup_ends="never")
     run.wait_for_state("running" if waiter == "worker" else "deferred", timeout=TIMEOUT)
     run.airflow.wait_until(lambda: "Waiting until" in run.log(), TIMEOUT, "the wait to start")
     run.set_state("failed")

@@ -36,7 +36,7 @@ def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def running(world: Emulator) -> str:
     """The id of a backup that stays Initializing."""
-    return create_backup(world, ends="never")
+    return create_backup(world, backup_ends="never")
 
 
 def create_backup(emulator: Emulator, **lifecycle: Any) -> str:
@@ -140,7 +140,7 @@ def test_deferral_polls_once_before(world: Emulator, clock: FakeClock, running: 
     assert len(world.requests) == before + 1
 
 
-@pytest.mark.parametrize("lifecycle", [{"fails": True}, {"ends": "never"}], ids=["failed", "timed out"])
+@pytest.mark.parametrize("lifecycle", [{"fails": True}, {"backup_ends": "never"}], ids=["failed", "timed out"])
 def test_never_fail_skips_the_task(
     world: Emulator, clock: FakeClock, mode: dict[str, Any], lifecycle: dict[str, Any]
 ) -> None:

@@ -80,7 +80,7 @@ def test_name_is_sent_unchanged(emulator: Emulator, create: Create, name: str) -
 
 @each_path
 def test_id_is_pushed_before_the_wait(emulator: Emulator, create: Create, path: dict[str, Any]) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     ti = TaskInstance()
     outcome = run_try(create(**path, timeout=60), ti)
     assert outcome.state == ("up_for_retry" if path["wait_for_completion"] else "success")
@@ -144,7 +144,7 @@ def test_lost_response_creates_one_backup_although_the_list_lags(
     emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any]
 ) -> None:
     connect(timeout=0.3 if "hang" in lost else 30)
-    emulator.scenario.list_lag = 20
+    emulator.scenario.listed_after = 20
     fault = emulator.fault(*CREATE, **lost)
     assert run_try(create(), TaskInstance()).state == "success"
     assert fault.hits == 1
@@ -459,7 +459,7 @@ def test_delete_on_kill_is_refused_in_a_dag_with_fail_fast() -> None:
 def test_task_that_is_added_to_a_dag_with_fail_fast_keeps_its_backup(
     emulator: Emulator, create: Create, clock: FakeClock
 ) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     task = create(delete_on_kill=True, wait_for_completion=True, deferrable=True, trigger_rule="all_success")
     task.dag = fail_fast_dag()
     with pytest.raises(TaskDeferred) as caught:

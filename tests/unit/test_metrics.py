@@ -119,7 +119,7 @@ def test_tasks_that_do_not_wait_for_a_new_backup_send_nothing(
 
 
 def test_wait_that_times_out_sends_nothing(emulator: Emulator, run: Callable[..., Outcome], sent: Sent) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     assert run(CreateBackupOperator, index_name=INDEX, timeout=60, wait_for_completion=True).state == "up_for_retry"
     assert sent.calls == []
 

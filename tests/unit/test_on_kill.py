@@ -75,7 +75,7 @@ def kill(
     is_deferred = request.param == "triggerer"
 
     def kill(state: Any, *, delete_on_kill: bool = True, map_index: int = -1, finished: str | None = None) -> str:
-        world.next_backup(ends="never")
+        world.next_backup(backup_ends="never")
         ti = TaskInstance(map_index=map_index)
         store_state(monkeypatch, ti, state)
         arguments = {"index_name": INDEX, "wait_for_completion": True, "deferrable": is_deferred, "timeout": 100}

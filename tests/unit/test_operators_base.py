@@ -182,7 +182,7 @@ def test_malformed_event_can_be_retried(make: Callable[..., Any], clock: FakeClo
 def test_shorter_timeout_ends_the_wait(
     emulator: Emulator, clock: FakeClock, wait: dict[str, Any], limits: dict[str, Any]
 ) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     started_at = clock.now
     outcome = run_try(MAKE["CreateBackupOperator"](clock, **wait, **limits), TaskInstance())
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", errors.WaitTimeout)
@@ -194,7 +194,7 @@ def test_shorter_timeout_ends_the_wait(
 def test_timeout_includes_the_search_for_an_earlier_backup(
     emulator: Emulator, clock: FakeClock, wait: dict[str, Any]
 ) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     started_at = clock.now
     task = MAKE["CreateBackupOperator"](clock, **wait, timeout=100)
     outcome = run_try(task, TaskInstance(try_number=2))

@@ -438,7 +438,7 @@ def test_lost_response_to_a_delete_is_not_a_failure(emulator: Emulator, prune: P
 
 def test_backup_that_is_being_restored_is_skipped(emulator: Emulator, prune: Prune, ask: Ask) -> None:
     history = add(emulator, 4)
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     assert ask("POST", f"/backups/{history[3]}/create-index", json={"name": "restored"}).status_code == 202
     outcome = prune()
     assert outcome.state == "success"

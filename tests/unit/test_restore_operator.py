@@ -122,7 +122,7 @@ def test_wait_continues_while_the_index_of_a_completed_job_is_not_ready(
 def test_wait_continues_while_a_new_job_is_not_visible(
     emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
 ) -> None:
-    emulator.next_restore(restore_after=120, lag=30)
+    emulator.next_restore(restore_after=120, restore_visible_after=30)
     assert wait_for_restore(waiter).state == "success"
 
 
@@ -132,7 +132,7 @@ def test_wait_continues_while_a_new_job_is_not_visible(
 def test_failed_job_fails_the_task(
     emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, status: str, soft_fail: bool
 ) -> None:
-    emulator.next_restore(restore_after=300, ends=status)
+    emulator.next_restore(restore_after=300, restore_ends=status)
     outcome = wait_for_restore(waiter, soft_fail=soft_fail)
     assert status in outcome.message
     assert "docs-2" in outcome.message
@@ -159,7 +159,7 @@ def test_index_that_no_longer_exists_fails_the_task(
 
 @each_waiter
 def test_wait_times_out(emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, clock: FakeClock) -> None:
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     started_at = clock.now
     outcome = wait_for_restore(waiter, timeout=600)
     assert 600 <= clock.now - started_at <= 660
@@ -173,7 +173,7 @@ def test_wait_times_out(emulator: Emulator, wait_for_restore: WaitForRestore, wa
 def test_soft_fail_skips_the_task_on_a_timeout(
     emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
 ) -> None:
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     assert wait_for_restore(waiter, timeout=600, soft_fail=True).state == "skipped"
 
 
@@ -222,7 +222,7 @@ def test_tags_that_are_not_a_dict_fail_before_any_request(
 def test_id_is_pushed_before_the_wait(
     emulator: Emulator, restore: Restore, ti: TaskInstance, path: dict[str, Any]
 ) -> None:
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     outcome = run_try(restore(**path, timeout=60), ti)
     assert outcome.state == ("up_for_retry" if path["wait_for_completion"] else "success")
     assert ti.xcoms["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
@@ -231,7 +231,7 @@ def test_id_is_pushed_before_the_wait(
 def test_without_a_wait_the_task_returns_the_running_job(
     emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
 ) -> None:
-    emulator.next_restore(ends="never")
+    emulator.next_restore(restore_ends="never")
     outcome = run_try(restore(wait_for_completion=False), ti)
     assert outcome.value["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
     assert outcome.value["index_id"] == emulator.restore_jobs[0]["target_index_id"]
@@ -243,7 +243,7 @@ def test_without_a_wait_the_task_returns_the_running_job(
 def test_without_a_wait_the_status_is_none_if_the_job_is_not_visible(
     emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
 ) -> None:
-    emulator.next_restore(lag=30)
+    emulator.next_restore(restore_visible_after=30)
     outcome = run_try(restore(wait_for_completion=False), ti)
     (job,) = emulator.restore_jobs
     assert outcome.value == {
@@ -297,7 +297,7 @@ def test_lost_response_starts_one_restore(
     emulator: Emulator, restore: Restore, ti: TaskInstance, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
 ) -> None:
     connect(timeout=0.3 if "hang" in lost else 30)
-    emulator.next_restore(restore_after=100, lag=20)
+    emulator.next_restore(restore_after=100, restore_visible_after=20)
     fault = emulator.fault(*RESTORE, **lost)
     outcome = run_try(restore(**path), ti)
     assert outcome.state == "success"
@@ -350,7 +350,7 @@ def test_lost_response_can_be_retried_if_the_search_fails(
 
 
 def test_retry_resumes_with_a_restore_that_appears_late(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
-    emulator.next_restore(lag=45)
+    emulator.next_restore(restore_visible_after=45)
     emulator.fault(*RESTORE, drop="after")
     assert run_try(restore(), ti).state == "up_for_retry"
     ti.retry()
@@ -418,7 +418,7 @@ def test_retry_after_a_failed_restore_says_what_to_delete(
     logged: Callable[[], str],
 ) -> None:
     """The index of a failed restore still exists, and must be deleted before another restore into the same name."""
-    emulator.next_restore(ends="Failed")
+    emulator.next_restore(restore_ends="Failed")
     run_try(restore(**path), ti)
     (job,) = emulator.restore_jobs
     ti.retry()
@@ -443,11 +443,11 @@ def test_retry_ignores_a_failed_restore_of_an_earlier_try(
     emulator: Emulator, restore: Restore, ti: TaskInstance
 ) -> None:
     """A person deleted its index. The next try started another restore and was killed; its job appears late."""
-    emulator.next_restore(ends="Failed")
+    emulator.next_restore(restore_ends="Failed")
     run_try(restore(), ti)
     PineconeHook().delete_index("docs-2")
     ti.retry()
-    emulator.next_restore(lag=20)
+    emulator.next_restore(restore_visible_after=20)
     run_try(restore(wait_for_completion=False), ti)
     ti.retry()
     outcome = run_try(restore(), ti)

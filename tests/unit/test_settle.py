@@ -277,7 +277,7 @@ def test_retry_that_gets_the_event_of_an_earlier_try_starts_from_the_beginning(
     emulator: Emulator, create: Create, clock: FakeClock, logged: Callable[[], str]
 ) -> None:
     """Airflow 3.0 does this (apache/airflow#56704). Without the check, the retry would not search for its backup."""
-    emulator.scenario.list_lag = 20
+    emulator.scenario.listed_after = 20
     task, ti = create(deferrable=True), TaskInstance()
     deferred = defer(task, ti)
     first = resume(task, deferred, ti)
@@ -314,7 +314,7 @@ def test_trigger_of_a_retry_does_not_time_out_before_the_end_of_the_wait(
 
 def test_wait_in_dag_test_loses_its_arguments(emulator: Emulator, create: Create, clock: FakeClock) -> None:
     """Then the timeout starts when the task resumes."""
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     ti, started_at = TaskInstance(), clock.now
     task = create(deferrable=True, wait_for_completion=True, timeout=100)
     deferred = defer(task, ti)
@@ -354,7 +354,7 @@ def test_arguments_are_checked_after_the_deferral(
 def test_execution_timeout_includes_the_wait_and_timeout_does_not(
     emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool, limits: dict[str, Any], seconds: float
 ) -> None:
-    emulator.next_backup(ends="never")
+    emulator.next_backup(backup_ends="never")
     started_at = clock.now
     outcome = run_try(create(deferrable=deferrable, wait_for_completion=True, **limits), TaskInstance())
     assert isinstance(outcome.error, WaitTimeout)

@@ -111,7 +111,7 @@ def test_trigger_does_not_return_its_event_at_once(task: Any, world: Emulator, c
 
 
 def test_deadline_that_passed_while_the_triggerer_was_down_ends_the_wait(world: Emulator, clock: FakeClock) -> None:
-    world.next_backup(ends="never")
+    world.next_backup(backup_ends="never")
     trigger = WaitTrigger(
         conn_id=CONN_ID,
         resource_type="backup",
@@ -139,7 +139,7 @@ def test_malformed_event_fails_the_try(task: Any, event: Any) -> None:
 @pytest.mark.parametrize("cls", TASKS)
 def test_retry_ignores_the_event_of_an_earlier_try(world: Emulator, clock: FakeClock, cls: str) -> None:
     """Airflow 3.0 resumes a retry of a deferred task with the event of the first try (apache/airflow#56704)."""
-    world.next_backup(ends="never")
+    world.next_backup(backup_ends="never")
     ti = TaskInstance()
     task = make_deferrable(cls, clock)
     deferred = defer(task)

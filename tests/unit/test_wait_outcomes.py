@@ -96,7 +96,7 @@ def test_changed_time_of_day_does_not_affect_a_successful_wait(waits: Waits, wai
 def test_changed_time_of_day_does_not_affect_a_timeout(waits: Waits, waiter: str, step: float) -> None:
     started_at = waits.clock.now
     waits.clock.step = step
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     outcome = waits.wait(waiter, timeout=1000)
     assert "0:16:40" in outcome.message
     assert waits.clock.now - started_at == pytest.approx(1000)
@@ -105,7 +105,7 @@ def test_changed_time_of_day_does_not_affect_a_timeout(waits: Waits, waiter: str
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", ["Failed", "InitializationFailed"])
 def test_failed_backup_fails_the_task(waits: Waits, waiter: str, status: str, soft_fail: bool) -> None:
-    waits.emulator.next_backup(ready_after=300, ends=status)
+    waits.emulator.next_backup(ready_after=300, backup_ends=status)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
     assert f"({status})" in outcome.message
     assert INDEX in outcome.message
@@ -119,7 +119,7 @@ def test_failed_backup_fails_the_task(waits: Waits, waiter: str, status: str, so
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_backup_that_no_longer_exists_fails_the_task(waits: Waits, waiter: str, soft_fail: bool) -> None:
-    waits.emulator.next_backup(ends="never", disappears_after=300)
+    waits.emulator.next_backup(backup_ends="never", disappears_after=300)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
     assert "no longer exists" in outcome.message
     assert "HTTP 404" in outcome.message
@@ -131,7 +131,7 @@ def test_backup_that_no_longer_exists_fails_the_task(waits: Waits, waiter: str, 
 
 
 def test_failure_that_is_found_at_the_deadline_is_not_a_timeout(waits: Waits, waiter: str) -> None:
-    waits.emulator.next_backup(ready_after=1199, ends="Failed")
+    waits.emulator.next_backup(ready_after=1199, backup_ends="Failed")
     outcome = waits.wait(waiter, timeout=1200, soft_fail=True)
     assert "(Failed)" in outcome.message
     assert outcome.state == ("up_for_retry" if waiter in OPERATOR else "failed")
@@ -146,7 +146,7 @@ def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, 
     if waiter == "reschedule":
         # There execution_timeout bounds each poke.
         limit = {"timeout": 1200}
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     started_at = waits.clock.now
     outcome = waits.wait(waiter, **limit)
     assert outcome.state == ("up_for_retry" if waiter in OPERATOR else "failed")
@@ -200,7 +200,7 @@ def test_silent_fail_does_not_hide_a_failed_backup(waits: Waits, waiter: str) ->
 
 @pytest.mark.parametrize("waiter", SENSOR)
 def test_soft_fail_skips_a_task_that_times_out(waits: Waits, waiter: str) -> None:
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     assert waits.wait(waiter, timeout=600, soft_fail=True).state == "skipped"
 
 
@@ -219,7 +219,7 @@ def test_unknown_status_waits_until_the_deadline(waits: Waits, waiter: str) -> N
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", [400, 401, 402, 403])
 def test_rejected_poll_fails_the_task_without_retry(waits: Waits, waiter: str, status: int, soft_fail: bool) -> None:
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     fault = waits.emulator.fault(*DESCRIBE, nth=3, status=status, times=None)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
     if status in TEMPORARY_REJECTIONS and waiter != "reschedule":
@@ -245,7 +245,7 @@ def test_some_failed_polls_do_not_end_a_wait(waits: Waits, waiter: str, settings
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_too_many_consecutive_failed_polls_end_a_wait(waits: Waits, waiter: str, soft_fail: bool) -> None:
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     waits.emulator.fault(*DESCRIBE, nth=2, status=503, times=None)
     outcome = waits.wait(waiter, timeout=1800, soft_fail=soft_fail)
     if waiter == "reschedule":  # Each poke is a new process, so only the deadline ends the wait.
@@ -257,7 +257,7 @@ def test_too_many_consecutive_failed_polls_end_a_wait(waits: Waits, waiter: str,
 
 
 def test_failed_polls_that_are_not_consecutive_do_not_end_a_wait(waits: Waits, waiter: str) -> None:
-    waits.emulator.next_backup(ends="never")
+    waits.emulator.next_backup(backup_ends="never")
     faults = [waits.emulator.fault(*DESCRIBE, nth=nth, status=503) for nth in range(2, 102, 2)]
     outcome = waits.wait(waiter, timeout=1800)
     assert type(outcome.error) is (WaitTimeout if waiter in OPERATOR else AirflowSensorTimeout)
@@ -265,17 +265,20 @@ def test_failed_polls_that_are_not_consecutive_do_not_end_a_wait(waits: Waits, w
 
 
 def test_new_backup_may_not_be_visible_at_first(waits: Waits, waiter: str) -> None:
-    waits.emulator.scenario.describe_lag = 45
+    waits.emulator.scenario.described_after = 45
     waits.emulator.next_backup(ready_after=300)
     assert waits.wait(waiter).state == "success"
 
 
 # Why a wait ends without success: a backup, and the polls that fail.
-REJECTED = ({"ends": "never"}, {"status": 403, "headers": {"x-pinecone-request-id": "request-403"}, "times": None})
-UNREACHABLE = ({"ends": "never"}, {"status": 503, "times": MAX_FAILED_POLLS + 1})
-DISAPPEARED = ({"ends": "never", "disappears_after": 300}, None)
+REJECTED = (
+    {"backup_ends": "never"},
+    {"status": 403, "headers": {"x-pinecone-request-id": "request-403"}, "times": None},
+)
+UNREACHABLE = ({"backup_ends": "never"}, {"status": 503, "times": MAX_FAILED_POLLS + 1})
+DISAPPEARED = ({"backup_ends": "never", "disappears_after": 300}, None)
 FAILED = ({"ready_after": 300, "fails": True}, None)
-TIMED_OUT = ({"ends": "never"}, None)
+TIMED_OUT = ({"backup_ends": "never"}, None)
 
 
 def operator_error(waits: Waits, waiter: str, reason: Any) -> PineconeError:
