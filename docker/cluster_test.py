@@ -89,7 +89,7 @@ class Cluster:
         self.indexes = indexes
         self.emulator_url = f"http://127.0.0.1:{port}"
         command = ["--host", "0.0.0.0", "--port", "5080", "--ready-after", str(READY_AFTER)]  # noqa: S104 (in a container)
-        command += ["--fault", f"* * times=always share={LOST_RESPONSES} drop=after"]
+        command += ["--fault", f"* * times=always probability={LOST_RESPONSES} drop=after"]
         command += [argument for name in indexes for argument in ("--index", name)]
         services: dict[str, dict[str, Any]] = {
             "emulator": {"command": command, "ports": [f"127.0.0.1:{port}:5080"]},

@@ -9,6 +9,7 @@ In a test::
 On the command line: ``python -m airflow_pinecone.emulator --help``. The emulator needs the extra ``emulator``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,19 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator", "Exchange", "Fault"]
 
+_MODULES = {
+    "Emulator": "airflow_pinecone.emulator.server",
+    "Exchange": "airflow_pinecone.emulator.handler",
+    "Fault": "airflow_pinecone.emulator.faults",
+}
+
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `python -m airflow_pinecone.emulator` can report that aiohttp is missing.
-    if name == "Emulator":
-        from airflow_pinecone.emulator.server import Emulator
-
-        return Emulator
-    if name == "Exchange":
-        from airflow_pinecone.emulator.handler import Exchange
-
-        return Exchange
-    if name == "Fault":
-        from airflow_pinecone.emulator.faults import Fault
-
-        return Fault
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

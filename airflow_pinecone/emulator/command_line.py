@@ -19,13 +19,13 @@ _EPILOG = """\
 A fault is METHOD PATH NAME=VALUE ..., for example
   --fault 'POST /indexes/*/backups nth=1 drop=after'          creates the backup, loses the response
   --fault 'GET /backups/* status=503 retry_after=2 times=3'   fails three polls
-  --fault '* * times=always share=0.05 drop=after'            loses 5 % of all responses
+  --fault '* * times=always probability=0.05 drop=after'      loses 5 % of all responses
 METHOD may be *. PATH may be *, or contain * within a segment. Settings:
   nth=N                      the first matching request that fails (default: 1)
   times=N|always             how many requests fail (default: 1)
-  share=NUMBER               the probability that a request fails, up to 1 (default: 1)
+  probability=NUMBER         the probability that a request fails, up to 1 (default: 1)
   status=CODE                respond with this status; do not process the request
-  work=yes|no                with status: process the request anyway (default: no)
+  work=yes|no                with status: process the request before responding (default: no)
   retry_after=VALUE          add this Retry-After header
   body=TEXT                  respond with this body
   drop=before|during|after   drop the connection before processing the request,
@@ -34,8 +34,8 @@ METHOD may be *. PATH may be *, or contain * within a segment. Settings:
   drip=head|body             send the response, or only its body, byte by byte
   endless=yes|no             never end the response body (default: no)
 
-Point a client to the emulator with its base URL. Pinecone's own clients call it
-host= or PINECONE_CONTROLLER_HOST.
+Set the base URL of a client to the URL of the emulator. In Pinecone's own clients, this is
+the argument host= or the environment variable PINECONE_CONTROLLER_HOST.
 """
 
 

@@ -16,7 +16,7 @@ from airflow_pinecone.emulator.resources import Lifecycle, Model, Resource, newe
 from airflow_pinecone.emulator.scenario import Scenario
 
 VERSIONS = ("2025-10", "2026-04")
-# The methods of Pinecone's API. For a path that is not emulated, each of them may be an operation.
+# The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
 _METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 
 _log = logging.getLogger("airflow_pinecone.emulator")
@@ -30,7 +30,7 @@ class ControlPlane:
 
     Attributes:
         api_key: The only valid API key.
-        scenario: How backups and restore jobs develop.
+        scenario: The settings of backups and restore jobs, and the plans for the next ones.
         project: The state.
         base_url: The URL of the emulator; the `host` of each index starts with it.
     """
@@ -41,7 +41,7 @@ class ControlPlane:
         Args:
             api_key: The only valid API key.
             indexes: Names of the first indexes, each with 96 records in 3 namespaces, or `NAME:RECORDS`.
-            scenario: How backups and restore jobs develop.
+            scenario: The settings of backups and restore jobs, and the plans for the next ones.
             base_url: The URL of the emulator.
 
         Raises:
@@ -92,7 +92,7 @@ class ControlPlane:
                 `spec={"pod": {...}}` or `tags={...}`.
 
         Returns:
-            The index as in a response.
+            The index, as in a response.
 
         Raises:
             ApiError: The name is invalid or in use.
@@ -103,7 +103,16 @@ class ControlPlane:
             return index.to_api(self._now(), self.base_url)
 
     def set_records(self, index_name: str, records: int, namespaces: int = 1) -> None:
-        """Set the number of records of an index, spread evenly over the namespaces."""
+        """Set the number of records of an index.
+
+        Args:
+            index_name: The name of the index.
+            records: The number of records, spread evenly over the namespaces.
+            namespaces: The number of namespaces.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
         with self._lock:
             self.project.index(index_name).namespaces = _spread(records, namespaces)
 
@@ -118,7 +127,7 @@ class ControlPlane:
                 `finish_backup`. A value of `...` removes the field.
 
         Returns:
-            The backup as in a response.
+            The backup, as in a response.
         """
         with self._lock:
             now = self._now()

@@ -24,12 +24,7 @@ _CODES = {
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """Return the body of an error response (`ErrorResponse` in the published description).
-
-    Args:
-        status: The HTTP status, which also selects the error code.
-        message: The error message.
-    """
+    """Return the body of an error response (`ErrorResponse` in the published description)."""
     return {"status": status, "error": {"code": _CODES.get(status, "UNKNOWN"), "message": message}}
 
 

@@ -1,4 +1,4 @@
-"""Faults: rules for which requests fail, and how."""
+"""Faults: rules that make requests fail."""
 
 import random
 import shlex
@@ -16,7 +16,7 @@ Point = Literal["before", "after", "response"]
 
 @dataclass(eq=False, repr=False)
 class Fault:
-    """A rule for which requests fail, and how.
+    """A rule that makes requests fail.
 
     `Emulator.fault` creates a fault and adds it to the emulator. If several faults match a request, the one that
     was added first takes effect.
@@ -26,9 +26,9 @@ class Fault:
         path: The path, percent-encoded as it is sent. `*` matches (a part of) one segment; the path "*" matches
             every path.
         nth: The first matching request that fails, counted from 1.
-        times: How many requests fail; None for all that follow.
-        share: The probability that a request fails, from the first one on, until `times` requests have failed. Which
-            ones fail is the same for each fault with the same share.
+        times: How many requests fail; None for no limit.
+        probability: The probability that a matching request fails, more than 0 and at most 1. Each fault uses the
+            same random numbers, so a test can be repeated.
         status: The status of the response. The emulator does not process the request, unless `work` is true.
         headers: Headers to add to the response.
         body: The body of the response: bytes and text as they are, other values as JSON. The default is the body
@@ -41,7 +41,8 @@ class Fault:
             only the "body". Once released, the rest follows at once.
         endless: Whether the body continues with spaces until the fault is released: as fast as the client reads,
             or one by one with `drip`.
-        work: Whether the request is processed although `status` replaces its response.
+        work: Whether the emulator processes the request before it responds with `status`. If it does, a create request
+            succeeds although the client receives an error.
         hits: How many requests the fault has affected so far. A test can check that it is not 0.
 
     Raises:
@@ -53,7 +54,7 @@ class Fault:
     _: KW_ONLY
     nth: int = 1
     times: int | None = 1
-    share: float = 1.0
+    probability: float = 1.0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = None
@@ -77,8 +78,8 @@ class Fault:
             raise ValueError(f"a response with status {self.status} has no body, so it cannot drip or be endless")
         if self.nth < 1 or (self.times is not None and self.times < 1):
             raise ValueError(f"nth and times must be at least 1, not {self.nth!r} and {self.times!r}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must be more than 0 and at most 1, not {self.share!r}")
+        if not 0 < self.probability <= 1:
+            raise ValueError(f"probability must be more than 0 and at most 1, not {self.probability!r}")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"status must be from 200 to 599, not {self.status!r}")
         if self.status is None:
@@ -102,12 +103,9 @@ class Fault:
         return bool(self.status or self.headers or self.body is not None or self.drop or self.endless)
 
     def claim(self, method: str, path: str, *, unclaimed: bool) -> bool:
-        """Count a request if it matches, and return whether this fault takes effect.
+        """Count a request if it matches, and return whether this fault takes effect on it.
 
-        Args:
-            method: The HTTP method of the request.
-            path: The path of the request.
-            unclaimed: Whether no other fault has claimed the request.
+        With `unclaimed=False`, another fault takes effect, and this one only counts the request.
         """
         if not self._matches(method, path):
             return False
@@ -115,7 +113,7 @@ class Fault:
         exhausted = self.times is not None and self._claimed_requests >= self.times
         if not unclaimed or self._matching_requests < self.nth or exhausted:
             return False
-        if self._random.random() >= self.share:
+        if self._random.random() >= self.probability:
             return False
         self._claimed_requests += 1
         return True
@@ -152,7 +150,7 @@ class Fault:
             callback()
 
     def reach(self, point: Point) -> None:
-        """Record that a request has reached a point; it counts as a hit where the fault first takes effect."""
+        """Count a hit if this is the point at which the fault first takes effect."""
         first_effect = self.hang or (self.drop if self.drop in {"before", "after"} else "response")
         if point == first_effect:
             with self._hit:
@@ -186,7 +184,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
-        """Add a fault and return it."""
+        """Add a fault after the others, and return it."""
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -209,17 +207,7 @@ class Faults:
 
 
 def parse_fault(spec: str) -> Fault:
-    """Parse a fault in the syntax of the command line.
-
-    Args:
-        spec: The method, the path, and settings as NAME=VALUE, for example
-            `POST /indexes/*/backups nth=2 drop=after` or `GET /backups/* status=503 retry_after=2 times=3`.
-            The settings are those of `Fault`, except that `retry_after` sets the header Retry-After,
-            `times` accepts `always`, and `work` and `endless` are `yes` or `no`.
-
-    Raises:
-        ValueError: The syntax or a setting is invalid.
-    """
+    """Parse METHOD PATH NAME=VALUE ..., as in the help of the command line. Raises ValueError if it is invalid."""
     words = shlex.split(spec)
     if len(words) < 3 or "=" in words[0] or "=" in words[1]:
         raise ValueError(f"{spec!r}: expected METHOD PATH NAME=VALUE ...")
@@ -232,7 +220,7 @@ def parse_fault(spec: str) -> Fault:
             settings[name] = _whole_number(value, spec)
         elif name == "times":
             settings[name] = None if value == "always" else _whole_number(value, spec)
-        elif name == "share":
+        elif name == "probability":
             settings[name] = _number(value, spec)
         elif name == "retry_after":
             settings["headers"] = {"Retry-After": value}

@@ -1,4 +1,4 @@
-"""The handling of one HTTP request: it is recorded, a fault may affect it, and the control plane responds."""
+"""Handle an HTTP request: record it, apply a fault, and let the control plane respond."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,8 @@ class Exchange:
         body: The request body parsed as JSON, or None if it is missing or not JSON.
         peer: The host and port of the client's socket.
         time: When the request arrived, by the emulator's clock.
-        status: The status of the response; None while there is none and if the connection was dropped first.
+        status: The status of the response; None if there is no response, because the request still hangs or the
+            connection was dropped.
         answer: The response body: a JSON value, text, or None for no body.
         request_id: The request id of the response.
         fault: The fault that affected the request.
@@ -86,7 +87,7 @@ class Handler:
         return not self._waiting and not self._sending
 
     def close(self) -> None:
-        """Drop the half-sent requests, those that hang and the slow responses, now and in the future."""
+        """Close the connection of each request that is incomplete or hangs and of each slow response, now and later."""
         self._closed = True
         for released in list(self._waiting):
             _set_result(released, False)
@@ -125,11 +126,7 @@ class Handler:
         return response
 
     async def _receive(self, http_request: web.BaseRequest) -> tuple[bytes, ApiError | None]:
-        """Receive the body of a request, and return it or the error.
-
-        Raises:
-            ConnectionError: The client has disconnected, or the emulator stops.
-        """
+        """Read the request body. Raises ConnectionError if the client disconnects or the emulator stops."""
         transport = http_request.transport
         if transport is None:
             raise ConnectionResetError
@@ -166,7 +163,7 @@ class Handler:
         return exchange
 
     async def _continues(self, fault: Fault, point: Literal["before", "after"]) -> bool:
-        """Let a request hang if its fault says so, and return whether it continues or is dropped."""
+        """Apply `hang` and `drop` before or after processing; return False to drop the connection."""
         fault.reach(point)
         if fault.hang == point:
             with self._release_of(fault) as released:
@@ -176,7 +173,7 @@ class Handler:
 
     @contextlib.contextmanager
     def _release_of(self, fault: Fault) -> Iterator[asyncio.Future[bool]]:
-        """Provide a future: True when the fault is released, False when the emulator stops."""
+        """Yield a future, with the result True when the fault is released and False when the emulator stops."""
         released = self._loop.create_future()
 
         def on_release() -> None:
@@ -240,7 +237,6 @@ def _http_response(exchange: Exchange, response: ApiResponse) -> web.Response:
 
 
 def _drop(http_request: web.BaseRequest, exchange: Exchange) -> web.Response:
-    """Drop the connection."""
     _log.info("%s %s: connection dropped", exchange.method, exchange.path)
     if http_request.transport is not None:
         http_request.transport.abort()

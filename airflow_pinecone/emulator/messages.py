@@ -51,7 +51,7 @@ class ApiRequest:
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON object in the body. Raises ApiError 400 or 422 if there is none."""
+        """Return the JSON object in the body, as `read_object` does."""
         return read_object(self.content, self.headers.get("Content-Type", ""))
 
 

@@ -20,21 +20,10 @@ class _Position(NamedTuple):
 
 
 def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return one page of a list.
+    """Return the page of a list that `limit` or `paginationToken` selects. Raises ApiError 400 for an invalid query.
 
     A token holds a row number, so rows shift if a backup is created between two pages, as in the service.
     A full page always has a token, even if no row follows. The last page has no `pagination` field.
-
-    Args:
-        rows: All rows of the list.
-        listing: The name of the list. A token of another list is rejected.
-        query: The query parameters: `limit`, or the `paginationToken` of the previous page, which includes the limit.
-
-    Returns:
-        The body of the response.
-
-    Raises:
-        ApiError: 400 for any other query parameter and for invalid values.
     """
     unknown = set(query) - {"limit", "paginationToken"}
     if unknown:

@@ -81,7 +81,6 @@ class Project:
             "record_count": records,
             "namespace_count": len(index.namespaces),
             "size_bytes": records * (4 * source.get("dimension", 64) + 64),
-            # The service sends both precisions.
             "created_at": timestamp(now, digits=9 if len(self.backups) % 2 else 6),
         }
         if "dimension" in source:

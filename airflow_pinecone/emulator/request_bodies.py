@@ -16,12 +16,7 @@ _CLOUDS = ("gcp", "aws", "azure")
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON as strictly as the service, which accepts less than Python does.
-
-    Raises:
-        ValueError: The content is not JSON in UTF-8, contains NaN, a number without a finite value or half of a
-            surrogate pair, or is nested too deeply.
-    """
+    """Parse JSON as strictly as the service. Raises ValueError also for NaN, infinity and half of a surrogate pair."""
     try:
         value = json.loads(content.decode())
         _check_depth(value)
@@ -44,18 +39,7 @@ def check_index_name(name: str) -> None:
 
 
 def read_object(content: bytes, content_type: str) -> dict[str, Any]:
-    """Parse a request body.
-
-    Args:
-        content: The bytes of the body.
-        content_type: The Content-Type of the request.
-
-    Returns:
-        The JSON object in the body.
-
-    Raises:
-        ApiError: 400 if the Content-Type is not JSON, 422 if the body is not a JSON object.
-    """
+    """Return the JSON object in a request body. Raises ApiError 400 or 422 if there is none."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise ApiError(400, "Bad request. Expected a request with Content-Type: application/json.")
     try:

@@ -11,7 +11,7 @@ Model = dict[str, Any]
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """How a backup or a restore job develops. All times are seconds after its creation.
+    """The statuses of a backup or a restore job, and when they change. All times are seconds after its creation.
 
     Attributes:
         ends_after: When it reaches its final status.
@@ -40,12 +40,12 @@ class _End(NamedTuple):
 
 @dataclass
 class Resource:
-    """A backup or a restore job. It takes time to reach its final status.
+    """A backup or a restore job.
 
     Attributes:
         model: Its fields as in the API, without the status.
         created_at: The time of its creation.
-        lifecycle: How it develops.
+        lifecycle: Its statuses, and when they change.
         describe_count: How many describe requests have returned it.
         initial_status: The status until it ends.
     """
@@ -59,7 +59,7 @@ class Resource:
     initial_status: ClassVar[str]
 
     def finish(self, status: str, now: float) -> None:
-        """End it now with this status, whatever its lifecycle says."""
+        """Set the final status now, instead of the one in its lifecycle."""
         self._finished = _End(now, status)
 
     def status(self, now: float) -> str:
@@ -187,15 +187,7 @@ def newest_first(resources: Iterable[AnyResource]) -> list[AnyResource]:
 
 
 def timestamp(time: float, digits: int = 6) -> str:
-    """Format a time as the API does.
-
-    Args:
-        time: Seconds since the epoch.
-        digits: The number of fraction digits, 6 or 9: the service sends both.
-
-    Returns:
-        For example `2025-05-14T16:37:25.625540Z`.
-    """
+    """Format seconds since the epoch as the API does, with 6 or 9 fraction digits: the service sends both."""
     seconds, fraction = divmod(time, 1)
     moment = datetime.fromtimestamp(seconds, UTC)
     nanoseconds = int(fraction * 1e9)

@@ -1,4 +1,4 @@
-"""The scenario: how backups and restore jobs develop, as a test or the command line sets it."""
+"""The settings of backups and restore jobs, and the plans for the next ones."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

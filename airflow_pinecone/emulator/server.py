@@ -17,7 +17,7 @@ from airflow_pinecone.emulator.scenario import Scenario
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose errors have the shape of the API's errors."""
+    """A connection that responds to invalid HTTP with an error in the shape of the API's errors."""
 
     def handle_error(
         self,
@@ -37,7 +37,7 @@ class _Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """A server that makes these connections."""
+    """A server whose connections are of the class above."""
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
@@ -51,7 +51,7 @@ class Emulator:
     As a context manager, it listens inside the block.
 
     Attributes:
-        scenario: How backups and restore jobs develop. Its settings can be changed at any time.
+        scenario: The settings of backups and restore jobs, such as `ready_after`. They can be changed at any time.
         control_plane: The API and its state.
         host: The address to listen on.
         port: The port to listen on; 0 until the first start, if a free one was requested.
@@ -193,7 +193,7 @@ class Emulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and drop requests that a fault delays. Does nothing if the emulator is not running."""
+        """Stop, and drop the connections of unfinished requests. Does nothing if the emulator is not running."""
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from airflow_pinecone.emulator.faults import Fault
 
-# Seconds between two bytes: shorter than a client's read timeout, yet the whole response takes longer than it.
+# Seconds between two bytes. Each byte arrives within a client's read timeout, but the whole response takes longer.
 DRIP_INTERVAL = 0.2
 _ENDLESS_PIECE_SIZE = 65536
 
@@ -16,16 +16,9 @@ _ENDLESS_PIECE_SIZE = 65536
 async def send_slowly(
     write: Callable[[bytes], Awaitable[None]], response: web.Response, fault: Fault, released: asyncio.Future[bool]
 ) -> None:
-    """Send a response as a fault with `drip` or `endless` specifies, until the end or until the client disconnects.
-
-    Args:
-        write: Writes bytes to the connection. The response does not use aiohttp's own sending, which holds the
-            headers back until the body is written.
-        response: The response; its headers are completed here.
-        fault: The fault.
-        released: Is done when the fault is released or the emulator stops.
-    """
+    """Send a response with `drip` or `endless` until its end, or until the client disconnects."""
     with contextlib.suppress(ConnectionError):
+        # With `write`, because aiohttp's own responses hold the headers back until the body is written.
         for piece in _pieces(response, fault, released):
             await write(piece)
             # Yield to the event loop even without a delay, or a client that reads fast would block all others.
@@ -33,7 +26,7 @@ async def send_slowly(
 
 
 def _pieces(response: web.Response, fault: Fault, released: asyncio.Future[bool]) -> Iterator[bytes]:
-    """Split a response into a first part, single bytes if it drips, and an endless rest if the fault has one."""
+    """Yield what to write at once: with `drip` a single byte, and with `endless` spaces after the body."""
     body = response.body if isinstance(response.body, bytes) else b""
     response.headers["Connection"] = "close"
     if fault.endless:

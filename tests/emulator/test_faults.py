@@ -192,16 +192,16 @@ def test_times_none_affects_all_requests(ask: Ask, emulator: Emulator) -> None:
     assert [ask("GET", "/backups").status_code for _ in range(4)] == [500] * 4
 
 
-def test_share_affects_an_irregular_part_of_the_requests() -> None:
-    fault, same = (Fault("GET", "*", times=None, share=0.05) for _ in range(2))
+def test_probability_affects_an_irregular_part_of_the_requests() -> None:
+    fault, same = (Fault("GET", "*", times=None, probability=0.05) for _ in range(2))
     claimed = [fault.claim("GET", "/backups", unclaimed=True) for _ in range(4000)]
     assert 150 <= sum(claimed) <= 250
     assert any(one and two for one, two in itertools.pairwise(claimed))
     assert claimed == [same.claim("GET", "/backups", unclaimed=True) for _ in range(4000)]
 
 
-def test_share_and_times() -> None:
-    fault = Fault("GET", "*", times=3, share=0.5)
+def test_probability_and_times() -> None:
+    fault = Fault("GET", "*", times=3, probability=0.5)
     claimed = [fault.claim("GET", "/backups", unclaimed=True) for _ in range(100)]
     assert sum(claimed) == 3
     assert claimed.index(False) < 10
@@ -254,8 +254,8 @@ def test_fault_that_is_never_hit(emulator: Emulator) -> None:
         {"drip": "body", "status": 304},
         {"nth": 0},
         {"times": 0},
-        {"share": 0},
-        {"share": 1.1},
+        {"probability": 0},
+        {"probability": 1.1},
         {"status": 99},
         {"status": 600},
     ],
@@ -287,7 +287,7 @@ def test_hanging_requests_need_no_threads(emulator: Emulator, ask_in_thread: Ask
         ("POST /indexes/*/backups nth=2 drop=after", {"nth": 2, "drop": "after"}),
         ("get /backups/* status=503 retry_after=2 times=3", {"status": 503, "times": 3}),
         ("* * times=always hang=before", {"times": None, "hang": "before"}),
-        ("* * times=always share=0.05 drop=after", {"times": None, "share": 0.05, "drop": "after"}),
+        ("* * times=always probability=0.05 drop=after", {"times": None, "probability": 0.05, "drop": "after"}),
         ("GET /backups status=500 work=yes", {"status": 500, "work": True}),
         ("GET /backups status=500 work=no", {"status": 500, "work": False}),
         ("GET /backups drip=head", {"drip": "head", "endless": False}),
@@ -315,8 +315,8 @@ def test_parse_fault(spec: str, settings: dict[str, Any]) -> None:
         "GET /backups status=700",
         "GET /backups times=-1",
         "GET /backups nth=0 status=500",
-        "GET /backups share=some status=500",
-        "GET /backups share=nan status=500",
+        "GET /backups probability=some status=500",
+        "GET /backups probability=nan status=500",
         "GET /backups work=perhaps",
         "GET /backups endless=perhaps",
         "GET /backups drop=later",
