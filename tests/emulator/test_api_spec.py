@@ -6,54 +6,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.api_spec import DEVIATIONS, Description, Mismatch, check_exchanges, load_descriptions
 from support.emulator_client import Ask
 
 from airflow_pinecone.emulator import Emulator, Exchange, Fault
 
-DESCRIPTION: dict[str, Any] = {
-    "openapi": "3.0.3",
-    "info": {"version": "2025-10"},
-    "paths": {
-        "/things": {
-            "get": {
-                "parameters": [
-                    {"in": "header", "name": "X-Pinecone-Api-Version", "required": True, "schema": {}},
-                    {"in": "query", "name": "limit", "schema": {"type": "integer", "maximum": 100}},
-                    {"in": "query", "name": "token", "schema": {"type": "string"}},
-                ],
-                "responses": {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}},
-            },
-            "post": {
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/New"}}},
-                },
-                "responses": {
-                    "201": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
-                    "422": {},
-                },
-            },
-        },
-        "/things/{id}": {"delete": {"responses": {"202": {"description": "deleted"}}}},
-        "/things/special": {"delete": {"responses": {"200": {"description": "deleted"}}}},
-    },
-    "components": {
-        "schemas": {
-            "New": {"type": "object", "properties": {"name": {"type": "string"}}},
-            "Thing": {
-                "type": "object",
-                "properties": {
-                    "id": {"type": "string"},
-                    "name": {"type": "string"},
-                    "created_at": {"type": "string", "format": "date-time"},
-                    "tags": {"type": "object", "additionalProperties": {"type": "string"}},
-                },
-                "required": ["id"],
-            },
-        }
-    },
-}
+DESCRIPTION = yaml.safe_load("""
+openapi: 3.0.3
+info: {version: 2025-10}
+paths:
+  /things:
+    get:
+      parameters:
+        - {in: header, name: X-Pinecone-Api-Version, required: true, schema: {}}
+        - {in: query, name: limit, schema: {type: integer, maximum: 100}}
+        - {in: query, name: token, schema: {type: string}}
+      responses: {"200": {content: {application/json: {schema: {type: object}}}}}
+    post:
+      requestBody: {required: true, content: {application/json: {schema: {$ref: "#/components/schemas/New"}}}}
+      responses:
+        "201": {content: {application/json: {schema: {$ref: "#/components/schemas/Thing"}}}}
+        "422": {}
+  "/things/{id}": {delete: {responses: {"202": {description: deleted}}}}
+  /things/special: {delete: {responses: {"200": {description: deleted}}}}
+components:
+  schemas:
+    New: {type: object, properties: {name: {type: string}}}
+    Thing:
+      type: object
+      properties:
+        id: {type: string}
+        name: {type: string}
+        created_at: {type: string, format: date-time}
+        tags: {type: object, additionalProperties: {type: string}}
+      required: [id]
+""")
 HEADERS = {"X-Pinecone-Api-Version": "2025-10", "Api-Key": "***"}
 LISTED = Exchange("GET", "/things", {}, HEADERS, None, ("127.0.0.1", 1), 0.0, 200, {"data": []})
 CREATED = replace(LISTED, method="POST", body={"name": "x"}, status=201, answer={"id": "1", "new_field": 1})

@@ -68,34 +68,32 @@ def test_backup_of_a_sparse_index_with_a_schema(ask: Ask) -> None:
     assert backup["record_count"] == backup["namespace_count"] == 0
 
 
-def test_backup_becomes_ready_after_ready_after_seconds(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
-    emulator.scenario.clock, emulator.scenario.ready_after = clock, 60
-    backup_id = create(ask)["backup_id"]
-    assert status(ask, backup_id) == "Initializing"
-    clock.advance(59.9)
-    assert status(ask, backup_id) == "Initializing"
-    clock.advance(0.1)
-    assert status(ask, backup_id) == "Ready"
-
-
+@pytest.mark.parametrize("only_next", [True, False], ids=["next backup", "all backups"])
 @pytest.mark.parametrize(
-    ("plan", "final_status"),
+    ("settings", "at_once", "after_a_minute"),
     [
-        ({}, "Ready"),
-        ({"fails": True}, "Failed"),
-        ({"backup_ends": "InitializationFailed"}, "InitializationFailed"),
-        ({"backup_ends": "Exploded"}, "Exploded"),
-        ({"backup_ends": "never"}, "Initializing"),
+        ({}, "Ready", "Ready"),
+        ({"ready_after": 60}, "Initializing", "Ready"),
+        ({"backup_ends": "Failed"}, "Failed", "Failed"),
+        ({"backup_ends": "InitializationFailed", "ready_after": 60}, "Initializing", "InitializationFailed"),
+        ({"backup_ends": "Exploded"}, "Exploded", "Exploded"),
+        ({"backup_ends": "never"}, "Initializing", "Initializing"),
     ],
 )
-def test_next_backup_only_affects_the_next_backup(
-    ask: Ask, emulator: Emulator, plan: dict[str, Any], final_status: str
+def test_settings_of_the_status(
+    ask: Ask, emulator: Emulator, clock: FakeClock, settings: Any, at_once: str, after_a_minute: str, only_next: bool
 ) -> None:
-    emulator.next_backup(**plan)
-    planned, other = create(ask), create(ask)
-    assert planned["status"] == "Initializing"
-    assert status(ask, planned["backup_id"]) == final_status
-    assert status(ask, other["backup_id"]) == "Ready"
+    emulator.scenario.clock = clock
+    if only_next:
+        emulator.next_backup(**settings)
+    else:
+        vars(emulator.scenario).update(settings)
+    backups = [create(ask), create(ask)]
+    assert [backup["status"] for backup in backups] == ["Initializing", "Initializing"]
+    for seconds, expected in ((0, at_once), (59.9, at_once), (0.1, after_a_minute)):
+        clock.advance(seconds)
+        statuses = [status(ask, backup["backup_id"]) for backup in backups]
+        assert statuses == [expected, "Ready" if only_next else expected]
 
 
 def test_repeated_calls_of_next_backup_plan_successive_backups(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
@@ -119,11 +117,6 @@ def test_statuses_are_returned_one_after_the_other(ask: Ask, emulator: Emulator)
     emulator.next_backup(statuses=["Pending", "Scheduled", "Ready"])
     backup_id = create(ask)["backup_id"]
     assert [status(ask, backup_id) for _ in range(4)] == ["Pending", "Scheduled", "Ready", "Ready"]
-
-
-def test_backup_ends_applies_to_all_backups(ask: Ask, emulator: Emulator) -> None:
-    emulator.scenario.backup_ends = "Failed"
-    assert [status(ask, create(ask)["backup_id"]) for _ in range(2)] == ["Failed", "Failed"]
 
 
 def test_finish_backup(ask: Ask, emulator: Emulator) -> None:
@@ -203,32 +196,6 @@ def test_quota_limits_the_number_of_backups(ask: Ask, emulator: Emulator) -> Non
     create(ask)
 
 
-def test_pod_based_index_cannot_be_backed_up(ask: Ask, emulator: Emulator) -> None:
-    emulator.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
-    response = ask("POST", "/indexes/pods/backups", json={})
-    assert response.status_code == 400
-    assert "pod-based" in response.json()["error"]["message"]
-    assert emulator.add_backup("pods")["region"] == "us-east1-gcp"
-
-
-def test_unknown_index_is_not_found(ask: Ask, emulator: Emulator) -> None:
-    for response in (ask("POST", "/indexes/no/backups", json={}), ask("GET", "/indexes/no/backups")):
-        assert response.status_code == 404
-        assert response.json()["error"] == {"code": "NOT_FOUND", "message": "Index no not found."}
-    assert emulator.backups == []
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'{"name": 5}', b'{"description": null}', b'{"name": true}', b"\xff"]
-)
-def test_invalid_body_is_unprocessable(ask: Ask, emulator: Emulator, body: bytes) -> None:
-    response = ask("POST", BACKUPS, data=body, headers={"Content-Type": "application/json"})
-    assert response.status_code == 422
-    assert response.json()["error"]["code"] == "UNPROCESSABLE_ENTITY"
-    assert response.json()["error"]["message"].startswith("Failed to deserialize the JSON body")
-    assert emulator.backups == []
-
-
 def test_content_type_must_be_json(ask: Ask) -> None:
     response = ask("POST", BACKUPS, data=b"{}", headers={"Content-Type": "text/plain"})
     assert response.status_code == 400
@@ -262,10 +229,7 @@ def test_backups_remain_after_their_index_is_deleted(ask: Ask, emulator: Emulato
     emulator.add_index("docs-example")
     new = create(ask)
     assert old["source_index_id"] != new["source_index_id"]
-    assert {row["backup_id"] for row in ask("GET", BACKUPS).json()["data"]} == {
-        old["backup_id"],
-        new["backup_id"],
-    }
+    assert {row["backup_id"] for row in ask("GET", BACKUPS).json()["data"]} == {old["backup_id"], new["backup_id"]}
 
 
 def test_add_backup(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:

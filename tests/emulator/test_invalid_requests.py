@@ -1,4 +1,4 @@
-"""Requests that Pinecone's clients do not send: the emulator responds with an error of the API, and keeps running."""
+"""Invalid requests: the emulator responds with an error of the API, changes nothing, and keeps running."""
 
 import base64
 import gzip
@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from http.client import HTTPResponse
 from typing import Any, NamedTuple
 
@@ -19,17 +20,67 @@ from airflow_pinecone.emulator import Emulator
 BACKUPS = "/indexes/docs-example/backups"
 JSON = {"Content-Type": "application/json"}
 DEEP = 100_000
-OPERATIONS = [
-    ("/indexes", {"GET", "POST"}),
-    ("/indexes/docs-example", {"DELETE", "GET", "PATCH"}),
-    (BACKUPS, {"GET", "POST"}),
-    ("/backups", {"GET"}),
-    ("/backups/x", {"DELETE", "GET"}),
-    ("/backups/x/create-index", {"POST"}),
-    ("/restore-jobs", {"GET"}),
-    ("/restore-jobs/x", {"GET"}),
-    ("/data-plane/x/describe_index_stats", {"GET", "POST"}),
+CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ALREADY_EXISTS", 422: "UNPROCESSABLE_ENTITY"}
+SERVERLESS = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
+POD = {"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}}
+DEDICATED = {"serverless": {**SERVERLESS["serverless"], "read_capacity": {"mode": "Dedicated"}}}
+NEW_INDEX = {"name": "new", "dimension": 8, "spec": SERVERLESS}
+INVALID_INDEXES: list[tuple[dict[str, Any], int, str]] = [
+    ({"name": ...}, 422, "*missing field `name`"),
+    ({"spec": ...}, 422, "*missing field `spec`"),
+    ({"spec": {}}, 422, "*serverless, pod, byoc"),
+    ({"spec": {**SERVERLESS, **POD}}, 422, "*serverless, pod, byoc"),
+    ({"spec": {"serverless": {"cloud": "aws"}}}, 422, "*missing field `region`"),
+    ({"spec": {"pod": {"environment": "x"}}}, 422, "*missing field `pod_type`"),
+    ({"spec": {"serverless": {"cloud": "moon", "region": "crater"}}}, 404, "*moon*crater*"),
+    ({"spec": DEDICATED}, 422, "*missing field `dedicated`"),
+    ({"name": 5}, 422, "*name: invalid type"),
+    *(({"name": name}, 400, f"Index name '{name}' must*") for name in ("", "Upper", "-x", "x-", "x" * 46)),
+    ({"name": "docs-example"}, 409, "Resource already exists."),
+    ({"dimension": ...}, 400, "*requires a dimension*"),
+    *(({"dimension": dimension}, 400, "*from 1 to 20000*") for dimension in (0, 20001)),
+    *(({"dimension": dimension}, 422, "*dimension: invalid type") for dimension in ("8", True)),
+    ({"metric": "manhattan"}, 400, "*metric*manhattan*"),
+    ({"vector_type": "sparse"}, 400, "*sparse index must not have one*"),
+    ({"vector_type": "sparse", "dimension": ..., "metric": "cosine"}, 400, "*dotproduct*"),
+    ({"tags": {"a": 1}}, 422, "*a: invalid type"),
+    ({"tags": []}, 422, "*tags: invalid type"),
+    ({"deletion_protection": "perhaps"}, 400, "*deletion_protection*perhaps*"),
 ]
+# By method and path: the body, the status, and a pattern for the message.
+INVALID_BODIES: dict[tuple[str, str], list[tuple[Any, int, str]]] = {
+    ("POST", "/indexes"): [(NEW_INDEX | changes, status, message) for changes, status, message in INVALID_INDEXES],
+    ("PATCH", "/indexes/no"): [({}, 404, "Index no not found.")],
+    ("PATCH", "/indexes/docs-example"): [
+        ({"spec": POD}, 400, "*not of type pod*"),
+        ({"tags": "x"}, 422, "*tags: invalid type"),
+        ({"embed": {"model": "x"}}, 501, "*embed*"),
+    ],
+    ("GET", "/indexes/no/backups"): [(None, 404, "Index no not found.")],
+    ("POST", "/indexes/no/backups"): [({}, 404, "Index no not found.")],
+    ("POST", "/indexes/pods/backups"): [({}, 400, "*pod-based*")],
+    ("POST", BACKUPS): [
+        (body, 422, f"Failed to deserialize the JSON body*{message}")
+        for body, message in [
+            ([], "object"),
+            ("text", "object"),
+            ({"name": 5}, "name*"),
+            ({"name": True}, "name*"),
+            ({"description": None}, "description*"),
+        ]
+    ],
+    ("GET", "/restore-jobs/no"): [(None, 404, "Restore job no not found.")],
+    ("POST", "/backups/no/create-index"): [({"name": "x"}, 404, "Backup no not found.")],
+    ("POST", "/backups/unfinished/create-index"): [({"name": "x"}, 400, "*Initializing*")],
+    ("POST", "/backups/ready/create-index"): [
+        ({}, 422, "*missing field `name`"),
+        ({"name": None}, 422, "*name: invalid type"),
+        ({"name": "No_Good"}, 400, "Index name 'No_Good' must*"),
+        ({"name": "x", "tags": {"a": 1}}, 422, "*a: invalid type"),
+        ({"name": "x", "deletion_protection": "no"}, 400, "*deletion_protection*"),
+        ({"name": "docs-example"}, 409, "Resource already exists."),
+    ],
+}
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
 
@@ -74,8 +125,31 @@ def post(emulator: Emulator, body: bytes, *headers: str) -> Response:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "body", "status", "message"),
+    [(*operation, *case) for operation, cases in INVALID_BODIES.items() for case in cases],
+)
+def test_rejected_request_changes_nothing(
+    ask: Ask, emulator: Emulator, method: str, path: str, body: Any, status: int, message: str
+) -> None:
+    emulator.add_index("pods", spec=POD)
+    emulator.add_backup("docs-example", backup_id="ready")
+    emulator.add_backup("docs-example", backup_id="unfinished", status="Initializing")
+    before = emulator.indexes, emulator.backups, emulator.restore_jobs
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if value is not ...}
+    response = ask(method, path, json=body)
+    assert response.status_code == response.json()["status"] == status
+    assert response.json()["error"]["code"] == CODES.get(status, "UNIMPLEMENTED")
+    assert fnmatchcase(response.json()["error"]["message"], message), response.text
+    assert (emulator.indexes, emulator.backups, emulator.restore_jobs) == before
+
+
+@pytest.mark.parametrize(
     "body",
     [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="object without an end"),
+        pytest.param(b"null", id="null"),
         pytest.param(b"[" * DEEP, id="deep list without an end"),
         pytest.param(b'{"name":' * DEEP, id="deep object without an end"),
         pytest.param(b'{"name":' + b"[" * DEEP + b"]" * DEEP + b"}", id="deep list"),
@@ -91,6 +165,7 @@ def post(emulator: Emulator, body: bytes, *headers: str) -> Response:
 def test_body_that_is_not_json(ask: Ask, emulator: Emulator, body: bytes) -> None:
     response = ask("POST", BACKUPS, data=body, headers=JSON)
     assert response.status_code == 422
+    assert response.json()["error"]["code"] == "UNPROCESSABLE_ENTITY"
     assert response.json()["error"]["message"].startswith("Failed to deserialize the JSON body")
     assert len(response.content) < 1000
     assert emulator.requests[-1].body is None
@@ -133,44 +208,59 @@ def test_body_that_is_too_large(emulator: Emulator) -> None:
     assert [exchange.status for exchange in emulator.requests] == [413]
 
 
-@pytest.mark.parametrize("limit", ["9" * 5000, "0" * 5000 + "1", "100000000000000000000"])
-def test_limit_with_many_digits(ask: Ask, limit: str) -> None:
-    response = ask("GET", "/backups", params={"limit": limit})
+def token(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode("latin-1")).decode()
+
+
+LIMITS = ["0", "101", "-1", "ten", "", "1.5", "\u0661", "9" * 5000, "0" * 5000 + "1", "1" + "0" * 20]
+FORGED_POSITIONS = [
+    "1e999, 1",
+    "1, 1e999",
+    "NaN, 1",
+    "1.5, 1",
+    '"1", 1',
+    '"x", 1',
+    "true, 1",
+    "null, 1",
+    "-1, 1",
+    "0, 0",
+]
+FORGED_POSITIONS += ["0, -1", "0, 101", f"{'9' * 5000}, 1", f'"{"9" * 5000}", 1']
+FORGED_TOKENS = [f'["backups", {position}]' for position in FORGED_POSITIONS]
+FORGED_TOKENS += ["[" * 5000, "[]", "5", "{}", '"abc"', "\xff"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        *(({"limit": limit}, "*from 1 to 100*") for limit in LIMITS),
+        *(({"paginationToken": token(text)}, "Invalid pagination token.") for text in FORGED_TOKENS),
+        *(({"paginationToken": text}, "Invalid pagination token.") for text in ("nonsense", "", "é")),
+        ({"limit": "1", "paginationToken": token('["backups", 1, 1]')}, "*Do not send limit*"),
+        ({"pagination_token": "x"}, "*pagination_token*"),
+    ],
+)
+def test_invalid_query(ask: Ask, query: dict[str, str], message: str) -> None:
+    response = ask("GET", "/backups", params=query)
     assert response.status_code == 400
-    assert "from 1 to 100" in response.json()["error"]["message"]
+    assert fnmatchcase(response.json()["error"]["message"], message), response.text
     assert len(response.content) < 1000
 
 
 @pytest.mark.parametrize(
-    "token",
+    ("path", "methods"),
     [
-        '["backups", 1e999, 1]',
-        '["backups", 1, 1e999]',
-        '["backups", NaN, 1]',
-        '["backups", 1.5, 1]',
-        '["backups", "1", 1]',
-        '["backups", true, 1]',
-        '["backups", null, 1]',
-        '["backups", -1, 1]',
-        '["backups", 0, 0]',
-        '["backups", 0, -1]',
-        '["backups", 0, 101]',
-        f'["backups", {"9" * 5000}, 1]',
-        f'["backups", "{"9" * 5000}", 1]',
-        "[" * 5000,
-        "5",
-        "{}",
-        '"abc"',
+        ("/indexes", {"GET", "POST"}),
+        ("/indexes/docs-example", {"DELETE", "GET", "PATCH"}),
+        (BACKUPS, {"GET", "POST"}),
+        ("/backups", {"GET"}),
+        ("/backups/x", {"DELETE", "GET"}),
+        ("/backups/x/create-index", {"POST"}),
+        ("/restore-jobs", {"GET"}),
+        ("/restore-jobs/x", {"GET"}),
+        ("/data-plane/x/describe_index_stats", {"GET", "POST"}),
     ],
 )
-def test_forged_token(ask: Ask, token: str) -> None:
-    forged = base64.urlsafe_b64encode(token.encode()).decode()
-    response = ask("GET", "/backups", params={"paginationToken": forged})
-    assert response.status_code == 400
-    assert response.json()["error"]["message"] == "Invalid pagination token."
-
-
-@pytest.mark.parametrize(("path", "methods"), OPERATIONS)
 def test_other_methods_are_not_allowed(emulator: Emulator, path: str, methods: set[str]) -> None:
     for method in sorted(METHODS - methods):
         response = send(emulator, f"{method} {path} HTTP/1.1")

@@ -79,20 +79,21 @@ def test_head_drips_and_the_rest_follows_on_release(
     assert (exchange.status, exchange.answer, fault.hits) == (200, {"data": []}, 1)
 
 
-def test_endless_body(ask: Ask, emulator: Emulator) -> None:
-    emulator.fault("GET", "/backups", body="a", endless=True)
-    with ask("GET", "/backups", stream=True) as response:
-        assert response.headers["Transfer-Encoding"] == "chunked"
-        assert response.raw.read(1_000_000) == b"a".ljust(1_000_000)
-
-
-def test_endless_body_that_drips(ask: Ask, emulator: Emulator) -> None:
-    emulator.fault("GET", "/backups", body="a", drip="body", endless=True)
+@pytest.mark.parametrize(
+    ("settings", "size", "bytes_before"),
+    [
+        ({}, 1_000_000, 0),
+        # The first chunk is "2\r\na \r\n", of which the client needs seven bytes; three more chunks follow.
+        ({"drip": "body"}, 5, 9),
+    ],
+)
+def test_endless_body(ask: Ask, emulator: Emulator, settings: dict[str, Any], size: int, bytes_before: int) -> None:
+    emulator.fault("GET", "/backups", body="a", endless=True, **settings)
     start = time.monotonic()
     with ask("GET", "/backups", stream=True) as response:
-        assert response.raw.read(5) == b"a    "
-    # The first chunk is "2\r\na \r\n", of which the client needs seven bytes; three more chunks follow.
-    assert time.monotonic() - start >= 9 * DRIP_INTERVAL
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        assert response.raw.read(size) == b"a".ljust(size)
+    assert time.monotonic() - start >= bytes_before * DRIP_INTERVAL
 
 
 @pytest.mark.parametrize("settings", SLOW.values(), ids=SLOW)
