@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     add_seconds("--listed-after", "time until a new backup appears in lists")
-    add_seconds("--described-after", "time for which a request to describe a new backup returns 404")
+    add_seconds("--described-after", "time until a request to describe a new backup finds it")
     add_seconds("--restore-after", "time from the creation of a restore job to its final status")
     add(
         "--restore-ends",
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STATUS",
         help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
-    add_seconds("--restore-visible-after", "time until a new restore job is listed and found")
+    add_seconds("--restore-visible-after", "time until lists and describe requests find a new restore job")
     add(
         "--quota", type=_whole_number, default=500, metavar="N", help="maximum number of backups (default: %(default)s)"
     )

@@ -25,11 +25,10 @@ class Scenario:
         backup_ends: The final status of backups: "Ready", "Failed", "InitializationFailed", any other status,
             or "never".
         listed_after: Seconds until a new backup appears in lists.
-        described_after: Seconds for which a request to describe a new backup returns 404.
+        described_after: Seconds until a request to describe a new backup finds it. Until then, the status is 404.
         restore_after: Seconds from the creation of a restore job to its final status. The new index is ready then.
         restore_ends: The final status of restore jobs: "Completed", "Failed", "Cancelled" or "never".
-        restore_visible_after: Seconds until a new restore job appears in lists. Until then, a request to describe it
-            returns 404.
+        restore_visible_after: Seconds until lists and describe requests find a new restore job.
         quota: The maximum number of backups in the project.
         clock: Returns the time in seconds since the epoch. The emulator computes statuses when they are requested,
             so a test with its own clock advances the time without sleeping.
@@ -73,7 +72,7 @@ class Scenario:
                 `ready_after` and `backup_ends`. The response to the create request always has the status
                 "Initializing".
             listed_after: Seconds until the backup appears in lists.
-            described_after: Seconds for which a describe request returns 404.
+            described_after: Seconds until a describe request finds the backup. Until then, the status is 404.
             disappears_after: Seconds until the backup no longer exists, as if it had been deleted.
             fields: Fields to replace in every response; a value of `...` removes the field.
         """
@@ -108,7 +107,7 @@ class Scenario:
             restore_ends: The final status: "Completed", "Failed", "Cancelled" or "never".
             statuses: The statuses that successive describe requests return; the last one repeats. They replace
                 `restore_after` and `restore_ends`.
-            restore_visible_after: Seconds until the job appears in lists. Until then, a describe request returns 404.
+            restore_visible_after: Seconds until lists and describe requests find the job.
             fields: Fields to replace in every response; a value of `...` removes the field.
         """
         changes = {

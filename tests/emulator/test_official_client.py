@@ -108,15 +108,11 @@ def test_exceptions(client: Pinecone, emulator: Emulator) -> None:
         client.backups.list(index_name="docs-example")
 
 
-def test_client_retries_a_create_request_and_leaves_two_backups(client: Pinecone, emulator: Emulator) -> None:
-    emulator.fault("POST", "/indexes/*/backups", status=503, work=True, headers={"Retry-After": "0"})
-    client.backups.create(index_name="docs-example")
-    assert len(emulator.backups) == 2
-
-
-def test_client_accepts_status_200_for_a_created_backup(client: Pinecone, emulator: Emulator) -> None:
-    emulator.fault("POST", "/indexes/*/backups", status=200, work=True)
+@pytest.mark.parametrize(("status", "backups"), [(503, 2), (200, 1)], ids=["retries", "accepts 200"])
+def test_unexpected_status_of_a_created_backup(client: Pinecone, emulator: Emulator, status: int, backups: int) -> None:
+    emulator.fault("POST", "/indexes/*/backups", status=status, work=True, headers={"Retry-After": "0"})
     assert client.backups.create(index_name="docs-example").backup_id == emulator.backups[0]["backup_id"]
+    assert len(emulator.backups) == backups
 
 
 def test_failed_restore_raises(client: Pinecone, emulator: Emulator) -> None:
