@@ -6,6 +6,12 @@ import pytest
 from support.wire import Certificate, make_certificate
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests with asyncio only, as Airflow does."""
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ignore the proxies and the CA bundles of this machine."""

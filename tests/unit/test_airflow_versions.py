@@ -14,10 +14,12 @@ from asgiref.sync import async_to_sync
 
 from airflow_pinecone.runtime.airflow_versions import call_airflow, first_reschedule_at, is_trigger_timeout, task_state
 
+pytestmark = pytest.mark.anyio
+
 FIRST = datetime(2025, 6, 15, tzinfo=UTC)
 
 
-def test_call_airflow_runs_the_function_in_a_thread_and_its_calls_in_the_event_loop() -> None:
+async def test_call_airflow_runs_the_function_in_a_thread_and_its_calls_in_the_event_loop() -> None:
     """Airflow 3.0 to 3.2.1 stop the triggerer if a thread and the event loop read the same socket."""
 
     async def ask_supervisor() -> threading.Thread:
@@ -26,20 +28,20 @@ def test_call_airflow_runs_the_function_in_a_thread_and_its_calls_in_the_event_l
     def read_connection() -> tuple[threading.Thread, threading.Thread]:
         return threading.current_thread(), async_to_sync(ask_supervisor)()
 
-    in_thread, in_loop = asyncio.run(call_airflow(read_connection))
+    in_thread, in_loop = await call_airflow(read_connection)
     assert in_thread is not threading.current_thread()
     assert in_loop is threading.current_thread()
 
 
-def test_call_airflow_raises_what_the_function_raises() -> None:
+async def test_call_airflow_raises_what_the_function_raises() -> None:
     def read_connection() -> None:
         raise LookupError("no such connection")
 
     with pytest.raises(LookupError, match="no such connection"):
-        asyncio.run(call_airflow(read_connection))
+        await call_airflow(read_connection)
 
 
-def test_call_airflow_keeps_the_message_of_a_cancellation() -> None:
+async def test_call_airflow_keeps_the_message_of_a_cancellation() -> None:
     """By the message Airflow recognizes that a user ended the task."""
     started, finish = threading.Event(), threading.Event()
 
@@ -47,18 +49,15 @@ def test_call_airflow_keeps_the_message_of_a_cancellation() -> None:
         started.set()
         finish.wait(10)
 
-    async def cancel() -> tuple[Any, ...]:
-        task = asyncio.ensure_future(call_airflow(read_connection))
-        try:
-            assert await asyncio.to_thread(started.wait, 10)
-            task.cancel("ended by a user")
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-            return caught.value.args
-        finally:
-            finish.set()
-
-    assert asyncio.run(cancel()) == ("ended by a user",)
+    task = asyncio.ensure_future(call_airflow(read_connection))
+    try:
+        assert await asyncio.to_thread(started.wait, 10)
+        task.cancel("ended by a user")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    finally:
+        finish.set()
+    assert caught.value.args == ("ended by a user",)
 
 
 @pytest.mark.parametrize("state", ["failed", "running", None])

@@ -10,6 +10,8 @@ from support.clock import FakeClock
 
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, monotonic_epoch_clock
 
+pytestmark = pytest.mark.anyio
+
 
 def test_system_clock_reads_the_clocks_of_the_system() -> None:
     before = time.time(), time.monotonic()
@@ -19,25 +21,22 @@ def test_system_clock_reads_the_clocks_of_the_system() -> None:
     assert before[1] <= now[1] <= after[1]
 
 
-def test_system_clock_sleeps() -> None:
+async def test_system_clock_sleeps() -> None:
     before = time.monotonic()
     SYSTEM_CLOCK.sleep(0.01)
-    asyncio.run(SYSTEM_CLOCK.sleep_async(0.01))
+    await SYSTEM_CLOCK.sleep_async(0.01)
     assert time.monotonic() - before >= 0.02
 
 
-def test_system_clock_calls_a_function_later() -> None:
-    async def test() -> list[str]:
-        called: list[str] = []
-        done = asyncio.Event()
-        cancel = SYSTEM_CLOCK.call_later(0.01, lambda: called.append("cancelled"))
-        SYSTEM_CLOCK.call_later(0.02, done.set)
-        cancel()
-        await done.wait()
-        return called
-
+async def test_system_clock_calls_a_function_later() -> None:
+    called: list[str] = []
+    done = asyncio.Event()
     before = time.monotonic()
-    assert asyncio.run(test()) == []
+    cancel = SYSTEM_CLOCK.call_later(0.01, lambda: called.append("cancelled"))
+    SYSTEM_CLOCK.call_later(0.02, done.set)
+    cancel()
+    await done.wait()
+    assert called == []
     assert time.monotonic() - before >= 0.02
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -26,10 +25,12 @@ from airflow_pinecone.waiting.drivers import (
     wait_sync,
 )
 
+pytestmark = pytest.mark.anyio
+
 UNAVAILABLE = PineconeTransientError("HTTP 503", status_code=503)
 REJECTED = PineconePermanentError("HTTP 400", status_code=400)
 IN_USE = PineconePermanentError("HTTP 412: a restore uses it", status_code=412)
-Drive = Callable[..., WaitResult]
+Drive = Callable[..., Awaitable[WaitResult]]
 
 
 def backup(status: str) -> Any:
@@ -62,17 +63,17 @@ def make_wait(clock: FakeClock, timeout: float = 3600.0) -> Wait:
 
 @pytest.fixture(params=["worker", "triggerer"])
 def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
-    """Wait with both loops: `drive(wait, poll, log)`."""
+    """Wait with both loops: `await drive(wait, poll, log)`."""
 
-    def in_worker(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
+    async def in_worker(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
         return wait_sync(wait, poll, log, clock)
 
-    def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
+    async def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
         async def poll_after(pause: float, early: float) -> Any:
             await clock.sleep_async(pause)
             return poll_once(poll)
 
-        return asyncio.run(wait_async(wait, poll_after, log, clock))
+        return await wait_async(wait, poll_after, log, clock)
 
     return in_worker if request.param == "worker" else in_triggerer
 
@@ -82,21 +83,21 @@ def log() -> list[str]:
     return []
 
 
-def test_wait_polls_until_it_has_a_result(drive: Drive, clock: FakeClock, log: list[str]) -> None:
+async def test_wait_polls_until_it_has_a_result(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     outcomes = [backup("Initializing"), UNAVAILABLE, backup("Initializing"), backup("Ready")]
-    result = drive(make_wait(clock), answers(outcomes, clock), log.append)
+    result = await drive(make_wait(clock), answers(outcomes, clock), log.append)
     assert result == WaitResult(model=backup("Ready"))
     assert any("HTTP 503" in message for message in log)
 
 
-def test_wait_ends_with_the_error_of_a_rejected_poll(drive: Drive, clock: FakeClock, log: list[str]) -> None:
-    result = drive(make_wait(clock), answers([backup("Initializing"), REJECTED], clock), log.append)
+async def test_wait_ends_with_the_error_of_a_rejected_poll(drive: Drive, clock: FakeClock, log: list[str]) -> None:
+    result = await drive(make_wait(clock), answers([backup("Initializing"), REJECTED], clock), log.append)
     assert result.error is REJECTED
 
 
-def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock: FakeClock, log: list[str]) -> None:
+async def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     started_at = clock.now
-    result = drive(make_wait(clock), answers(forever(backup("Initializing")), clock), log.append)
+    result = await drive(make_wait(clock), answers(forever(backup("Initializing")), clock), log.append)
     assert isinstance(result.error, WaitTimeout)
     assert clock.now - started_at == pytest.approx(3600)
     assert len(log) == 2
@@ -104,9 +105,9 @@ def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock: Fake
     assert "Initializing" in log[1]
 
 
-def test_error_that_is_not_pinecones_ends_the_wait(drive: Drive, clock: FakeClock, log: list[str]) -> None:
+async def test_error_that_is_not_pinecones_ends_the_wait(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     with pytest.raises(LookupError):
-        drive(make_wait(clock), answers([LookupError("no such connection")], clock), log.append)
+        await drive(make_wait(clock), answers([LookupError("no such connection")], clock), log.append)
 
 
 def test_wait_in_the_worker_starts_with_a_poll(clock: FakeClock) -> None:
@@ -125,7 +126,7 @@ def test_wait_in_the_worker_uses_the_model_that_is_known(clock: FakeClock) -> No
     assert len(times) == 1
 
 
-def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: FakeClock) -> None:
+async def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: FakeClock) -> None:
     """Not before the first pause: Airflow may not know yet that the task is deferred. Nor before a Retry-After."""
     outcomes = iter([backup("Initializing"), UNAVAILABLE, backup("Initializing"), backup("Ready")])
     asked: list[tuple[float, float]] = []
@@ -134,7 +135,7 @@ def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: FakeClock)
         asked.append((pause, early))
         return next(outcomes)
 
-    asyncio.run(wait_async(make_wait(clock), poll, print, clock))
+    await wait_async(make_wait(clock), poll, print, clock)
     assert asked == [(5.0, 0.5), (5.0, 2.5), (5.0, 0.0), (5.0, 2.5)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,8 @@ from airflow_pinecone.waiting import shared_polls as shared
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
 from airflow_pinecone.waiting.shared_polls import shared_polls
+
+pytestmark = pytest.mark.anyio
 
 LIST = "GET /backups"
 OTHER_KEY = "another-api-key"
@@ -52,6 +54,8 @@ class Waits:
         self.api_key = API_KEY
         self.tasks: list[asyncio.Task[WaitResult]] = []
         self.logged: list[str] = []
+        # The tasks of pytest.
+        self._test_tasks = len(asyncio.all_tasks())
 
     async def read_client(self) -> PineconeClient:
         self.reads += 1
@@ -86,15 +90,16 @@ class Waits:
             while True:
                 # Each wait has a task. A round would be one more.
                 pending = sum(not task.done() for task in self.tasks)
-                if self.clock.timers == pending and len(asyncio.all_tasks()) == 1 + pending:
+                if self.clock.timers == pending and not self.other_tasks():
                     return
                 await asyncio.sleep(0)  # noqa: TID251
 
+    def other_tasks(self) -> int:
+        """Return the number of unfinished tasks that are neither a wait nor pytest's."""
+        return len(asyncio.all_tasks()) - self._test_tasks - sum(not task.done() for task in self.tasks)
+
     def result(self, number: int = 0) -> WaitResult:
         return self.tasks[number].result()
-
-
-Test = Callable[[Waits], Awaitable[None]]
 
 
 @pytest.fixture
@@ -106,25 +111,21 @@ def clock() -> SteppedClock:
 def emulator(clock: SteppedClock) -> Iterator[Emulator]:
     with Emulator(API_KEY, [INDEX], clock=clock.time, backup_ends="never") as emulator:
         yield emulator
+        emulator.release()
 
 
 @pytest.fixture
-def run(emulator: Emulator, clock: SteppedClock) -> Iterator[Callable[[Test], None]]:
-    """Run a test in an event loop. Nothing may be left when it ends."""
-
-    async def run_test(test: Test) -> None:
-        waits = Waits(emulator, clock)
-        await test(waits)
-        for task in waits.tasks:
-            task.cancel()
-        await asyncio.gather(*waits.tasks, return_exceptions=True)
-        assert not shared._shared
-        async with asyncio.timeout(5):
-            while len(asyncio.all_tasks()) > 1:
-                await asyncio.sleep(0)  # noqa: TID251
-
-    yield lambda test: asyncio.run(run_test(test))
-    emulator.release()
+async def waits(emulator: Emulator, clock: SteppedClock) -> AsyncIterator[Waits]:
+    """Provide waits that run in the event loop of the test. Nothing may be left when it ends."""
+    waits = Waits(emulator, clock)
+    yield waits
+    for task in waits.tasks:
+        task.cancel()
+    await asyncio.gather(*waits.tasks, return_exceptions=True)
+    assert not shared._shared
+    async with asyncio.timeout(5):
+        while waits.other_tasks():
+            await asyncio.sleep(0)  # noqa: TID251
 
 
 def add_backups(emulator: Emulator, count: int, **fields: Any) -> list[str]:
@@ -141,612 +142,484 @@ def start_restores(client: PineconeClient, emulator: Emulator, count: int) -> li
 # What is requested
 
 
-def test_one_wait_describes_its_backup(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        (backup_id,) = add_backups(emulator, 1)
-        waits.start(backup_id)
-        assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
+async def test_one_wait_describes_its_backup(waits: Waits, emulator: Emulator) -> None:
+    (backup_id,) = add_backups(emulator, 1)
+    waits.start(backup_id)
+    assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
+    emulator.finish_backup(backup_id)
+    assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
+    assert waits.result().model == emulator.backups[0]
+
+
+async def test_many_waits_share_a_listing(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 40)
+    waits.start(*backup_ids)
+    assert await waits.advance(5) == [LIST]
+    for backup_id in backup_ids:
         emulator.finish_backup(backup_id)
-        assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
-        assert waits.result().model == emulator.backups[0]
-
-    run(test)
-
-
-def test_many_waits_share_a_listing(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 40)
-        waits.start(*backup_ids)
-        assert await waits.advance(5) == [LIST]
-        for backup_id in backup_ids:
-            emulator.finish_backup(backup_id)
-        assert await waits.advance(5) == [LIST]
-        models = {backup["backup_id"]: backup for backup in emulator.backups}
-        assert [waits.result(number).model for number in range(40)] == [models[backup_id] for backup_id in backup_ids]
-        assert waits.reads == 1
-
-    run(test)
+    assert await waits.advance(5) == [LIST]
+    models = {backup["backup_id"]: backup for backup in emulator.backups}
+    assert [waits.result(number).model for number in range(40)] == [models[backup_id] for backup_id in backup_ids]
+    assert waits.reads == 1
 
 
-def test_waits_for_the_same_backup_share_a_describe(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 1) * 3
-        waits.start(*backup_ids)
-        assert await waits.advance(5) == [f"GET /backups/{backup_ids[0]}"]
-
-    run(test)
+async def test_waits_for_the_same_backup_share_a_describe(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 1) * 3
+    waits.start(*backup_ids)
+    assert await waits.advance(5) == [f"GET /backups/{backup_ids[0]}"]
 
 
-def test_listing_ends_when_all_backups_are_found(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        add_backups(emulator, 150)
-        first_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][:5]
-        waits.start(*first_page)
-        assert await waits.advance(5) == [LIST]
-
-    run(test)
+async def test_listing_ends_when_all_backups_are_found(waits: Waits, emulator: Emulator) -> None:
+    add_backups(emulator, 150)
+    first_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][:5]
+    waits.start(*first_page)
+    assert await waits.advance(5) == [LIST]
 
 
-def test_listing_takes_no_more_requests_than_describing(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_listing_takes_no_more_requests_than_describing(waits: Waits, emulator: Emulator) -> None:
     """The first round does not know how many pages there are; the second one does."""
-
-    async def test(waits: Waits) -> None:
-        add_backups(emulator, 350)
-        last_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][-2:]
-        waits.start(*last_page)
-        describes = [f"GET /backups/{backup_id}" for backup_id in last_page]
-        first = await waits.advance(5)
-        assert first[:2] == [LIST, LIST]
-        assert sorted(first[2:]) == sorted(describes)
-        assert sorted(await waits.advance(5)) == sorted(describes)
-        waits.start(*add_backups(emulator, 6))
-        assert await waits.advance(5) == [LIST] * 4
-
-    run(test)
+    add_backups(emulator, 350)
+    last_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][-2:]
+    waits.start(*last_page)
+    describes = [f"GET /backups/{backup_id}" for backup_id in last_page]
+    first = await waits.advance(5)
+    assert first[:2] == [LIST, LIST]
+    assert sorted(first[2:]) == sorted(describes)
+    assert sorted(await waits.advance(5)) == sorted(describes)
+    waits.start(*add_backups(emulator, 6))
+    assert await waits.advance(5) == [LIST] * 4
 
 
-def test_backup_that_is_not_listed_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_backup_that_is_not_listed_is_described(waits: Waits, emulator: Emulator) -> None:
     """Only a describe can say that a backup does not exist."""
-
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 3)
-        emulator.next_backup(listed_after=1000)
-        hidden = make_client(emulator.url, waits.clock).create_backup(INDEX)["backup_id"]
-        waits.start(hidden, "deleted", *backup_ids)
-        assert sorted(await waits.advance(5)) == sorted([LIST, f"GET /backups/{hidden}", "GET /backups/deleted"])
-        emulator.finish_backup(hidden)
-        for _ in range(12):
-            await waits.advance(5)
-        assert waits.result(0).model == make_client(emulator.url, waits.clock).describe_backup(hidden)
-        assert isinstance(waits.result(1).error, BackupNotFound)
-        assert not any(task.done() for task in waits.tasks[2:])
-
-    run(test)
-
-
-def test_invalid_row_concerns_its_own_wait_only(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 3)
-        add_backups(emulator, 1, source_index_name=17)  # not waited for
-        (invalid,) = add_backups(emulator, 1, source_index_name=17)
-        waits.start(*backup_ids, invalid)
-        assert await waits.advance(5) == [LIST, f"GET /backups/{invalid}"]
-        for backup_id in backup_ids:
-            emulator.finish_backup(backup_id)
+    backup_ids = add_backups(emulator, 3)
+    emulator.next_backup(listed_after=1000)
+    hidden = make_client(emulator.url, waits.clock).create_backup(INDEX)["backup_id"]
+    waits.start(hidden, "deleted", *backup_ids)
+    assert sorted(await waits.advance(5)) == sorted([LIST, f"GET /backups/{hidden}", "GET /backups/deleted"])
+    emulator.finish_backup(hidden)
+    for _ in range(12):
         await waits.advance(5)
-        assert all(task.done() for task in waits.tasks[:3])
-        assert "consecutive failed polls: 2" in waits.logged[-1]
+    assert waits.result(0).model == make_client(emulator.url, waits.clock).describe_backup(hidden)
+    assert isinstance(waits.result(1).error, BackupNotFound)
+    assert not any(task.done() for task in waits.tasks[2:])
 
-    run(test)
+
+async def test_invalid_row_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 3)
+    add_backups(emulator, 1, source_index_name=17)  # not waited for
+    (invalid,) = add_backups(emulator, 1, source_index_name=17)
+    waits.start(*backup_ids, invalid)
+    assert await waits.advance(5) == [LIST, f"GET /backups/{invalid}"]
+    for backup_id in backup_ids:
+        emulator.finish_backup(backup_id)
+    await waits.advance(5)
+    assert all(task.done() for task in waits.tasks[:3])
+    assert "consecutive failed polls: 2" in waits.logged[-1]
 
 
-def test_invalid_id_concerns_its_own_wait_only(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 2)
-        waits.start("../indexes", *backup_ids)
-        assert await waits.advance(5) == [LIST]
-        assert isinstance(waits.result().error, PineconeInputError)
-        assert not any(task.done() for task in waits.tasks[1:])
-
-    run(test)
+async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 2)
+    waits.start("../indexes", *backup_ids)
+    assert await waits.advance(5) == [LIST]
+    assert isinstance(waits.result().error, PineconeInputError)
+    assert not any(task.done() for task in waits.tasks[1:])
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_if_the_listing_is_rejected_backups_are_described(
-    run: Callable[[Test], None], emulator: Emulator, status: int
-) -> None:
+async def test_if_the_listing_is_rejected_backups_are_described(waits: Waits, emulator: Emulator, status: int) -> None:
     """The role of an API key may permit a describe, but not a listing."""
-
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=status, times=None)
-        backup_ids = add_backups(emulator, 9)
-        describes = sorted(f"GET /backups/{backup_id}" for backup_id in backup_ids)
-        waits.start(*backup_ids, interval=300)
-        assert sorted(await waits.advance(300)) == sorted([LIST, *describes])
-        assert sorted(await waits.advance(300)) == describes
-        # Listing is tried again later.
-        assert LIST in await waits.advance(300)
-        assert not any("rejected" in message for message in waits.logged)
-
-    run(test)
+    emulator.fault("GET", "/backups", status=status, times=None)
+    backup_ids = add_backups(emulator, 9)
+    describes = sorted(f"GET /backups/{backup_id}" for backup_id in backup_ids)
+    waits.start(*backup_ids, interval=300)
+    assert sorted(await waits.advance(300)) == sorted([LIST, *describes])
+    assert sorted(await waits.advance(300)) == describes
+    # Listing is tried again later.
+    assert LIST in await waits.advance(300)
+    assert not any("rejected" in message for message in waits.logged)
 
 
-def test_failed_listing_is_a_failed_poll_of_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=429, headers={"Retry-After": "20"})
-        waits.start(*add_backups(emulator, 40))
+async def test_failed_listing_is_a_failed_poll_of_each_wait(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=429, headers={"Retry-After": "20"})
+    waits.start(*add_backups(emulator, 40))
+    assert await waits.advance(5) == [LIST]
+    assert sum("HTTP 429" in message for message in waits.logged) == 40
+    assert await waits.advance(19) == []
+    assert await waits.advance(1) == [LIST]
+
+
+async def test_listing_that_fails_repeatedly_is_not_repeated(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=500, times=None)
+    waits.start(*add_backups(emulator, 9))
+    assert await waits.advance(5) == [LIST]
+    assert await waits.advance(5) == [LIST]
+    assert len(await waits.advance(10)) == 1 + 9
+    assert len(await waits.advance(5)) == 9
+
+
+async def test_single_failed_listings_do_not_add_up(waits: Waits, emulator: Emulator) -> None:
+    waits.start(*add_backups(emulator, 9))
+    for _ in range(5):
+        emulator.fault("GET", "/backups", status=500)
         assert await waits.advance(5) == [LIST]
-        assert sum("HTTP 429" in message for message in waits.logged) == 40
-        assert await waits.advance(19) == []
-        assert await waits.advance(1) == [LIST]
-
-    run(test)
-
-
-def test_listing_that_fails_repeatedly_is_not_repeated(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=500, times=None)
-        waits.start(*add_backups(emulator, 9))
         assert await waits.advance(5) == [LIST]
-        assert await waits.advance(5) == [LIST]
-        assert len(await waits.advance(10)) == 1 + 9
-        assert len(await waits.advance(5)) == 9
-
-    run(test)
 
 
-def test_single_failed_listings_do_not_add_up(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        waits.start(*add_backups(emulator, 9))
-        for _ in range(5):
-            emulator.fault("GET", "/backups", status=500)
-            assert await waits.advance(5) == [LIST]
-            assert await waits.advance(5) == [LIST]
-
-    run(test)
+async def test_if_describes_fail_too_not_every_backup_is_described(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    waits.start(*add_backups(emulator, 40))
+    await waits.advance(5)
+    emulator.fault("GET", "/backups/*", status=503, times=None)
+    assert len(await waits.advance(5)) == shared_client.MAX_THREADS
+    assert sum("HTTP 503" in message for message in waits.logged) == 40
 
 
-def test_if_describes_fail_too_not_every_backup_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=403, times=None)
-        waits.start(*add_backups(emulator, 40))
-        await waits.advance(5)
-        emulator.fault("GET", "/backups/*", status=503, times=None)
-        assert len(await waits.advance(5)) == shared_client.MAX_THREADS
-        assert sum("HTTP 503" in message for message in waits.logged) == 40
-
-    run(test)
+async def test_rejected_key_is_a_rejected_poll_of_each_wait(waits: Waits, emulator: Emulator) -> None:
+    waits.start(*add_backups(emulator, 40))
+    await waits.advance(5)
+    emulator.api_key = OTHER_KEY
+    assert await waits.advance(5) == [LIST, LIST]
+    assert sum("HTTP 401" in message for message in waits.logged) == 40
 
 
-def test_rejected_key_is_a_rejected_poll_of_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        waits.start(*add_backups(emulator, 40))
-        await waits.advance(5)
-        emulator.api_key = OTHER_KEY
-        assert await waits.advance(5) == [LIST, LIST]
-        assert sum("HTTP 401" in message for message in waits.logged) == 40
-
-    run(test)
-
-
-def test_describe_that_hangs_does_not_delay_other_waits(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        hanging, other = add_backups(emulator, 2)
-        fault = emulator.fault("GET", f"/backups/{hanging}", hang="before")
-        waits.start(hanging)
-        await waits.until_all_pause()
-        waits.clock.advance(3)
-        waits.start(other)
-        await waits.until_all_pause()
-        waits.clock.advance(2)
-        while not fault.hits:
-            await asyncio.sleep(0)  # noqa: TID251
-        emulator.finish_backup(other)
-        waits.clock.advance(3)
-        await asyncio.wait(waits.tasks, timeout=4, return_when=asyncio.FIRST_COMPLETED)
-        assert [task.done() for task in waits.tasks] == [False, True]
-        emulator.release()
-
-    run(test)
+async def test_describe_that_hangs_does_not_delay_other_waits(waits: Waits, emulator: Emulator) -> None:
+    hanging, other = add_backups(emulator, 2)
+    fault = emulator.fault("GET", f"/backups/{hanging}", hang="before")
+    waits.start(hanging)
+    await waits.until_all_pause()
+    waits.clock.advance(3)
+    waits.start(other)
+    await waits.until_all_pause()
+    waits.clock.advance(2)
+    while not fault.hits:
+        await asyncio.sleep(0)  # noqa: TID251
+    emulator.finish_backup(other)
+    waits.clock.advance(3)
+    await asyncio.wait(waits.tasks, timeout=4, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.done() for task in waits.tasks] == [False, True]
+    emulator.release()
 
 
-def test_describe_that_hangs_does_not_delay_the_other_describes_of_its_round(
-    run: Callable[[Test], None], emulator: Emulator
+async def test_describe_that_hangs_does_not_delay_the_other_describes_of_its_round(
+    waits: Waits, emulator: Emulator
 ) -> None:
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=403, times=None)
-        backup_ids = add_backups(emulator, 12)
-        waits.start(*backup_ids)
-        await waits.advance(5)
-        emulator.fault("GET", f"/backups/{backup_ids[0]}", hang="before")
-        for backup_id in backup_ids:
-            emulator.finish_backup(backup_id)
-        waits.clock.advance(5)
-        await asyncio.wait(waits.tasks[1:], timeout=4)
-        assert [task.done() for task in waits.tasks] == [False] + [True] * 11
-        emulator.release()
-
-    run(test)
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = add_backups(emulator, 12)
+    waits.start(*backup_ids)
+    await waits.advance(5)
+    emulator.fault("GET", f"/backups/{backup_ids[0]}", hang="before")
+    for backup_id in backup_ids:
+        emulator.finish_backup(backup_id)
+    waits.clock.advance(5)
+    await asyncio.wait(waits.tasks[1:], timeout=4)
+    assert [task.done() for task in waits.tasks] == [False] + [True] * 11
+    emulator.release()
 
 
-def test_bug_in_a_poll_concerns_its_own_wait_only(
-    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+async def test_bug_in_a_poll_concerns_its_own_wait_only(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(waits: Waits) -> None:
-        (backup_id,) = add_backups(emulator, 1)
-        describe = PineconeClient.describe_backup
+    (backup_id,) = add_backups(emulator, 1)
+    describe = PineconeClient.describe_backup
 
-        def describe_backup(client: PineconeClient, described: str, *, retry: bool = True) -> Any:
-            if described == "bug":
-                raise ZeroDivisionError
-            return describe(client, described, retry=retry)
+    def describe_backup(client: PineconeClient, described: str, *, retry: bool = True) -> Any:
+        if described == "bug":
+            raise ZeroDivisionError
+        return describe(client, described, retry=retry)
 
-        monkeypatch.setattr(PineconeClient, "describe_backup", describe_backup)
-        emulator.fault("GET", "/backups", status=403, times=None)
-        waits.start("bug", backup_id)
+    monkeypatch.setattr(PineconeClient, "describe_backup", describe_backup)
+    emulator.fault("GET", "/backups", status=403, times=None)
+    waits.start("bug", backup_id)
+    await waits.advance(5)
+    assert isinstance(waits.tasks[0].exception(), ZeroDivisionError)
+    assert not waits.tasks[1].done()
+
+
+async def test_restores_share_a_listing_of_jobs_and_one_of_indexes(waits: Waits, emulator: Emulator) -> None:
+    client = make_client(emulator.url, waits.clock)
+    emulator.scenario.restore_ends = "never"
+    jobs = start_restores(client, emulator, 5)
+    waits.start(*jobs, resource_type="restore")
+    assert await waits.advance(5) == ["GET /restore-jobs"]
+    for job in jobs[:3]:
+        emulator.finish_restore(job)
+    assert await waits.advance(5) == ["GET /restore-jobs", "GET /indexes"]
+    model = waits.result().model
+    assert model == client.describe_restore(jobs[0])
+    assert model is not None
+    assert model["status"] == "Completed"
+    assert [task.done() for task in waits.tasks] == [True, True, True, False, False]
+
+
+async def test_index_that_is_not_listed_is_described(waits: Waits, emulator: Emulator) -> None:
+    client = make_client(emulator.url, waits.clock)
+    jobs = start_restores(client, emulator, 2)
+    client.delete_index("restored-1")
+    waits.start(*jobs, resource_type="restore")
+    requests = await waits.advance(5)
+    expected = ["GET /restore-jobs", "GET /indexes", f"GET /restore-jobs/{jobs[1]}", "GET /indexes/restored-1"]
+    assert requests == expected
+    for _ in range(12):
         await waits.advance(5)
-        assert isinstance(waits.tasks[0].exception(), ZeroDivisionError)
-        assert not waits.tasks[1].done()
-
-    run(test)
+    assert waits.result(0).error is None
+    assert isinstance(waits.result(1).error, RestoreNotFound)
 
 
-def test_restores_share_a_listing_of_jobs_and_one_of_indexes(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        client = make_client(emulator.url, waits.clock)
-        emulator.scenario.restore_ends = "never"
-        jobs = start_restores(client, emulator, 5)
-        waits.start(*jobs, resource_type="restore")
-        assert await waits.advance(5) == ["GET /restore-jobs"]
-        for job in jobs[:3]:
-            emulator.finish_restore(job)
-        assert await waits.advance(5) == ["GET /restore-jobs", "GET /indexes"]
-        model = waits.result().model
-        assert model == client.describe_restore(jobs[0])
-        assert model is not None
-        assert model["status"] == "Completed"
-        assert [task.done() for task in waits.tasks] == [True, True, True, False, False]
-
-    run(test)
-
-
-def test_index_that_is_not_listed_is_described(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        client = make_client(emulator.url, waits.clock)
-        jobs = start_restores(client, emulator, 2)
-        client.delete_index("restored-1")
-        waits.start(*jobs, resource_type="restore")
-        requests = await waits.advance(5)
-        expected = ["GET /restore-jobs", "GET /indexes", f"GET /restore-jobs/{jobs[1]}", "GET /indexes/restored-1"]
-        assert requests == expected
-        for _ in range(12):
-            await waits.advance(5)
-        assert waits.result(0).error is None
-        assert isinstance(waits.result(1).error, RestoreNotFound)
-
-    run(test)
-
-
-def test_failed_listing_of_the_indexes_concerns_completed_restores_only(
-    run: Callable[[Test], None], emulator: Emulator
-) -> None:
-    async def test(waits: Waits) -> None:
-        client = make_client(emulator.url, waits.clock)
-        emulator.scenario.restore_ends = "never"
-        jobs = start_restores(client, emulator, 4)
-        emulator.finish_restore(jobs[0])
-        emulator.fault("GET", "/indexes", body={"indexes": [{"name": None}]})
-        waits.start(*jobs, resource_type="restore")
-        assert len(await waits.advance(5)) == 4  # two listings, and two describes
-        assert [task.done() for task in waits.tasks] == [True, False, False, False]
-
-    run(test)
+async def test_failed_listing_of_the_indexes_concerns_completed_restores_only(waits: Waits, emulator: Emulator) -> None:
+    client = make_client(emulator.url, waits.clock)
+    emulator.scenario.restore_ends = "never"
+    jobs = start_restores(client, emulator, 4)
+    emulator.finish_restore(jobs[0])
+    emulator.fault("GET", "/indexes", body={"indexes": [{"name": None}]})
+    waits.start(*jobs, resource_type="restore")
+    assert len(await waits.advance(5)) == 4  # two listings, and two describes
+    assert [task.done() for task in waits.tasks] == [True, False, False, False]
 
 
 # When
 
 
-def test_waits_that_started_at_different_times_share_rounds(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 10)
-        for backup_id in backup_ids:
-            waits.start(backup_id)
-            await waits.advance(1)
-        requests = [request for _ in range(60) for request in await waits.advance(1)]
-        assert set(requests[6:]) == {LIST}
-        assert len(requests) <= 6 + 60 / 5
-
-    run(test)
+async def test_waits_that_started_at_different_times_share_rounds(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 10)
+    for backup_id in backup_ids:
+        waits.start(backup_id)
+        await waits.advance(1)
+    requests = [request for _ in range(60) for request in await waits.advance(1)]
+    assert set(requests[6:]) == {LIST}
+    assert len(requests) <= 6 + 60 / 5
 
 
-def test_first_poll_is_at_most_half_a_second_early(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_first_poll_is_at_most_half_a_second_early(waits: Waits, emulator: Emulator) -> None:
     """Airflow may not know yet that the task is deferred."""
-
-    async def test(waits: Waits) -> None:
-        first, second, third = add_backups(emulator, 3)
-        waits.start(first)
-        await waits.advance(0.4)
-        waits.start(second)
-        await waits.advance(0.2)
-        waits.start(third)
-        assert await waits.advance(4.4) == [LIST]
-        answered = [message for message in waits.logged if "its status is" in message]
-        assert sorted(answered) == sorted(f"Backup {id_}: its status is Initializing" for id_ in (first, second))
-        assert await waits.advance(0.6) == [f"GET /backups/{third}"]
-
-    run(test)
+    first, second, third = add_backups(emulator, 3)
+    waits.start(first)
+    await waits.advance(0.4)
+    waits.start(second)
+    await waits.advance(0.2)
+    waits.start(third)
+    assert await waits.advance(4.4) == [LIST]
+    answered = [message for message in waits.logged if "its status is" in message]
+    assert sorted(answered) == sorted(f"Backup {id_}: its status is Initializing" for id_ in (first, second))
+    assert await waits.advance(0.6) == [f"GET /backups/{third}"]
 
 
-def test_wait_is_not_polled_before_its_retry_after(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        first, second = add_backups(emulator, 2)
-        emulator.fault("GET", f"/backups/{first}", status=429, headers={"Retry-After": "20"})
-        waits.start(first)
-        await waits.advance(2)
-        waits.start(second)
-        assert await waits.advance(3) == [f"GET /backups/{first}"]
-        for _ in range(3):
-            assert await waits.advance(5) == [f"GET /backups/{second}"]
-        assert await waits.advance(5) == [LIST]
-
-    run(test)
+async def test_wait_is_not_polled_before_its_retry_after(waits: Waits, emulator: Emulator) -> None:
+    first, second = add_backups(emulator, 2)
+    emulator.fault("GET", f"/backups/{first}", status=429, headers={"Retry-After": "20"})
+    waits.start(first)
+    await waits.advance(2)
+    waits.start(second)
+    assert await waits.advance(3) == [f"GET /backups/{first}"]
+    for _ in range(3):
+        assert await waits.advance(5) == [f"GET /backups/{second}"]
+    assert await waits.advance(5) == [LIST]
 
 
-def test_deadline_ends_a_wait_whose_poll_hangs(
-    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+async def test_deadline_ends_a_wait_whose_poll_hangs(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 0.2)
 
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 20)
-        fault = emulator.fault("GET", "*", hang="before", times=None)
-        waits.start(*backup_ids, timeout=0.3)
-        await waits.until_all_pause()
-        waits.clock.advance(0.3)
-        await asyncio.wait(waits.tasks, timeout=4)
-        assert fault.hits <= 1
-        assert {type(waits.result(number).error) for number in range(20)} == {WaitTimeout}
-
-    run(test)
+    backup_ids = add_backups(emulator, 20)
+    fault = emulator.fault("GET", "*", hang="before", times=None)
+    waits.start(*backup_ids, timeout=0.3)
+    await waits.until_all_pause()
+    waits.clock.advance(0.3)
+    await asyncio.wait(waits.tasks, timeout=4)
+    assert fault.hits <= 1
+    assert {type(waits.result(number).error) for number in range(20)} == {WaitTimeout}
 
 
-def test_request_that_never_ends_is_a_failed_poll(
-    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+async def test_request_that_never_ends_is_a_failed_poll(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Normally the timeout of the client ends it, here 5 s for each of the two parts of a request."""
     monkeypatch.setattr(shared_client, "REQUEST_MARGIN_SECONDS", -9.8)
 
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "*", hang="before")
-        waits.start(*add_backups(emulator, 1))
-        # On a busy machine, the time may be over before the request is sent.
-        await waits.advance(5)
-        assert waits.logged[-1].endswith("Could not poll Pinecone: no response within 0.2 s.")
-
-    run(test)
+    emulator.fault("GET", "*", hang="before")
+    waits.start(*add_backups(emulator, 1))
+    # On a busy machine, the time may be over before the request is sent.
+    await waits.advance(5)
+    assert waits.logged[-1].endswith("Could not poll Pinecone: no response within 0.2 s.")
 
 
 # The connection
 
 
-def test_replaced_api_key_is_read_once(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        waits.start(*add_backups(emulator, 20))
-        await waits.advance(5)
-        emulator.api_key = waits.api_key = OTHER_KEY
-        assert await waits.advance(5) == [LIST, LIST]
-        assert await waits.advance(5) == [LIST]
-        assert waits.reads == 2
-
-    run(test)
+async def test_replaced_api_key_is_read_once(waits: Waits, emulator: Emulator) -> None:
+    waits.start(*add_backups(emulator, 20))
+    await waits.advance(5)
+    emulator.api_key = waits.api_key = OTHER_KEY
+    assert await waits.advance(5) == [LIST, LIST]
+    assert await waits.advance(5) == [LIST]
+    assert waits.reads == 2
 
 
-def test_rejected_key_is_read_again_once_in_a_round(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=403, times=None)
-        waits.start(*add_backups(emulator, 20))
-        await waits.advance(5)
-        emulator.api_key = OTHER_KEY
-        # One describe for each wait, and one that was repeated with the key that was read again.
-        assert len(await waits.advance(5)) <= 20 + 4
-        assert waits.reads == 2
-        await waits.advance(5)
-        assert waits.reads == 3
-
-    run(test)
+async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    waits.start(*add_backups(emulator, 20))
+    await waits.advance(5)
+    emulator.api_key = OTHER_KEY
+    # One describe for each wait, and one that was repeated with the key that was read again.
+    assert len(await waits.advance(5)) <= 20 + 4
+    assert waits.reads == 2
+    await waits.advance(5)
+    assert waits.reads == 3
 
 
-def test_connection_that_cannot_be_read_again_leaves_the_previous_key(
-    run: Callable[[Test], None], emulator: Emulator
-) -> None:
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 3)
-        waits.start(*backup_ids)
-        await waits.advance(5)
-        waits.read_error = RuntimeError("the secrets backend cannot be reached")
-        emulator.fault("GET", "*", status=401)
-        assert await waits.advance(5) == [LIST]
-        assert waits.reads == 2
-        assert await waits.advance(5) == [LIST]
-        assert not any(task.done() for task in waits.tasks)
-
-    run(test)
+async def test_connection_that_cannot_be_read_again_leaves_the_previous_key(waits: Waits, emulator: Emulator) -> None:
+    backup_ids = add_backups(emulator, 3)
+    waits.start(*backup_ids)
+    await waits.advance(5)
+    waits.read_error = RuntimeError("the secrets backend cannot be reached")
+    emulator.fault("GET", "*", status=401)
+    assert await waits.advance(5) == [LIST]
+    assert waits.reads == 2
+    assert await waits.advance(5) == [LIST]
+    assert not any(task.done() for task in waits.tasks)
 
 
-def test_missing_connection_ends_every_wait_after_a_minute(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_missing_connection_ends_every_wait_after_a_minute(waits: Waits, emulator: Emulator) -> None:
     """Airflow reports the same if a secrets backend cannot be reached for a short time."""
-
-    async def test(waits: Waits) -> None:
-        backup_ids = add_backups(emulator, 3)
-        waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
-        waits.start(*backup_ids)
-        for _ in range(12):
-            assert await waits.advance(5) == []
-        assert "the poll failed. Connection pinecone_default cannot be used" in waits.logged[-1]
-        assert not any(task.done() for task in waits.tasks)
-        await waits.advance(5)
-        assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
-
-    run(test)
-
-
-def test_connection_that_is_missing_for_a_short_time_ends_no_wait(
-    run: Callable[[Test], None], emulator: Emulator
-) -> None:
-    async def test(waits: Waits) -> None:
-        waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
-        waits.start(*add_backups(emulator, 2))
+    backup_ids = add_backups(emulator, 3)
+    waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
+    waits.start(*backup_ids)
+    for _ in range(12):
         assert await waits.advance(5) == []
-        waits.read_error = None
-        assert await waits.advance(5) == [LIST]
-
-    run(test)
-
-
-def test_invalid_connection_ends_every_wait(run: Callable[[Test], None]) -> None:
-    async def test(waits: Waits) -> None:
-        waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it has no API key.")
-        waits.start("b-1", "b-2", "b-3")
-        assert await waits.advance(5) == []
-        assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
-        assert waits.reads == 1
-
-    run(test)
+    assert "the poll failed. Connection pinecone_default cannot be used" in waits.logged[-1]
+    assert not any(task.done() for task in waits.tasks)
+    await waits.advance(5)
+    assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
 
 
-def test_connection_that_airflow_cannot_read_is_a_failed_poll(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        waits.read_error = LookupError("the metadata database cannot be reached")
-        waits.start(*add_backups(emulator, 2))
-        assert await waits.advance(5) == []
-        assert "consecutive failed polls: 1. Last error: Airflow could not read connection" in waits.logged[-1]
-        waits.read_error = None
-        assert await waits.advance(5) == [LIST]
-
-    run(test)
+async def test_connection_that_is_missing_for_a_short_time_ends_no_wait(waits: Waits, emulator: Emulator) -> None:
+    waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
+    waits.start(*add_backups(emulator, 2))
+    assert await waits.advance(5) == []
+    waits.read_error = None
+    assert await waits.advance(5) == [LIST]
 
 
-def test_new_wait_uses_a_changed_connection(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_invalid_connection_ends_every_wait(waits: Waits) -> None:
+    waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it has no API key.")
+    waits.start("b-1", "b-2", "b-3")
+    assert await waits.advance(5) == []
+    assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
+    assert waits.reads == 1
+
+
+async def test_connection_that_airflow_cannot_read_is_a_failed_poll(waits: Waits, emulator: Emulator) -> None:
+    waits.read_error = LookupError("the metadata database cannot be reached")
+    waits.start(*add_backups(emulator, 2))
+    assert await waits.advance(5) == []
+    assert "consecutive failed polls: 1. Last error: Airflow could not read connection" in waits.logged[-1]
+    waits.read_error = None
+    assert await waits.advance(5) == [LIST]
+
+
+async def test_new_wait_uses_a_changed_connection(waits: Waits, emulator: Emulator) -> None:
     """The earlier waits keep the previous connection, because their backups may be in another project."""
-
-    async def test(waits: Waits) -> None:
-        (first,) = add_backups(emulator, 1)
-        with Emulator(API_KEY, [INDEX], clock=waits.clock.time) as other:
-            (second,) = add_backups(other, 1)
-            waits.start(first)
-            await waits.advance(5)
-            waits.url = other.url
-            await waits.advance(shared_client.CHECK_SECONDS)
-            waits.start(second, second)
-            assert await waits.advance(5) == [f"GET /backups/{first}"]
-            assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
-            assert waits.reads == 3
-            other.finish_backup(second)
-            emulator.finish_backup(first)
-            await waits.advance(5)
-            assert [waits.result(number).error for number in range(3)] == [None] * 3
-
-    run(test)
-
-
-def test_connection_is_not_read_by_each_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        for _ in range(10):
-            waits.start(*add_backups(emulator, 2))
-            await waits.advance(shared_client.CHECK_SECONDS / 5)
-        assert waits.reads <= 3
-        assert await waits.advance(5) == [LIST]
-        waits.read_error = LookupError("the metadata database cannot be reached")
+    (first,) = add_backups(emulator, 1)
+    with Emulator(API_KEY, [INDEX], clock=waits.clock.time) as other:
+        (second,) = add_backups(other, 1)
+        waits.start(first)
+        await waits.advance(5)
+        waits.url = other.url
         await waits.advance(shared_client.CHECK_SECONDS)
+        waits.start(second, second)
+        assert await waits.advance(5) == [f"GET /backups/{first}"]
+        assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
+        assert waits.reads == 3
+        other.finish_backup(second)
+        emulator.finish_backup(first)
+        await waits.advance(5)
+        assert [waits.result(number).error for number in range(3)] == [None] * 3
+
+
+async def test_connection_is_not_read_by_each_wait(waits: Waits, emulator: Emulator) -> None:
+    for _ in range(10):
         waits.start(*add_backups(emulator, 2))
-        assert await waits.advance(5) == [LIST]
-        assert not any(task.done() for task in waits.tasks)
+        await waits.advance(shared_client.CHECK_SECONDS / 5)
+    assert waits.reads <= 3
+    assert await waits.advance(5) == [LIST]
+    waits.read_error = LookupError("the metadata database cannot be reached")
+    await waits.advance(shared_client.CHECK_SECONDS)
+    waits.start(*add_backups(emulator, 2))
+    assert await waits.advance(5) == [LIST]
+    assert not any(task.done() for task in waits.tasks)
 
-    run(test)
 
-
-def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
-    run: Callable[[Test], None], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_client, "READ_SECONDS", 0.05)
 
-    async def test(waits: Waits) -> None:
-        async def never() -> PineconeClient:
-            await asyncio.Event().wait()
-            raise AssertionError
+    async def never() -> PineconeClient:
+        await asyncio.Event().wait()
+        raise AssertionError
 
-        monkeypatch.setattr(waits, "read_client", never)
-        waits.start(*add_backups(emulator, 2))
-        assert await waits.advance(5) == []
-        assert (
-            "consecutive failed polls: 1. Last error: Airflow could not read connection pinecone_default: no result"
-            in waits.logged[-1]
-        )
-
-    run(test)
+    monkeypatch.setattr(waits, "read_client", never)
+    waits.start(*add_backups(emulator, 2))
+    assert await waits.advance(5) == []
+    assert (
+        "consecutive failed polls: 1. Last error: Airflow could not read connection pinecone_default: no result"
+        in waits.logged[-1]
+    )
 
 
-def test_connection_is_read_without_the_context_of_a_wait(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_connection_is_read_without_the_context_of_a_wait(waits: Waits, emulator: Emulator) -> None:
     """Airflow finds the log of a trigger in its context."""
     variable = contextvars.ContextVar("variable", default="none")
     seen: list[str] = []
 
-    async def test(waits: Waits) -> None:
-        read = waits.read_client
+    read = waits.read_client
 
-        async def read_client() -> PineconeClient:
-            seen.append(variable.get())
-            return await read()
+    async def read_client() -> PineconeClient:
+        seen.append(variable.get())
+        return await read()
 
-        waits.read_client = read_client  # type: ignore[method-assign]
-        variable.set("of the wait")
-        waits.start(*add_backups(emulator, 1))
-        await waits.advance(5)
-
-    run(test)
+    waits.read_client = read_client  # type: ignore[method-assign]
+    variable.set("of the wait")
+    waits.start(*add_backups(emulator, 1))
+    await waits.advance(5)
     assert seen == ["none"]
 
 
 # Joining and leaving
 
 
-def test_cancelled_wait_does_not_disturb_the_others(run: Callable[[Test], None], emulator: Emulator) -> None:
-    async def test(waits: Waits) -> None:
-        first, cancelled, last = add_backups(emulator, 3)
-        fault = emulator.fault("GET", "/backups", hang="before")
-        waits.start(first, cancelled, last)
-        await waits.until_all_pause()
-        waits.clock.advance(5)
-        while not fault.hits:
-            await asyncio.sleep(0)  # noqa: TID251
-        waits.tasks[1].cancel("user action")
-        with pytest.raises(asyncio.CancelledError, match="user action"):
-            await waits.tasks[1]
-        emulator.finish_backup(first)
-        emulator.finish_backup(last)
-        emulator.release()
-        await waits.until_all_pause()
-        assert waits.result(0).error is None
-        assert waits.result(2).error is None
-
-    run(test)
+async def test_cancelled_wait_does_not_disturb_the_others(waits: Waits, emulator: Emulator) -> None:
+    first, cancelled, last = add_backups(emulator, 3)
+    fault = emulator.fault("GET", "/backups", hang="before")
+    waits.start(first, cancelled, last)
+    await waits.until_all_pause()
+    waits.clock.advance(5)
+    while not fault.hits:
+        await asyncio.sleep(0)  # noqa: TID251
+    waits.tasks[1].cancel("user action")
+    with pytest.raises(asyncio.CancelledError, match="user action"):
+        await waits.tasks[1]
+    emulator.finish_backup(first)
+    emulator.finish_backup(last)
+    emulator.release()
+    await waits.until_all_pause()
+    assert waits.result(0).error is None
+    assert waits.result(2).error is None
 
 
-def test_last_wait_ends_the_threads(run: Callable[[Test], None], emulator: Emulator) -> None:
+async def test_last_wait_ends_the_threads(waits: Waits, emulator: Emulator) -> None:
     def threads() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name.startswith("pinecone-pinecone_default")]
 
-    async def test(waits: Waits) -> None:
-        emulator.fault("GET", "/backups", status=403, times=None)
-        backup_ids = add_backups(emulator, 20)
-        waits.start(*backup_ids)
-        await waits.advance(5)
-        assert 1 <= len(threads()) <= shared_client.MAX_THREADS
-        for backup_id in backup_ids:
-            emulator.finish_backup(backup_id)
-        await waits.advance(5)
-        for thread in threads():
-            thread.join(5)
-        assert not threads()
-
-    run(test)
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = add_backups(emulator, 20)
+    waits.start(*backup_ids)
+    await waits.advance(5)
+    assert 1 <= len(threads()) <= shared_client.MAX_THREADS
+    for backup_id in backup_ids:
+        emulator.finish_backup(backup_id)
+    await waits.advance(5)
+    for thread in threads():
+        thread.join(5)
+    assert not threads()

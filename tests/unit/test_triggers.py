@@ -21,6 +21,8 @@ from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
 from airflow_pinecone.triggers import WaitTrigger
 
+pytestmark = pytest.mark.anyio
+
 TASKS = ["operator", "sensor"]
 
 
@@ -152,15 +154,15 @@ def test_retry_ignores_the_event_of_an_earlier_try(world: Emulator, clock: FakeC
     assert len(world.backups) == 1
 
 
-def test_on_kill_logs_that_the_backup_is_kept(task: Any, world: Emulator, logged: Callable[[], str]) -> None:
+async def test_on_kill_logs_that_the_backup_is_kept(task: Any, world: Emulator, logged: Callable[[], str]) -> None:
     trigger = defer(task).trigger
     before = len(world.requests)
-    asyncio.run(trigger.on_kill())
+    await trigger.on_kill()
     assert f"{trigger.spec.resource_id} is kept" in logged()
     assert len(world.requests) == before
 
 
-def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
+async def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the waits of another connection, nor their own deadlines, nor other users of the event loop's threads."""
@@ -180,21 +182,18 @@ def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
             return event.payload, time.monotonic() - started_at
         raise AssertionError("a trigger has one event")
 
-    async def run() -> tuple[list[tuple[Any, float]], tuple[Any, float], float]:
-        hanging = [asyncio.create_task(event_of(trigger("hanging", emulator.url))) for _ in range(60)]
-        while not fault.hits:
-            await asyncio.sleep(0)  # noqa: TID251
-        started_at = time.monotonic()
-        await asyncio.to_thread(int)
-        seconds = time.monotonic() - started_at
-        healthy = await event_of(trigger("healthy", other.url))
-        return [await task for task in hanging], healthy, seconds
-
     now = time.time()
     with Emulator(api_key=API_KEY, indexes=[INDEX]) as other:
         other.control_plane.project.backups.update(emulator.control_plane.project.backups)
         try:
-            hanging, healthy, to_thread_seconds = asyncio.run(run())
+            tasks = [asyncio.create_task(event_of(trigger("hanging", emulator.url))) for _ in range(60)]
+            while not fault.hits:
+                await asyncio.sleep(0)  # noqa: TID251
+            started_at = time.monotonic()
+            await asyncio.to_thread(int)
+            to_thread_seconds = time.monotonic() - started_at
+            healthy = await event_of(trigger("healthy", other.url))
+            hanging = [await task for task in tasks]
         finally:
             emulator.release()
     assert healthy[0]["model"]["status"] == "Ready"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.ui.project_cache import Answer, ProjectCache
 from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
+
+pytestmark = pytest.mark.anyio
 
 DAY = 86400.0
 VIEWERS = 60
@@ -68,25 +70,16 @@ def cache(reader: Reader, stepped: SteppedClock) -> ProjectCache:
     return ProjectCache(reader, ["one", "two"], clock=stepped)
 
 
-def run(test: Callable[[], Awaitable[Any]]) -> Any:
-    """Run a test in an event loop, for at most 30 s."""
-
-    async def limited() -> Any:
-        async with asyncio.timeout(30):
-            return await test()
-
-    return asyncio.run(limited())
-
-
 async def wait_for_read(reader: Reader) -> None:
     """Wait until a thread reads."""
-    await asyncio.to_thread(reader.started.acquire)
+    assert await asyncio.to_thread(reader.started.acquire, timeout=20)
 
 
 async def is_waiting(stepped: SteppedClock) -> None:
     """Wait until the cache waits for a read."""
-    while not stepped.timers:
-        await asyncio.to_thread(lambda: None)
+    async with asyncio.timeout(20):
+        while not stepped.timers:
+            await asyncio.to_thread(lambda: None)
 
 
 def read_at(answer: Answer) -> float:
@@ -94,124 +87,101 @@ def read_at(answer: Answer) -> float:
     return answer.copy.read_at.timestamp()
 
 
-def test_60_viewers_cost_one_read(cache: ProjectCache, reader: Reader) -> None:
-    async def test() -> list[Answer]:
-        return await asyncio.gather(*(cache.get("one") for _ in range(VIEWERS)))
-
-    answers = run(test)
+async def test_60_viewers_cost_one_read(cache: ProjectCache, reader: Reader) -> None:
+    answers = await asyncio.gather(*(cache.get("one") for _ in range(VIEWERS)))
     assert len(reader.reads) == 1
     assert len(answers) == VIEWERS
     assert all(answer.copy and not answer.failure for answer in answers)
 
 
-def test_a_copy_is_read_again_after_30_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    async def test() -> None:
-        first = await cache.get("one")
-        stepped.advance(29)
-        assert await cache.get("one") == first
-        assert len(reader.reads) == 1
-        stepped.advance(1)
-        assert read_at(await cache.get("one")) == read_at(first) + 30
-        assert len(reader.reads) == 2
-
-    run(test)
+async def test_a_copy_is_read_again_after_30_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
+    first = await cache.get("one")
+    stepped.advance(29)
+    assert await cache.get("one") == first
+    assert len(reader.reads) == 1
+    stepped.advance(1)
+    assert read_at(await cache.get("one")) == read_at(first) + 30
+    assert len(reader.reads) == 2
 
 
-def test_failure_is_not_repeated_for_10_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    async def test() -> None:
-        reader.error = PineconePermanentError("No.", status_code=401)
-        for _ in range(VIEWERS):
-            answer = await cache.get("one")
-            assert answer.copy is None
-            assert answer.failure == ("Pinecone rejected the API key.", "No.")
-        assert len(reader.reads) == 1
-        stepped.advance(10)
-        reader.error = None
-        assert (await cache.get("one")).failure is None
-
-    run(test)
-
-
-def test_last_copy_is_kept_when_a_read_fails(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    async def test() -> None:
-        first = await cache.get("one")
-        reader.error = PineconeTransientError("HTTP 503.")
-        stepped.advance(3600)
+async def test_failure_is_not_repeated_for_10_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
+    reader.error = PineconePermanentError("No.", status_code=401)
+    for _ in range(VIEWERS):
         answer = await cache.get("one")
-        assert answer.copy == first.copy
-        assert answer.failure is not None
-        assert answer.failure.text.startswith("HTTP 503.")
-
-    run(test)
-
-
-def test_viewers_wait_for_10_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    async def test() -> None:
-        reader.gate.clear()
-        viewers = [asyncio.create_task(cache.get("one")) for _ in range(VIEWERS)]
-        await wait_for_read(reader)
-        await is_waiting(stepped)
-        assert reader.reads == [("one", stepped.now + 10)]
-        stepped.advance(10)
-        answers = await asyncio.gather(*viewers)
-        assert answers == [Answer(None, TOO_SLOW)] * VIEWERS
-        assert stepped.timers == 0
-
-        # The thread has not ended, so there is no other one.
-        stepped.advance(3600)
-        assert await cache.get("one") == Answer(None, TOO_SLOW)
-        assert len(reader.reads) == 1
-
-        # Another connection has a thread of its own.
-        reader.gate.set()
-        assert (await cache.get("two")).copy
-
-    run(test)
+        assert answer.copy is None
+        assert answer.failure == ("Pinecone rejected the API key.", "No.")
+    assert len(reader.reads) == 1
+    stepped.advance(10)
+    reader.error = None
+    assert (await cache.get("one")).failure is None
 
 
-def test_late_copy_is_shown(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    async def test() -> None:
-        reader.gate.clear()
-        viewer = asyncio.create_task(cache.get("one"))
-        await wait_for_read(reader)
-        await is_waiting(stepped)
-        stepped.advance(10)
-        assert (await viewer).failure == TOO_SLOW
-        reader.gate.set()
+async def test_last_copy_is_kept_when_a_read_fails(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
+    first = await cache.get("one")
+    reader.error = PineconeTransientError("HTTP 503.")
+    stepped.advance(3600)
+    answer = await cache.get("one")
+    assert answer.copy == first.copy
+    assert answer.failure is not None
+    assert answer.failure.text.startswith("HTTP 503.")
+
+
+async def test_viewers_wait_for_10_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
+    reader.gate.clear()
+    viewers = [asyncio.create_task(cache.get("one")) for _ in range(VIEWERS)]
+    await wait_for_read(reader)
+    await is_waiting(stepped)
+    assert reader.reads == [("one", stepped.now + 10)]
+    stepped.advance(10)
+    answers = await asyncio.gather(*viewers)
+    assert answers == [Answer(None, TOO_SLOW)] * VIEWERS
+    assert stepped.timers == 0
+
+    # The thread has not ended, so there is no other one.
+    stepped.advance(3600)
+    assert await cache.get("one") == Answer(None, TOO_SLOW)
+    assert len(reader.reads) == 1
+
+    # Another connection has a thread of its own.
+    reader.gate.set()
+    assert (await cache.get("two")).copy
+
+
+async def test_late_copy_is_shown(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
+    reader.gate.clear()
+    viewer = asyncio.create_task(cache.get("one"))
+    await wait_for_read(reader)
+    await is_waiting(stepped)
+    stepped.advance(10)
+    assert (await viewer).failure == TOO_SLOW
+    reader.gate.set()
+    async with asyncio.timeout(20):
         while (answer := await cache.get("one")).failure:
             await asyncio.to_thread(lambda: None)
-        assert answer.copy
-        assert len(reader.reads) == 1
-
-    run(test)
+    assert answer.copy
+    assert len(reader.reads) == 1
 
 
-def test_viewer_that_leaves_does_not_stop_the_others(cache: ProjectCache, reader: Reader) -> None:
-    async def test() -> None:
-        reader.gate.clear()
-        impatient = asyncio.create_task(cache.get("one"))
-        await wait_for_read(reader)
-        other = asyncio.create_task(cache.get("one"))
-        await asyncio.to_thread(lambda: None)
-        impatient.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await impatient
-        reader.gate.set()
-        assert (await other).copy
-        assert len(reader.reads) == 1
-
-    run(test)
+async def test_viewer_that_leaves_does_not_stop_the_others(cache: ProjectCache, reader: Reader) -> None:
+    reader.gate.clear()
+    impatient = asyncio.create_task(cache.get("one"))
+    await wait_for_read(reader)
+    other = asyncio.create_task(cache.get("one"))
+    await asyncio.to_thread(lambda: None)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    reader.gate.set()
+    assert (await other).copy
+    assert len(reader.reads) == 1
 
 
-def test_unexpected_error_is_only_logged(cache: ProjectCache, reader: Reader, logged: Callable[[], str]) -> None:
-    async def test() -> None:
-        reader.error = RuntimeError(f"A secret: {API_KEY}")
-        answer = await cache.get("one")
-        assert answer.failure is not None
-        assert API_KEY not in " ".join(answer.failure)
-        assert "The log of the API server has the error." in answer.failure.text
-
-    run(test)
+async def test_unexpected_error_is_only_logged(cache: ProjectCache, reader: Reader, logged: Callable[[], str]) -> None:
+    reader.error = RuntimeError(f"A secret: {API_KEY}")
+    answer = await cache.get("one")
+    assert answer.failure is not None
+    assert API_KEY not in " ".join(answer.failure)
+    assert "The log of the API server has the error." in answer.failure.text
     assert "RuntimeError" in logged()
 
 
