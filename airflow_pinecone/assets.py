@@ -6,7 +6,6 @@ In Airflow 2, an Asset is a Dataset.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.api.models import BackupModel
+
+__all__ = ["backup_asset"]
 
 SCHEME = "pinecone"
 # The fields of a backup that an event contains. The description is free text and is left out.
@@ -56,13 +57,9 @@ def backup_asset(index_name: str) -> Asset:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Normalize the URI of an Asset. Airflow calls this for each ``pinecone://`` URI.
+    """Write the index name in lower case. Airflow calls this for each ``pinecone://`` URI.
 
-    Args:
-        uri: The parts of the URI. Any path is allowed, because other packages may use the same scheme.
-
-    Returns:
-        The parts, with the index name in lower case.
+    Any path is allowed, because other packages may use the same scheme.
 
     Raises:
         ValueError: The URI has no index name, or contains a user or a password, which Airflow would store.
@@ -79,21 +76,15 @@ def add_facts_to_events(
 ) -> None:
     """Add the details of a backup to the asset events of a task.
 
-    Through each AssetAlias among the outlets, an event of the Asset of the source index is added.
-
-    Args:
-        context: The context of the task.
-        outlets: The outlets. The event of an Asset of another index's backups stays as it is. Outlets of other types
-            are ignored.
-        backup: The backup. A missing field becomes None. The details also have ``covers_writes_until``, unless
-            ``created_at`` is missing or invalid.
-        warn: Logs a warning, with a format and its arguments.
+    Through each AssetAlias among the outlets, an event of the Asset of the source index is added. The event of an Asset
+    of another index's backups stays as it is. A missing field of the backup becomes None. The details also have
+    ``covers_writes_until``, unless ``created_at`` is missing or invalid.
     """
     facts = {field: backup.get(field) for field in _FIELDS}
     covered = covers_writes_until(cast("BackupModel", backup))
     if covered is not None:
         # In the form of Pinecone's created_at.
-        facts["covers_writes_until"] = f"{covered.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+        facts["covers_writes_until"] = f"{covered.replace(tzinfo=None).isoformat()}Z"
     source = backup.get("source_index_name")
     asset = _asset_of(source)
     for outlet in outlets:

@@ -2,9 +2,22 @@
 
     PineconeError
     ├── PineconeInputError            a name, an id, a duration or a connection is invalid; no request was sent
-    │   └── ConnectionNotFound        Airflow did not find the connection, or could not read it
+    │   ├── InvalidArgument           an argument of an operator or a sensor is invalid; also an AirflowFailException
+    │   ├── ConnectionNotFound        Airflow did not find the connection, or could not read it
+    │   └── ConnectionChanged         the connection names another control plane than when the work started
     ├── PineconeRequestError          a request failed
-    │   ├── PineconePermanentError    repeating it cannot help: 400, 401, 402, 403, 404, 409, 412, 422, a redirect
+    │   ├── PineconePermanentError    Pinecone rejected the request, for example with 400 or 422
+    │   │   ├── Unauthorized          401: the API key is not valid
+    │   │   ├── PaymentRequired       402: the account has past-due invoices
+    │   │   ├── Forbidden             403, for one of these reasons
+    │   │   │   ├── PermissionDenied      the API key lacks a right
+    │   │   │   ├── QuotaExceeded         the project has reached a quota
+    │   │   │   ├── PlanRequired          the plan of the project does not permit it
+    │   │   │   └── DeletionProtected     the index is protected from deletion
+    │   │   ├── NotFound              404
+    │   │   ├── Conflict              409: the name is taken
+    │   │   ├── BackupInUse           412: a restore from the backup is running
+    │   │   └── BackupNotReady        412: the backup to restore is not Ready
     │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
     │       └── PineconeConnectionError   no response was received
     ├── CreateOutcomeUnknown          a create request may have succeeded, but its result was not found
@@ -18,13 +31,45 @@
     ├── PruneIncomplete               some backups could not be deleted
     └── InvalidWaitResult             the triggerer returned an event that is not the result of a wait
 
-Each class knows whether a retry can help. None derives from Airflow's exceptions: operators and sensors decide what an
-error means for the task.
+Each class knows whether a retry can help. Operators and sensors decide what an error means for the task. Only
+InvalidArgument also derives from an exception of Airflow, so it is defined in ``runtime.failures``.
 """
 
 from __future__ import annotations
 
 import copyreg
+
+__all__ = [
+    "BackupCheckFailed",
+    "BackupFailed",
+    "BackupInUse",
+    "BackupNotFound",
+    "BackupNotReady",
+    "Conflict",
+    "ConnectionChanged",
+    "ConnectionNotFound",
+    "CreateOutcomeUnknown",
+    "DeletionProtected",
+    "Forbidden",
+    "InvalidWaitResult",
+    "NotFound",
+    "PaymentRequired",
+    "PermissionDenied",
+    "PineconeConnectionError",
+    "PineconeError",
+    "PineconeInputError",
+    "PineconePermanentError",
+    "PineconeRequestError",
+    "PineconeTransientError",
+    "PineconeUnreachable",
+    "PlanRequired",
+    "PruneIncomplete",
+    "QuotaExceeded",
+    "RestoreFailed",
+    "RestoreNotFound",
+    "Unauthorized",
+    "WaitTimeout",
+]
 
 
 class PineconeError(Exception):
@@ -52,6 +97,10 @@ class ConnectionNotFound(PineconeInputError):
     """Airflow did not find the connection. Airflow also reports this if a secrets backend cannot be reached."""
 
     can_retry = True
+
+
+class ConnectionChanged(PineconeInputError):
+    """The connection names another control plane than when the work started. Its backup is not there."""
 
 
 class PineconeRequestError(PineconeError):
@@ -88,6 +137,50 @@ class PineconeRequestError(PineconeError):
 
 class PineconePermanentError(PineconeRequestError):
     """Pinecone rejected the request. The request, the key, the plan or the quota has to change first."""
+
+
+class Unauthorized(PineconePermanentError):
+    """Pinecone rejected the API key (401)."""
+
+
+class PaymentRequired(PineconePermanentError):
+    """The account has past-due invoices (402)."""
+
+
+class Forbidden(PineconePermanentError):
+    """Pinecone does not permit the request (403)."""
+
+
+class PermissionDenied(Forbidden):
+    """The API key lacks the right (403)."""
+
+
+class QuotaExceeded(Forbidden):
+    """The project has reached a quota (403)."""
+
+
+class PlanRequired(Forbidden):
+    """The plan of the project does not permit the request (403)."""
+
+
+class DeletionProtected(Forbidden):
+    """The index is protected from deletion (403)."""
+
+
+class NotFound(PineconePermanentError):
+    """There is no resource with this name or id in the project (404)."""
+
+
+class Conflict(PineconePermanentError):
+    """The name is taken (409)."""
+
+
+class BackupInUse(PineconePermanentError):
+    """The backup cannot be deleted, because a restore from it is running (412)."""
+
+
+class BackupNotReady(PineconePermanentError):
+    """The backup cannot be restored, because it is not Ready (412)."""
 
 
 class PineconeTransientError(PineconeRequestError):

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
-from airflow_pinecone.api.client import IndexBackups, PineconeClient
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreModel, RestoreStarted
-from airflow_pinecone.api.settings import DEFAULT_HOST, settings_from
-from airflow_pinecone.api.transport import Settings
+from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import one_line, show_value
-from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.common.inputs import validate_index_name
+from airflow_pinecone.common.text import count, one_line, show_value
+from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
+from airflow_pinecone.policy import Policy, validate_patterns
+from airflow_pinecone.rules import coverage
+from airflow_pinecone.rules.history import BackupHistory
+from airflow_pinecone.rules.report import Project, Report
 
-Result = TypeVar("Result")
+__all__ = ["PineconeHook"]
+
+Row = TypeVar("Row")
 
 
 class PineconeHook(BaseHook):
@@ -29,13 +36,22 @@ class PineconeHook(BaseHook):
     ``extra`` may contain ``api_version`` (default 2025-10), ``timeout`` (seconds for each request, default 30) and
     ``allow_http`` (true permits plain http to a host other than loopback). The type of the connection is not checked.
 
-    The connection is read on first use. The methods for API calls are those of
-    :class:`~airflow_pinecone.api.client.PineconeClient`, which documents their arguments, results and errors. Each
-    also raises PineconeInputError if the connection is invalid, and ConnectionNotFound if Airflow does not find it.
+    The connection is read on first use. If Pinecone rejects the API key with a 401, the connection is read again, and
+    the request is repeated with the new key.
+
+    GET and DELETE requests are repeated after 408, 429, 5xx and connection errors: at most 5 attempts, and none starts
+    later than 60 seconds after the first. A POST is repeated only if Pinecone did not process it. Each method that
+    calls Pinecone raises:
+
+    - PineconePermanentError, or one of its subclasses such as NotFound, if Pinecone rejected a request.
+    - PineconeTransientError if a request failed; a later attempt can succeed.
+    - PineconeInputError if a name, an id or the connection is invalid, ConnectionNotFound if Airflow does not find the
+      connection, and ConnectionChanged if it names another control plane after a 401.
 
     Args:
         conn_id: The id of the Airflow connection.
         clock: The clock for delays between attempts.
+        max_timeout: Seconds that limit the ``timeout`` of the connection; None does not.
     """
 
     conn_name_attr = "conn_id"
@@ -43,11 +59,13 @@ class PineconeHook(BaseHook):
     conn_type = "pinecone"
     hook_name = "Pinecone"
 
-    def __init__(self, conn_id: str = default_conn_name, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        """Store the arguments."""
+    def __init__(
+        self, conn_id: str = default_conn_name, *, clock: Clock = SYSTEM_CLOCK, max_timeout: float | None = None
+    ) -> None:
         super().__init__()
         self.conn_id = conn_id
         self._clock = clock
+        self._max_timeout = max_timeout
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -60,9 +78,288 @@ class PineconeHook(BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings from the connection. Reading them masks the API key in task logs."""
+        """The settings from the connection, as they were first read. Reading them masks the API key in task logs."""
+        return self._read_settings()
+
+    @cached_property
+    def client(self) -> PineconeClient:
+        """The client for the connection. To replace a rejected API key, it calls Airflow from its caller's thread."""
+        return PineconeClient(self.settings, self.log.warning, clock=self._clock, read_again=self._read_settings)
+
+    def get_conn(self) -> requests.Session:
+        """Return the session of all calls, which adds the API key to each request.
+
+        Returns:
+            The session, always the same one. It does not follow redirects, because that would forward the API key. The
+            ``timeout`` of a request applies to the whole response.
+
+        Raises:
+            PineconeInputError: The connection is invalid or does not exist.
+        """
+        return self.client.session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Test the connection, for the button in Airflow's UI.
+
+        Returns:
+            Whether the API key can list the indexes of the project, and a message for the user.
+        """
+        try:
+            # Do not repeat the request: a user is waiting.
+            number = len(self.list_indexes(retry=False))
+        except PineconeError as error:
+            return False, str(error)
+        return True, f"Connected. The project has {count(number, 'index')}."
+
+    def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
+        """Create a backup of an index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            index_name: The index.
+            name: The name of the backup; it need not be unique.
+            description: The description of the backup.
+
+        Returns:
+            The backup; its status is usually ``Initializing``.
+
+        Raises:
+            QuotaExceeded, PlanRequired: The project can have no more backups, or none at all.
+            PineconeTransientError: Pinecone did not create a backup; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have created the backup.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_backup
+        """
+        return self.client.create_backup(index_name, name=name, description=description)
+
+    def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
+        """Describe a backup.
+
+        Args:
+            backup_id: The id of the backup.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The backup.
+
+        Raises:
+            NotFound: There is no such backup.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_backup
+        """
+        return self.client.describe_backup(backup_id, retry=retry)
+
+    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
+        """List backups, each once.
+
+        Args:
+            index_name: The index whose backups to list. None lists the backups of the whole project, also those of
+                deleted indexes.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            An iterator over the backups, in no documented order. Pages are requested lazily.
+
+        Raises:
+            NotFound: There is no such index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
+        and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        return self.client.list_backups(index_name, retry=retry)
+
+    def newest_ready_backup(self, index_name: str) -> BackupModel | None:
+        """Return the newest backup from which an index can be restored, even if the index was deleted.
+
+        If an index was deleted and its name reused, backups of the earlier index count until the new index has its
+        first backup.
+
+        Args:
+            index_name: The name of the index.
+
+        Returns:
+            The newest Ready backup of the index; None if there is none, or if it is unknown to which index the newest
+            backup belongs, because its ``created_at`` is missing.
+
+        Raises:
+            NotFound: Neither an index nor a backup has this name.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
+        and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        return read_history(self.client, index_name).newest_ready
+
+    def backup_report(
+        self, policy: Policy, *, include: str | Sequence[str] = "*", exclude: str | Sequence[str] = ()
+    ) -> Report:
+        """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
+
+        Args:
+            policy: What the backups of each index must satisfy.
+            include: A pattern for the names of the indexes, such as ``prod-*``, or several.
+            exclude: A pattern for names to leave out, or several.
+
+        Returns:
+            The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
+            ``index_name``, ``status``, ``problems``, ``age`` and ``max_age`` in seconds, ``newest_ready``, ``running``,
+            ``failed``, ``record_change``, ``backup_count``, ``last_restore`` and more.
+
+        Raises:
+            PineconeInputError: The policy or a pattern is invalid.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
+        """
+        policy.validate()
+        included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
+        project, error = read_project(self.client)
+        if error is not None:
+            if policy.needs_restores:
+                raise error
+            self.log.warning("The report has no restores. %s", error)
+        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        return coverage.report(project, policy, now=now, include=included, exclude=excluded)
+
+    def delete_backup(self, backup_id: str) -> None:
+        """Delete a backup. If the request had to be repeated, a 404 counts as success.
+
+        Args:
+            backup_id: The id of the backup.
+
+        Raises:
+            NotFound: There is no such backup.
+            BackupInUse: A restore from it is running.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
+        """
+        self.client.delete_backup(backup_id)
+
+    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
+        """List the indexes of the project.
+
+        Args:
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The indexes; Pinecone returns them in one response.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_indexes
+        """
+        return self.client.list_indexes(retry=retry)
+
+    def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
+        """Describe an index.
+
+        Args:
+            index_name: The index.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The index; ``status["ready"]`` tells whether it can be used.
+
+        Raises:
+            NotFound: There is no such index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_index
+        """
+        return self.client.describe_index(index_name, retry=retry)
+
+    def delete_index(self, index_name: str) -> None:
+        """Delete an index and all its records. If the request had to be repeated, a 404 counts as success.
+
+        Args:
+            index_name: The index.
+
+        Raises:
+            NotFound: There is no such index.
+            DeletionProtected: The index is protected from deletion.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
+        """
+        self.client.delete_index(index_name)
+
+    def describe_index_stats(self, index_name: str) -> dict[str, Any]:
+        """Describe the contents of an index, as its data plane reports them.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The stats: ``totalVectorCount``, ``namespaces`` and more. They lag behind writes.
+
+        Raises:
+            NotFound: There is no such index.
+            PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
+        """
+        return self.client.describe_index_stats(index_name)
+
+    def create_index_from_backup(
+        self,
+        backup_id: str,
+        *,
+        name: str,
+        tags: dict[str, str] | None = None,
+        deletion_protection: str | None = None,
+    ) -> RestoreStarted:
+        """Start restoring a backup into a new index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            backup_id: The id of the backup.
+            name: The name of the new index. It must not be in use.
+            tags: The tags of the new index; None copies those of the backup.
+            deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+
+        Returns:
+            The ids of the restore job and of the new index: ``restore_job_id`` and ``index_id``.
+
+        Raises:
+            Conflict: The name is taken.
+            BackupNotReady: The backup is not Ready.
+            PineconeTransientError: Pinecone did not start a restore; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have started the restore.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
+        """
+        return self.client.create_index_from_backup(
+            backup_id, name=name, tags=tags, deletion_protection=deletion_protection
+        )
+
+    def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
+        """Describe a restore job.
+
+        Args:
+            restore_job_id: The id of the restore job.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The restore job. When it is Completed, its index may need a moment until it is ready.
+
+        Raises:
+            NotFound: There is no such job. A new job may not be visible for a short time.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
+        """
+        return self.client.describe_restore_job(restore_job_id, retry=retry)
+
+    def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
+        """List the restore jobs of the project, each once.
+
+        Args:
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            An iterator over the jobs, in no documented order. Pages are requested lazily.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
+        """
+        return self.client.list_restore_jobs(retry=retry)
+
+    def _read_settings(self) -> Settings:
         # No variable here holds the connection: settings_from says why.
-        return settings_from(self._masked_connection(), self.conn_id)
+        settings = settings_from(self._masked_connection(), self.conn_id)
+        if self._max_timeout is not None:
+            settings = replace(settings, timeout=min(settings.timeout, self._max_timeout))
+        return settings
 
     def _masked_connection(self) -> Connection:
         conn_id: Any = self.conn_id
@@ -88,131 +385,57 @@ class PineconeHook(BaseHook):
             _mask_secret(connection.password)
         return connection
 
-    @cached_property
-    def client(self) -> PineconeClient:
-        """The client for the connection. Unlike the hook, it may be used from any thread."""
-        return PineconeClient(self.settings, self.log.warning, clock=self._clock)
 
-    def call(self, function: Callable[[PineconeClient], Result]) -> Result:
-        """Call a function with the client. If Pinecone rejects the API key, read the connection again and repeat once.
+def read_history(
+    client: PineconeClient, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+) -> BackupHistory:
+    """List the backups of an index name, even if the index was deleted.
 
-        If the connection cannot be read again, the client stays as it is.
+    Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no index
+    has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
 
-        Args:
-            function: The function.
+    Raises:
+        NotFound: Neither an index nor a backup has this name.
+    """
+    not_found = None
+    backups: dict[str, BackupModel] = {}
+    try:
+        listed = client.list_backups(validate_index_name(index_name), retry=retry)
+        backups = {backup["backup_id"]: backup for backup in listed}
+    except NotFound as error:
+        not_found = error
+    if not_found or include_deleted_indexes:
+        for backup in client.list_backups(retry=retry):
+            if backup.get("source_index_name") == index_name:
+                backups.setdefault(backup["backup_id"], backup)
+    if not_found and not backups:
+        # It is probably a misspelled name, or a key of another project.
+        raise not_found
+    return BackupHistory(backups.values(), index_exists=not_found is None)
 
-        Returns:
-            What the function returns.
 
-        Raises:
-            PineconeError: As the function raises it.
-        """
-        client = self.client
-        try:
-            return function(client)
-        except PineconePermanentError as error:
-            if error.status_code != HTTPStatus.UNAUTHORIZED or not self._read_again():
-                raise
-        return function(self.client)
+def read_project(
+    client: PineconeClient, *, retry: bool = True, check: Callable[[], object] = lambda: None
+) -> tuple[Project, PineconeError | None]:
+    """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
 
-    def _read_again(self) -> bool:
-        """Read the connection again, and return whether that succeeded."""
-        try:
-            settings = settings_from(self._masked_connection(), self.conn_id)
-        except PineconeError as error:
-            self.log.warning("Using the previous API key. %s", error)
-            return False
-        self.__dict__.pop("client", None)
-        self.__dict__["settings"] = settings
-        return True
+    Returns:
+        The project, and why it has no restore jobs if they could not be listed.
+    """
 
-    def get_conn(self) -> requests.Session:
-        """Return the session of all calls, with the API key in its headers.
+    def checked(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            check()
+            yield row
+        check()
 
-        Returns:
-            The session, always the same one. It does not follow redirects, because that would forward the API key. The
-            ``timeout`` of a request applies to the whole response.
-
-        Raises:
-            PineconeInputError: The connection is invalid or does not exist.
-        """
-        return self.client.session
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Test the connection, for the button in Airflow's UI.
-
-        Returns:
-            Whether the API key can list the indexes of the project, and a message for the user.
-        """
-        try:
-            # Do not repeat the request: a user is waiting.
-            count = len(self.list_indexes(retry=False))
-        except PineconeError as error:
-            return False, str(error)
-        return True, f"Connected. The project has {count} index{'' if count == 1 else 'es'}."
-
-    def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
-        """Create a backup of an index; see :meth:`.PineconeClient.create_backup`."""
-        return self.client.create_backup(index_name, name=name, description=description)
-
-    def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
-        """Describe a backup; see :meth:`.PineconeClient.describe_backup`."""
-        return self.client.describe_backup(backup_id, retry=retry)
-
-    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
-        """List the backups of an index or of the project; see :meth:`.PineconeClient.list_backups`."""
-        return self.client.list_backups(index_name, retry=retry)
-
-    def list_backups_of(
-        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
-    ) -> IndexBackups:
-        """List the backups of an index name; see :meth:`.PineconeClient.list_backups_of`."""
-        return self.client.list_backups_of(index_name, include_deleted_indexes=include_deleted_indexes, retry=retry)
-
-    def delete_backup(self, backup_id: str) -> None:
-        """Delete a backup; see :meth:`.PineconeClient.delete_backup`."""
-        self.client.delete_backup(backup_id)
-
-    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
-        """List the indexes of the project; see :meth:`.PineconeClient.list_indexes`."""
-        return self.client.list_indexes(retry=retry)
-
-    def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
-        """Describe an index; see :meth:`.PineconeClient.describe_index`."""
-        return self.client.describe_index(index_name, retry=retry)
-
-    def delete_index(self, index_name: str) -> None:
-        """Delete an index and all its records; see :meth:`.PineconeClient.delete_index`."""
-        self.client.delete_index(index_name)
-
-    def describe_index_stats(self, index_name: str) -> dict[str, Any]:
-        """Describe the contents of an index; see :meth:`.PineconeClient.describe_index_stats`."""
-        return self.client.describe_index_stats(index_name)
-
-    def create_index_from_backup(
-        self,
-        backup_id: str,
-        *,
-        name: str,
-        tags: dict[str, str] | None = None,
-        deletion_protection: str | None = None,
-    ) -> RestoreStarted:
-        """Start restoring a backup into a new index; see :meth:`.PineconeClient.create_index_from_backup`."""
-        return self.client.create_index_from_backup(
-            backup_id, name=name, tags=tags, deletion_protection=deletion_protection
-        )
-
-    def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
-        """Describe a restore job; see :meth:`.PineconeClient.describe_restore_job`."""
-        return self.client.describe_restore_job(restore_job_id, retry=retry)
-
-    def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
-        """List the restore jobs of the project; see :meth:`.PineconeClient.list_restore_jobs`."""
-        return self.client.list_restore_jobs(retry=retry)
-
-    def describe_restore(self, restore_job_id: str, *, retry: bool = True) -> RestoreModel:
-        """Describe a restore job and its index; see :meth:`.PineconeClient.describe_restore`."""
-        return self.client.describe_restore(restore_job_id, retry=retry)
+    # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
+    indexes = [*checked(client.list_indexes(retry=retry))]
+    backups = [*checked(client.list_backups(retry=retry))]
+    try:
+        return Project(indexes, backups, [*checked(client.list_restore_jobs(retry=retry))]), None
+    except PineconeError as error:
+        return Project(indexes, backups, []), error
 
 
 def _mask_secret(secret: str) -> None:

@@ -8,8 +8,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_pinecone.api.models import IndexModel
-from airflow_pinecone.common.inputs import show_value, validate_duration
+from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
+from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
+
+__all__ = ["IndexRules", "Policy"]
 
 Status = Literal["unprotected", "late", "failing", "untested", "ok"]
 # The worst first.
@@ -22,19 +25,15 @@ class CheckRules(NamedTuple):
     """What a backup must satisfy.
 
     Attributes:
-        min_records: The minimum number of records; None means 1.
+        min_records: The minimum number of records; None is 1, and 0 permits an empty backup.
         max_shrink: The share of the baseline's records that may be missing, such as 0.2; None compares with nothing.
     """
 
     min_records: int | None = None
     max_shrink: float | None = None
 
-    def check(self) -> None:
-        """Check the rules.
-
-        Raises:
-            PineconeInputError: A rule is invalid.
-        """
+    def validate(self) -> None:
+        """Raise PineconeInputError if a rule is invalid."""
         if self.min_records is not None and (type(self.min_records) is not int or self.min_records < 0):
             raise PineconeInputError(f"min_records must be an integer, 0 or above, not {show_value(self.min_records)}.")
         if self.max_shrink is not None and not (type(self.max_shrink) in (int, float) and 0 <= self.max_shrink <= 1):
@@ -50,7 +49,7 @@ class IndexRules(NamedTuple):
         max_age: How old the newest Ready backup may be, in seconds or as a timedelta of up to 365 days.
         max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
             requires no restore.
-        min_records: The minimum number of records in the newest Ready backup; None is no minimum.
+        min_records: The minimum number of records in the newest Ready backup; None is 1, and 0 permits an empty one.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.
     """
@@ -60,16 +59,20 @@ class IndexRules(NamedTuple):
     min_records: int | None = None
     max_shrink: float | None = None
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Check the rules.
 
         Raises:
             PineconeInputError: A rule is invalid.
         """
         validate_duration(self.max_age, "max_age")
-        if self.max_restore_age is not None:
-            validate_duration(self.max_restore_age, "max_restore_age")
-        CheckRules(self.min_records, self.max_shrink).check()
+        validate_optional_duration(self.max_restore_age, "max_restore_age")
+        self.check_rules.validate()
+
+    @property
+    def check_rules(self) -> CheckRules:
+        """The rules for the newest Ready backup itself."""
+        return CheckRules(self.min_records, self.max_shrink)
 
 
 class Policy(NamedTuple):
@@ -89,13 +92,13 @@ class Policy(NamedTuple):
         """Whether a rule requires restores."""
         return any(rules.max_restore_age is not None for rules in (self.default, *self.rules.values()))
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Check the policy.
 
         Raises:
             PineconeInputError: A key or a rule is invalid.
         """
-        self.default.check()
+        self.default.validate()
         if not isinstance(self.rules, Mapping):
             raise PineconeInputError(f"policy must map patterns to IndexRules, not {show_value(self.rules)}.")
         for key, rules in self.rules.items():
@@ -106,7 +109,7 @@ class Policy(NamedTuple):
             if not isinstance(rules, IndexRules):
                 raise PineconeInputError(f"policy[{key!r}] must be IndexRules, not {show_value(rules)}.")
             try:
-                rules.check()
+                rules.validate()
             except PineconeInputError as error:
                 raise PineconeInputError(f"policy[{key!r}]: {error}") from error
 
@@ -137,44 +140,18 @@ def _tag_of(key: str) -> tuple[str, str] | None:
     return (name, pattern) if key.startswith(_TAG_PREFIX) and name and equals else None
 
 
-def check_patterns(value: Any, name: str) -> None:
-    """Check patterns for the names of indexes.
-
-    Args:
-        value: A pattern, or several.
-        name: The name of the parameter, for the message.
-
-    Raises:
-        PineconeInputError: It is neither a pattern nor a list of patterns.
-    """
-    patterns = as_patterns(value) if isinstance(value, str | Sequence) else (None,)
-    if not all(isinstance(pattern, str) and pattern for pattern in patterns):
+def validate_patterns(value: Any, name: str) -> tuple[str, ...]:
+    """Return a pattern for the names of indexes, or several, as a tuple, or raise PineconeInputError."""
+    patterns = (value,) if isinstance(value, str) else value
+    if not isinstance(patterns, Sequence) or not all(isinstance(pattern, str) and pattern for pattern in patterns):
         raise PineconeInputError(
             f"{name} must be a pattern for index names, or a list of them, not {show_value(value)}."
         )
+    return tuple(patterns)
 
 
-def as_patterns(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one or more patterns as a tuple.
-
-    Args:
-        value: A pattern, or several.
-
-    Returns:
-        The patterns.
-    """
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def check_statuses(value: Any) -> None:
-    """Check the statuses that fail an audit.
-
-    Args:
-        value: The statuses.
-
-    Raises:
-        PineconeInputError: It is not a list of statuses, or contains ``ok``.
-    """
+def validate_statuses(value: Any) -> None:
+    """Raise PineconeInputError if the statuses that fail an audit are not a list of statuses, or contain ``ok``."""
     failing = STATUSES[:-1]
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(status in failing for status in value):
         raise PineconeInputError(f"fail_on must be a list of {', '.join(failing)}, not {show_value(value)}.")

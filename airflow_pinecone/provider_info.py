@@ -33,8 +33,9 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
-# ui/settings.py has the same defaults.
-_CONFIG: dict[str, Any] = {
+# The defaults are also those of ui/settings.py. That of ui_max_age is a day between two backups, and six hours for the
+# backup itself and retries.
+CONFIG: dict[str, Any] = {
     "pinecone": {
         "description": "The page Pinecone backups in the UI of Airflow 3.1.1 or later. Restart the API server after "
         "a change.",
@@ -84,7 +85,7 @@ def get_provider_info() -> dict[str, Any]:
         "asset-uris": _ASSET_URIS,
         # Airflow 2's name for asset-uris.
         "dataset-uris": _ASSET_URIS,
-        "config": _CONFIG,
+        "config": CONFIG,
     }
     try:
         distribution(_OFFICIAL)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
@@ -17,37 +17,28 @@ from airflow_pinecone.runtime import on_kill
 from airflow_pinecone.runtime.airflow_versions import call_airflow
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
-from airflow_pinecone.waiting.intervals import DEFERRAL_MARGIN
+from airflow_pinecone.waiting.intervals import deferral_timeout
 from airflow_pinecone.waiting.resources import BACKUP
 from airflow_pinecone.waiting.shared_polls import shared_polls
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.api.client import PineconeClient
+__all__ = ["WaitTrigger"]
 
 
-def defer(
-    task: BaseOperator, context: Context, conn_id: str, spec: WaitSpec, *, now: float, delete_on_kill: bool = False
-) -> NoReturn:
-    """Defer a task until a wait ends. The task resumes in its ``execute_complete(context, event, try_number)``.
-
-    Args:
-        task: The task.
-        context: The context of the task.
-        conn_id: The id of the Airflow connection.
-        spec: What the task waits for.
-        now: The time, in seconds since the epoch.
-        delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed.
-
-    Raises:
-        TaskDeferred: Always.
-    """
+def defer(task: Any, context: Context, wait: Wait, *, delete_on_kill: bool = False) -> NoReturn:
+    """Defer a WaitingTask until a wait ends. It resumes in ``execute_complete(context, event)``."""
+    try:
+        control_plane = task.hook.settings.url
+    except PineconeInputError:  # The connection cannot be read now. The trigger reads it again.
+        control_plane = None
+    arguments = {"conn_id": task.conn_id, "control_plane": control_plane, "delete_on_kill": delete_on_kill}
     task.defer(
-        trigger=WaitTrigger(conn_id=conn_id, delete_on_kill=delete_on_kill, **asdict(spec)),
+        trigger=WaitTrigger(**arguments, **asdict(wait.spec)),
         method_name="execute_complete",
         kwargs={"try_number": context["ti"].try_number},
-        timeout=timedelta(seconds=max(0.0, spec.deadline_at - now)) + DEFERRAL_MARGIN,
+        timeout=deferral_timeout(wait.spec.deadline_at, task.clock.time()),
     )
     raise AssertionError("unreachable: defer raises TaskDeferred")
 
@@ -59,9 +50,11 @@ class WaitTrigger(BaseTrigger):
 
     Args:
         conn_id: The id of the Airflow connection.
+        control_plane: The URL of the control plane at which the task has started. If the connection names another one,
+            the wait ends with ConnectionChanged. None accepts any.
         delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked as failed.
-        spec: The fields of a WaitSpec: ``resource_type``, ``resource_id``, ``started_at``, ``deadline_at`` and
-            ``poke_interval``.
+        spec: The fields of a WaitSpec: ``resource_type`` (``backup`` or ``restore``), ``resource_id``, ``started_at``
+            and ``deadline_at`` in seconds since the epoch, and ``poke_interval`` in seconds.
 
     Raises:
         PineconeInputError: An argument is invalid.
@@ -69,10 +62,12 @@ class WaitTrigger(BaseTrigger):
 
     clock: Clock = SYSTEM_CLOCK
 
-    def __init__(self, *, conn_id: str, delete_on_kill: bool = False, **spec: Any) -> None:
-        """Store the arguments."""
+    def __init__(
+        self, *, conn_id: str, control_plane: str | None = None, delete_on_kill: bool = False, **spec: Any
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
+        self.control_plane = control_plane
         self.delete_on_kill = delete_on_kill
         self.spec = WaitSpec(**spec)
         if delete_on_kill and self.spec.resource is not BACKUP:
@@ -84,8 +79,12 @@ class WaitTrigger(BaseTrigger):
         Returns:
             The path of the class, and its arguments.
         """
-        arguments = {"conn_id": self.conn_id, "delete_on_kill": self.delete_on_kill, **asdict(self.spec)}
-        return "airflow_pinecone.triggers.WaitTrigger", arguments
+        arguments = {
+            "conn_id": self.conn_id,
+            "control_plane": self.control_plane,
+            "delete_on_kill": self.delete_on_kill,
+        }
+        return "airflow_pinecone.triggers.WaitTrigger", {**arguments, **asdict(self.spec)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait.
@@ -93,7 +92,8 @@ class WaitTrigger(BaseTrigger):
         Yields:
             One event: the result of the wait, as ``WaitResult.to_event`` returns it.
         """
-        async with shared_polls(self.conn_id, partial(_read_client, self.conn_id, self.clock), self.clock) as polls:
+        read_settings = partial(call_airflow, self._read_settings)
+        async with shared_polls(self.conn_id, self.control_plane, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             result = await wait_async(Wait(self.spec), poll, self.log.info, self.clock)
         yield TriggerEvent(result.to_event())
@@ -110,7 +110,6 @@ class WaitTrigger(BaseTrigger):
             partial(on_kill.delete_unfinished, hook, self.spec.resource_id, self.task_instance, self.log.info)
         )
 
-
-async def _read_client(conn_id: str, clock: Clock) -> PineconeClient:
-    # Unlike the hook, the client does not call Airflow, so its requests may run in any thread.
-    return await call_airflow(lambda: PineconeHook(conn_id, clock=clock).client)
+    def _read_settings(self) -> Settings:
+        # The waits of a connection share a client, which does not call Airflow: its requests run in any thread.
+        return PineconeHook(self.conn_id, clock=self.clock).settings

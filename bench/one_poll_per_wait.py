@@ -16,7 +16,7 @@ from airflow_pinecone.common.clock import SYSTEM_CLOCK, monotonic_epoch_clock
 from airflow_pinecone.errors import PineconeConnectionError, PineconeError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.runtime.airflow_versions import call_airflow
-from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
+from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.resources import BACKUP, Model
 
 _THREADS_PER_CONNECTION = 16
@@ -47,7 +47,7 @@ class OnePollPerWait(BaseTrigger):
     async def _wait(self, wait: Wait, log: Callable[[str], object]) -> WaitResult:
         log(wait.opening)
         now = monotonic_epoch_clock(SYSTEM_CLOCK)
-        await SYSTEM_CLOCK.sleep_async(wait.pause(now()))
+        await SYSTEM_CLOCK.sleep_async(wait.interval(now()))
         while True:
             outcome: Model | PineconeError
             seconds = max(self.spec.deadline_at - now(), _LAST_POLL_SECONDS)
@@ -58,7 +58,7 @@ class OnePollPerWait(BaseTrigger):
             except PineconeError as error:
                 outcome = error
             step = wait.step(outcome, now())
-            if not isinstance(step, Pause):
+            if not isinstance(step, NextPoll):
                 return step
             if step.message:
                 log(step.message)

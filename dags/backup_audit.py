@@ -52,7 +52,6 @@ with DAG(
     AuditBackupsOperator(
         task_id="audit",
         max_age=MAX_AGE,
-        min_records=1,  # an index that was emptied
         max_shrink=0.5,
         policy=POLICY,
         exclude="drill-*",  # the scratch indexes of restore_drill

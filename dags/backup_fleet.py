@@ -3,7 +3,7 @@
 The DAG lists the indexes when it runs. For each index it checks the newest backup, prunes the older ones, and creates
 and verifies a new one. It prunes first, because no backup can be created while the quota is full. An index that fails
 does not stop the others. The run fails if one of them failed. The log of `summary` names the indexes without a new
-Ready backup. With `only_due`, run it often: each index is backed up as often as backup_policy says.
+Ready backup. With `only_due`, run it often: each index is backed up as often as backup_policy requires.
 """
 
 import logging
@@ -48,15 +48,9 @@ with DAG(
         """List the indexes that can be backed up, and that need a backup soon if `only_due` is set."""
         from airflow_pinecone.hooks import PineconeHook
         from airflow_pinecone.policy import IndexRules, Policy
-        from airflow_pinecone.rules import coverage
 
-        hook = PineconeHook()
-        report = coverage.report(
-            coverage.Project(hook.list_indexes(), list(hook.list_backups()), []),
-            Policy(IndexRules(MAX_AGE), POLICY),
-            now=pendulum.now("UTC"),
-            include=[f"{params['prefix'] or ''}*"],
-        )
+        policy = Policy(IndexRules(MAX_AGE), POLICY)
+        report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*")
         for name in report["unsupported"]:
             log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
         names = []
@@ -76,12 +70,11 @@ with DAG(
         def newest(index_name: str) -> str:
             """Find the newest Ready backup. Without one, there is nothing to prune."""
             from airflow_pinecone.hooks import PineconeHook
-            from airflow_pinecone.rules.history import newest_ready
 
-            found = newest_ready(PineconeHook().list_backups(index_name))
-            if found is None:
+            backup = PineconeHook().newest_ready_backup(index_name)
+            if backup is None:
                 raise AirflowSkipException(f"Index {index_name} has no Ready backup")
-            return found["backup_id"]
+            return backup["backup_id"]
 
         # An empty backup always fails the check, so that no prune runs after it. Use `prefix` to exclude indexes that
         # are empty on purpose.

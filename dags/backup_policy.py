@@ -9,8 +9,6 @@ from airflow_pinecone.policy import IndexRules
 MAX_AGE = timedelta(hours=30)
 # The first key that matches an index decides.
 POLICY = {
-    "tag:tier=gold": IndexRules(
-        max_age=timedelta(hours=8), max_restore_age=timedelta(days=31), min_records=1, max_shrink=0.2
-    ),
+    "tag:tier=gold": IndexRules(max_age=timedelta(hours=8), max_restore_age=timedelta(days=31), max_shrink=0.2),
     "scratch-*": IndexRules(max_age=timedelta(days=30)),
 }

@@ -1,4 +1,4 @@
-"""Back up an index, reindex it, and check the result. If that fails, ask a person whether to restore the backup.
+"""Back up an index, reindex it, and check the result. If that fails, a person decides whether to restore the backup.
 
 The restore creates a new index and does not change the broken one. The approval is in the UI, under Required Actions.
 It needs Airflow 3.1 or later. Replace `reindex` with your own code: here it changes nothing in Pinecone.

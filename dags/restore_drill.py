@@ -30,10 +30,9 @@ with DAG(
     def choose(params: dict[str, Any]) -> dict[str, Any]:
         """Choose the newest Ready backup and a name for the scratch index."""
         from airflow_pinecone.hooks import PineconeHook
-        from airflow_pinecone.rules.history import newest_ready
 
         # This also finds the backups of an index that was deleted.
-        backup = newest_ready(PineconeHook().list_backups_of(params["index"]).backups)
+        backup = PineconeHook().newest_ready_backup(params["index"])
         if backup is None:
             raise ValueError(f"Index {params['index']} has no Ready backup to restore")
         return {"backup": backup, "backup_id": backup["backup_id"], "scratch": f"drill-{uuid.uuid4().hex[:12]}"}
@@ -52,14 +51,13 @@ with DAG(
     @task(retries=3)
     def delete_scratch(scratch: str) -> None:
         """Delete the scratch index if it exists."""
-        from airflow_pinecone.errors import PineconePermanentError
+        from airflow_pinecone.errors import NotFound
         from airflow_pinecone.hooks import PineconeHook
 
         try:
             PineconeHook().delete_index(scratch)
-        except PineconePermanentError as error:
-            if error.status_code != 404:
-                raise
+        except NotFound:
+            log.info("Index %s does not exist", scratch)
 
     chosen = choose()
     restore = CreateIndexFromBackupOperator(

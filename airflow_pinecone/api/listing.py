@@ -8,7 +8,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.models import BackupModel, RestoreJobModel
-from airflow_pinecone.api.transport import Operation, Transport
+from airflow_pinecone.api.operation import Operation
+from airflow_pinecone.api.transport import Transport
 from airflow_pinecone.errors import PineconeTransientError
 
 _PAGE_SIZE = 100
@@ -20,8 +21,8 @@ MAX_PAGES_WITHOUT_NEWS = 20
 Row = TypeVar("Row", bound=BackupModel | RestoreJobModel)
 
 
-class Found(NamedTuple, Generic[Row]):
-    """The result of a search in a listing.
+class Listed(NamedTuple, Generic[Row]):
+    """What a search in a listing has found.
 
     Attributes:
         rows: The rows that were found, by id.
@@ -61,19 +62,11 @@ class Listing(Generic[Row]):
             if has_next and without_news >= MAX_PAGES_WITHOUT_NEWS:
                 raise self.operation.invalid_response(f"has a next page after {without_news} pages without a new row")
 
-    def find(self, transport: Transport, ids: Collection[str], *, max_pages: int) -> Found[Row]:
-        """Search for rows by id, until all are found. Failed requests are not repeated.
+    def find(self, transport: Transport, ids: Collection[str], *, max_pages: int) -> Listed[Row]:
+        """Search for rows by id, until all are found or so many pages were requested. Failed requests are not repeated.
 
         Rows of other ids are not checked, and invalid rows count as not found. So a row that is invalid, or that has a
         form which this package does not know, cannot prevent the search for the others.
-
-        Args:
-            transport: Sends the requests.
-            ids: The ids.
-            max_pages: The maximum number of pages to request.
-
-        Returns:
-            The rows that were found.
         """
         rows: dict[str, Row] = {}
         number = 0
@@ -87,7 +80,7 @@ class Listing(Generic[Row]):
                         continue
             if len(rows) == len(ids) or number >= max_pages:
                 break
-        return Found(rows, number)
+        return Listed(rows, number)
 
     def _pages(self, transport: Transport, *, retry: bool) -> Iterator[tuple[list[Any], bool]]:
         """Yield the rows of each page, and whether there is a next page."""

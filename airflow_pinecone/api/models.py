@@ -92,127 +92,75 @@ class RestoreStarted(TypedDict):
     index_id: str
 
 
-def backup_phase(status: str) -> Phase:
-    """Return what the status of a backup means.
-
-    Args:
-        status: The ``status`` of a BackupModel.
-
-    Returns:
-        ``succeeded`` or ``failed`` for a final status; ``running`` for any other, including an unknown one.
-    """
-    return _BACKUP_PHASES.get(status, "running")
+def backup_phase(backup: BackupModel) -> Phase:
+    """Return what the status of a backup means; ``running`` for a status that is not final, or unknown."""
+    return _BACKUP_PHASES.get(backup["status"], "running")
 
 
 def is_ready(backup: BackupModel) -> bool:
-    """Return whether a backup can be restored.
-
-    Args:
-        backup: The backup.
-
-    Returns:
-        Whether its status is Ready.
-    """
-    return backup_phase(backup["status"]) == "succeeded"
+    """Return whether a backup can be restored."""
+    return backup_phase(backup) == "succeeded"
 
 
-def restore_job_phase(status: str) -> Phase:
-    """Return what the status of a restore job means.
-
-    Args:
-        status: The ``status`` of a RestoreJobModel.
-
-    Returns:
-        ``succeeded`` or ``failed`` for a final status; ``running`` for any other, including an unknown one.
-    """
-    return _RESTORE_JOB_PHASES.get(status, "running")
+def restore_job_phase(job: RestoreJobModel) -> Phase:
+    """Return what the status of a restore job means; ``running`` for a status that is not final, or unknown."""
+    return _RESTORE_JOB_PHASES.get(job["status"], "running")
 
 
 def is_completed(job: RestoreJobModel) -> bool:
-    """Return whether a restore job is Completed. Its index may not be ready yet.
-
-    Args:
-        job: The restore job.
-
-    Returns:
-        Whether its status is Completed.
-    """
-    return restore_job_phase(job["status"]) == "succeeded"
+    """Return whether a restore job is Completed. Its index may not be ready yet."""
+    return restore_job_phase(job) == "succeeded"
 
 
 def is_index_ready(index: IndexModel) -> bool:
-    """Return whether an index can be used.
-
-    Args:
-        index: The index.
-
-    Returns:
-        Whether its status says that it is ready.
-    """
+    """Return whether an index can be used."""
     status: Any = index.get("status")
     return isinstance(status, dict) and status.get("ready") is True
 
 
+def is_pod_based(index: IndexModel) -> bool:
+    """Return whether an index is pod-based. Pinecone cannot back it up."""
+    spec: Any = index.get("spec")
+    return isinstance(spec, dict) and isinstance(spec.get("pod"), dict)
+
+
+def tags_of(model: BackupModel | IndexModel) -> dict[str, Any]:
+    """Return the tags of a backup or an index, whose values need not be strings."""
+    tags = model.get("tags")
+    return tags if isinstance(tags, dict) else {}
+
+
 def restore_model(job: RestoreJobModel, *, index_ready: bool) -> RestoreModel:
-    """Return a restore job together with its index.
-
-    Args:
-        job: The restore job.
-        index_ready: Whether its index can be used.
-
-    Returns:
-        The restore.
-    """
+    """Return a restore job together with its index."""
     index_id = job.get("target_index_id") or ""
     return {**job, "index_id": index_id, "index_name": job["target_index_name"], "index_ready": index_ready}
 
 
 def restore_phase(restore: RestoreModel) -> Phase:
-    """Return the phase of a restore job together with its index.
-
-    Args:
-        restore: The restore.
-
-    Returns:
-        The phase of the job; ``running`` if the job is Completed but its index is not ready yet.
-    """
-    phase = restore_job_phase(restore["status"])
+    """Return the phase of a restore: still ``running`` if its job is Completed but its index is not ready."""
+    phase = restore_job_phase(restore)
     return "running" if phase == "succeeded" and not restore["index_ready"] else phase
 
 
+def count_of(value: Any) -> int | None:
+    """Return a number from Pinecone, such as a record count; None if it is missing or invalid."""
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
 def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
-    """Return when a backup or a restore job was created.
-
-    Args:
-        model: The backup or the restore job.
-
-    Returns:
-        Its ``created_at`` in UTC, truncated to microseconds; None if it is missing or not a valid time.
-    """
+    """Return when a backup or a restore job was created, in UTC; None if that is missing or not a valid time."""
     return parse_time(model.get("created_at"))
 
 
 def completed_at(job: RestoreJobModel) -> datetime | None:
-    """Return when a restore job ended.
-
-    Args:
-        job: The restore job.
-
-    Returns:
-        Its ``completed_at`` in UTC, or its ``created_at`` if that is missing; None if neither is a valid time.
-    """
+    """Return when a restore job ended: its ``completed_at``, or its ``created_at`` if that is missing."""
     return parse_time(job.get("completed_at")) or created_at(job)
 
 
 def covers_writes_until(backup: BackupModel) -> datetime | None:
-    """Return until when writes to the index are in a backup.
+    """Return until when writes to the index are in a backup: WRITE_LAG before its ``created_at``.
 
-    Args:
-        backup: The backup.
-
-    Returns:
-        Its ``created_at`` minus WRITE_LAG: the backup includes the writes that were made before that time, and may not
-        include later ones. None if ``created_at`` is missing or not a valid time.
+    Later writes may be missing. None if ``created_at`` is missing or not a valid time.
     """
     created = created_at(backup)
     try:
@@ -224,14 +172,8 @@ def covers_writes_until(backup: BackupModel) -> datetime | None:
 def xcom_safe(value: Value) -> Value:
     """Rename the keys that Airflow cannot store in an XCom or in the event of a trigger.
 
-    The name of a metadata field can be such a key: a backup's ``schema`` has it as a key.
-
-    Args:
-        value: A model, or any other JSON value.
-
-    Returns:
-        The same value, but each key ``__classname__``, ``__id__`` or ``__type`` has one more leading underscore, as in
-        ``___id__`` (or several, if the dict already has that key).
+    The name of a metadata field can be such a key: a backup's ``schema`` has it as a key. Each key ``__classname__``,
+    ``__id__`` or ``__type`` gets one more leading underscore, or several, if the dict already has that key.
     """
     safe: Any = value
     if isinstance(value, list):
@@ -250,14 +192,7 @@ def _safe_key(key: str, keys: Container[str]) -> str:
 
 
 def parse_time(text: Any) -> datetime | None:
-    """Read a time of the API.
-
-    Args:
-        text: The time.
-
-    Returns:
-        The time in UTC, truncated to microseconds; None if it is missing or not a valid time.
-    """
+    """Read a time of the API, in UTC and truncated to microseconds; None if it is missing or not a valid time."""
     # fromisoformat accepts fractions of any length and any separator character, so reject what is clearly not a time.
     if not isinstance(text, str) or len(text) > 64 or not text.isprintable():
         return None

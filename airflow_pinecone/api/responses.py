@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
-from airflow_pinecone.api.transport import Operation
+from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.common.inputs import is_id
 
 

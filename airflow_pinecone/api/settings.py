@@ -1,41 +1,64 @@
-"""Convert an Airflow connection to the settings of a client."""
+"""The settings of a client, as an Airflow connection holds them."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_pinecone.api.transport import Settings, is_loopback
-from airflow_pinecone.common.inputs import is_host, one_line
+from airflow_pinecone.api.hosts import is_host, is_loopback
+from airflow_pinecone.common.text import one_line
 from airflow_pinecone.errors import PineconeInputError
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
 
 DEFAULT_HOST = "https://api.pinecone.io"
 DEFAULT_API_VERSION = "2025-10"
-DEFAULT_TIMEOUT = 30.0
+# Seconds to connect, and separately to receive the whole response.
+DEFAULT_REQUEST_TIMEOUT = 30.0
 _INVALID_HOST = "the host is invalid; use a host such as api.pinecone.io or https://api.pinecone.io:443"
 
 
+class Connection(Protocol):
+    """The fields of an Airflow connection. Its type is not checked."""
+
+    password: Any
+    host: Any
+    schema: Any
+    port: Any
+
+    @property
+    def extra(self) -> Any:
+        """A JSON object, or None."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a client.
+
+    Error trackers record variables, and each item of a tuple. So this is not a tuple, and its ``repr`` omits the key.
+
+    Attributes:
+        conn_id: The id of the connection, for messages.
+        url: The control plane: scheme, host and optional port.
+        api_key: The API key.
+        api_version: The version of the API, such as ``2025-10``.
+        timeout: Seconds allowed to connect, and separately to receive the whole response.
+    """
+
+    conn_id: str
+    url: str
+    api_key: str = field(repr=False)
+    api_version: str
+    timeout: float
+
+
 def settings_from(connection: Connection, conn_id: str) -> Settings:
-    """Read the settings of a client from an Airflow connection.
+    """Read the settings of a client from an Airflow connection, or raise PineconeInputError.
 
     If the connection is invalid, no frame of the error holds the connection or the API key: error trackers show the
     variables of each frame.
-
-    Args:
-        connection: The connection. Its type is not checked.
-        conn_id: Its id, for messages.
-
-    Returns:
-        The settings.
-
-    Raises:
-        PineconeInputError: The API key is missing, or a field is invalid.
     """
     problem = ""
     try:
@@ -76,7 +99,7 @@ def _read(connection: Connection, conn_id: str) -> Settings:
         )
     timeout = extra.get("timeout")
     try:
-        seconds = DEFAULT_TIMEOUT if timeout in (None, "") else float(timeout)
+        seconds = DEFAULT_REQUEST_TIMEOUT if timeout in (None, "") else float(timeout)
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 < seconds <= 600:

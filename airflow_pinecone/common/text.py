@@ -1,35 +1,76 @@
-"""Format rows as a text table for a task log."""
+"""Format values for logs, messages and XCom."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
-from airflow_pinecone.common.inputs import one_line
-
+_LINE_LENGTH = 500
+_VALUE_LENGTH = 200
 _CELL_LENGTH = 60
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Align the columns of a table.
+def show_value(value: object) -> str:
+    """Return the repr of a value that a user has passed, on one line and truncated."""
+    # White space in a text is kept: it may be what is wrong.
+    try:
+        # Truncate a text before, so that a long one is fast.
+        text = repr(value[: 2 * _VALUE_LENGTH] if isinstance(value, str) else value)
+    except Exception:
+        # A class of the user, or an integer of more than 4,300 digits.
+        text = f"<{type(value).__name__}>"
+    return _truncate(_printable(text[: _VALUE_LENGTH + 1]), _VALUE_LENGTH)
 
-    Args:
-        rows: The header and the rows, all of the same length.
 
-    Returns:
-        One line for each row.
+def one_line(value: object, secret: str = "") -> str:
+    """Return an untrusted value as one line of at most 500 printable characters, with a secret masked.
+
+    Bytes are decoded, and None is an empty text.
     """
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
+    if secret:
+        # Mask before truncating: truncating could leave part of the secret, which would no longer match.
+        text = text.replace(secret, "***")
+    return _truncate(_printable(" ".join(text[: 4 * _LINE_LENGTH].split())), _LINE_LENGTH)
+
+
+def cell(value: object) -> str:
+    """Return an untrusted value as at most 60 printable characters; None is ``-``."""
+    return _truncate(one_line("-" if value is None else value), _CELL_LENGTH)
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Align the columns of a header and its rows."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def cell(value: object) -> str:
-    """Format an untrusted value for one cell.
+def count(number: int, noun: str) -> str:
+    """Return a number of things, such as ``1 index`` or ``2 indexes``."""
+    plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
-    Args:
-        value: The value. None becomes ``-``.
 
-    Returns:
-        At most 60 printable characters.
-    """
-    text = one_line("-" if value is None else value)
-    return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 3] + "..."
+def iso(moment: datetime) -> str:
+    """Return a time for a machine, such as ``2025-06-15T14:06:40Z``."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def show_time(moment: datetime | float) -> str:
+    """Return a time for a reader, such as ``2025-06-15 14:06:40 UTC``. A number is seconds since the epoch."""
+    moment = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration without fractions of a second, such as ``1 day, 3:00:00``."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _printable(text: str) -> str:
+    # Lone surrogates cannot be encoded, and terminals interpret escape sequences.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _truncate(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, text_table
-from airflow_pinecone.errors import PineconeError
+from airflow_pinecone.common.text import cell, count, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.policy import IndexRules, Policy, as_patterns, check_patterns, check_statuses
+from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
+from airflow_pinecone.rules.report import rows_with_problems
 from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.metrics import send_audit_metrics
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.api.models import RestoreJobModel
     from airflow_pinecone.policy import Status
-    from airflow_pinecone.rules.coverage import IndexReport, Report
+    from airflow_pinecone.rules.report import IndexReport, Report
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
 
 
-class AuditBackupsOperator(PineconeOperator, BaseOperator):
+class AuditBackupsOperator(PineconeOperator):
     """Fail if indexes of the project have no fresh backup, whichever DAG or schedule should have created it.
 
     The task lists the indexes, the backups and the restore jobs of the project once. It logs a table with a row for
@@ -47,7 +47,7 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
         max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
             requires no restore.
-        min_records: The minimum number of records in the newest Ready backup; None is no minimum.
+        min_records: The minimum number of records in the newest Ready backup; None is 1, and 0 permits an empty one.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.
         include: A pattern for the names of the indexes, such as ``prod-*``, or several. A name without a wildcard must
@@ -83,7 +83,6 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
-        """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
         self.max_age = max_age
         self.max_restore_age = max_restore_age
@@ -94,10 +93,10 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         self.policy = {} if policy is None else policy
         self.fail_on = fail_on
         with checked_arguments():
-            self._policy.check()
-            check_patterns(include, "include")
-            check_patterns(exclude, "exclude")
-            check_statuses(fail_on)
+            self._policy.validate()
+            validate_patterns(include, "include")
+            validate_patterns(exclude, "exclude")
+            validate_statuses(fail_on)
 
     def execute(self, context: Context) -> Report:
         """List, report, and fail if the report has one of the statuses of ``fail_on``.
@@ -106,48 +105,26 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
             context: The context of the task.
 
         Returns:
-            The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``unsupported``, ``leftovers`` and
-            ``backup_count``. If the task fails, it also pushes the report to XCom.
+            The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``missing``, ``unsupported``,
+            ``leftovers`` and ``backup_count``. If the task fails, it also pushes the report to XCom.
 
         Raises:
             AirflowFailException: Indexes have one of the statuses, Pinecone rejected a request, or the connection is
                 invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
         """
-        from airflow_pinecone.rules import coverage
-        from airflow_pinecone.runtime.metrics import send_audit_metrics
-
         with fail_without_retry():
-            # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-            indexes = self.hook.list_indexes()
-            project = coverage.Project(indexes, [*self.hook.list_backups()], self._restore_jobs())
-        report = coverage.report(
-            project,
-            self._policy,
-            now=datetime.fromtimestamp(self.clock.time(), UTC),
-            include=as_patterns(self.include),
-            exclude=as_patterns(self.exclude),
-        )
+            report = self.hook.backup_report(self._policy, include=self.include, exclude=self.exclude)
         self.log.info("%s\n%s", report["verdict"], _format(report))
         self._try("send the metrics", partial(send_audit_metrics, report))
-        failed = coverage.rows_with_problems(report, self.fail_on)
-        missing = coverage.missing_indexes(project, as_patterns(self.include))
-        if self.fail_on and (failed or missing or not report["indexes"]):
+        failed = rows_with_problems(report, self.fail_on)
+        if self.fail_on and (failed or report["missing"] or not report["indexes"]):
             if self.do_xcom_push:
                 # Airflow only stores what a successful task returns.
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
                 self._try("store the report", push)
-            raise AirflowFailException(_message(report, failed, missing))
+            raise AirflowFailException(_message(report, failed))
         return report
-
-    def _restore_jobs(self) -> list[RestoreJobModel]:
-        try:
-            return [*self.hook.list_restore_jobs()]
-        except PineconeError as error:
-            if self._policy.needs_restores:
-                raise
-            self.log.warning("The report has no restores. %s", error)
-            return []
 
     def _try(self, what: str, function: Callable[[], object]) -> None:
         """Call a function whose failure must not replace the outcome of the audit."""
@@ -162,14 +139,14 @@ class AuditBackupsOperator(PineconeOperator, BaseOperator):
         return Policy(default, self.policy)
 
 
-def _message(report: Report, failed: list[IndexReport], missing: list[str]) -> str:
+def _message(report: Report, failed: list[IndexReport]) -> str:
     lines = [
         f"{cell(row['index_name'])} ({row['status']}): {'; '.join(problem['text'] for problem in row['problems'])}."
         for row in failed[:_LISTED_INDEXES]
     ]
     if len(failed) > _LISTED_INDEXES:
         lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
-    lines += [f"There is no index {cell(name)}, which include names." for name in missing]
+    lines += [f"There is no index {cell(name)}, which include names." for name in report["missing"]]
     if not report["indexes"]:
         lines.append("Check include, exclude and the API key: an audit of no indexes finds no problems.")
     return "\n".join([report["verdict"], *lines])
@@ -177,8 +154,6 @@ def _message(report: Report, failed: list[IndexReport], missing: list[str]) -> s
 
 def _format(report: Report) -> str:
     """Format the report as a table with a row for each index, and lines for what is not in it."""
-    from airflow_pinecone.rules.coverage import count, show_seconds
-
     rows: list[tuple[str, ...]] = [
         ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", "last restore", "task")
     ]
@@ -195,7 +170,7 @@ def _format(report: Report) -> str:
                 cell(newest["record_count"] if newest else None),
                 "-" if row["record_change"] is None else f"{row['record_change']:+.1%}",
                 str(row["backup_count"]),
-                f"{show_seconds(restore['age'])} ago" if restore else "-",
+                f"{show_seconds(restore['age'])} ago" if restore and restore["age"] is not None else "-",
                 cell(f"{creator['dag_id']}.{creator['task_id']}" if creator else None),
             )
         )

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_duration
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
+from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+from airflow_pinecone.runtime.airflow_versions import is_fail_fast
+from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.task import PineconeTask, WaitingTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
+    from airflow.providers.common.compat.sdk import Context
 
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
-
-    from airflow_pinecone.errors import CreateOutcomeUnknown
-    from airflow_pinecone.waiting.decisions import WaitResult
+    from airflow_pinecone.runtime.tries import Try
     from airflow_pinecone.waiting.resources import Model
 
-    Found = TypeVar("Found")
-else:
-    # Airflow inspects each class that derives from BaseOperator, so only the operators themselves do.
-    BaseOperator = object
+Found = TypeVar("Found")
 
 
 class PineconeOperator(PineconeTask, BaseOperator):
@@ -33,7 +33,6 @@ class PineconeOperator(PineconeTask, BaseOperator):
     """
 
     def __init__(self, *, conn_id: str, **kwargs: Any) -> None:
-        """Store the arguments."""
         super().__init__(**kwargs)
         self.conn_id = conn_id
 
@@ -63,24 +62,21 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         timeout: float | timedelta,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(conn_id=conn_id, **kwargs)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poke_interval = None if poke_interval is None else checked_duration(poke_interval, "poke_interval")
-        self.timeout = checked_duration(timeout, "timeout")
-        self._started: tuple[str, Any] | None = None
-        self._started_at = 0.0
-        # How long this try waited on purpose before it started the backup or restore. The timeout starts after that.
-        self._settled_seconds = 0.0
+        with checked_arguments():
+            self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
+            self.timeout = validate_duration(timeout, "timeout")
+        # Airflow calls some methods without a context, and others in a new process after a deferral.
+        self._try: Try | None = None
 
-    def execute_complete(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume after the triggerer has waited.
 
         Args:
             context: The context of the task.
             event: The event of the trigger.
-            try_number: The number of the try that was deferred.
 
         Returns:
             The result of the task; see ``execute``.
@@ -89,25 +85,29 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        from airflow_pinecone.runtime.airflow_versions import is_event_of_another_try
-        from airflow_pinecone.runtime.failures import fail_without_retry
-        from airflow_pinecone.waiting.decisions import WaitResult
-
-        if is_event_of_another_try(context, try_number):
-            self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
-            return self._execute(context)
         with fail_without_retry():
-            return self._finish(context, WaitResult.from_event(event, self.resource))
+            this_try = self._start_try(context)
+            return self._complete(this_try, self._result_of_event(event))
 
     def _execute(self, context: Context) -> Any:
-        """Run the task from its start. Airflow warns about calls of ``execute`` that are not its own."""
-        raise AssertionError("subclasses must override _execute")
+        with fail_without_retry():
+            return self._run(self._start_try(context))
+
+    def _run(self, this_try: Try) -> Any:
+        """Create a backup or a restore, or find the one of an earlier try, and wait for it."""
+        raise AssertionError("subclasses must override _run")
+
+    def _start_try(self, context: Context, started_at: float | None = None) -> Try:
+        from airflow_pinecone.runtime.tries import start_try
+
+        self._try = start_try(context, self.clock.time() if started_at is None else started_at)
+        return self._try
 
     def on_kill(self) -> None:
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
-        if self._started is None:
+        if self._try is None or self._try.resource_id is None:
             return
-        resource_id, ti = self._started
+        resource_id, ti = self._try.resource_id, self._try.context["ti"]
         if not self._deletes_on_kill:
             self.log.info("The task was killed. %s %s is kept in Pinecone.", self.resource.label, resource_id)
             return
@@ -117,35 +117,31 @@ class WaitingOperator(WaitingTask, PineconeOperator):
 
     @property
     def _deletes_on_kill(self) -> bool:
-        from airflow_pinecone.runtime.airflow_versions import is_fail_fast
-
         # A task can be added to a DAG with fail_fast after it was created.
         return self.delete_on_kill and not is_fail_fast(self)
 
-    def _push_id(self, context: Context, resource_id: str) -> None:
+    def _push_id(self, this_try: Try, resource_id: str) -> None:
         """Push the id of what the task has started to XCom. Call this before any wait."""
-        self._started = resource_id, context["ti"]
-        context["ti"].xcom_push(key=self.resource.xcom_key, value=resource_id)
+        this_try.resource_id = resource_id
+        this_try.context["ti"].xcom_push(key=self.resource.xcom_key, value=resource_id)
 
-    def _find_created(self, find: Callable[[], Found | None], unknown: CreateOutcomeUnknown, *, advice: str) -> Found:
+    def _find_created(
+        self, this_try: Try, find: Callable[[], Found | None], unknown: CreateOutcomeUnknown, *, advice: str
+    ) -> Found:
         """Search for the backup or restore that a create request may have created.
 
         Args:
+            this_try: The try.
             find: Searches once; returns None if there is nothing.
             unknown: The error of the create request.
             advice: What a user can do if it is not found.
 
-        Returns:
-            What was found.
-
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
         """
-        from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
-
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
-        seconds = self._search_seconds()
+        seconds = self._search_seconds(this_try)
         try:
             found = self._search(find, seconds)
         except PineconeError as error:
@@ -157,10 +153,11 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         return found
 
     def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
-        """Search for what this task may have created."""
-        from airflow_pinecone.waiting.drivers import SEARCH_SECONDS, poll_until_found
+        """Search for what this task may have created; with 0 seconds, once."""
+        from airflow_pinecone.waiting.drivers import poll_until_found
+        from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
-        if seconds < SEARCH_SECONDS:
+        if 0 < seconds < SEARCH_SECONDS:
             self.log.warning(
                 "The search is limited to %.0f s instead of %.0f s, because execution_timeout is near.",
                 seconds,
@@ -168,52 +165,41 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             )
         return poll_until_found(find, self.log.warning, self.clock, seconds=seconds)
 
-    def _search_seconds(self) -> float:
+    def _search_seconds(self, this_try: Try) -> float:
         """Return how long a search may take: at most half of the time until ``execution_timeout``."""
-        from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+        from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
         if self.execution_timeout is None:
             return SEARCH_SECONDS
-        left = self._started_at + self.execution_timeout.total_seconds() - self.clock.time()
+        left = this_try.started_at + self.execution_timeout.total_seconds() - self.clock.time()
         return min(SEARCH_SECONDS, max(0.0, left / 2))
 
-    def _wait_for(self, context: Context, resource_id: str, *, first: Model | None = None) -> Any:
-        """Wait, and finish the task.
-
-        Args:
-            context: The context of the task.
-            resource_id: The id of the backup or of the restore job.
-            first: The model, if the previous request returned it.
-
-        Returns:
-            The result of the task.
-        """
-        from airflow_pinecone.waiting.decisions import Pause, Wait, WaitSpec
+    def _wait_for(self, this_try: Try, resource_id: str, *, first: Model | None = None) -> Any:
+        """Wait, and finish the task. ``first`` is the model, if the previous request returned it."""
         from airflow_pinecone.waiting.drivers import poll_once, wait_sync
-        from airflow_pinecone.waiting.intervals import deadline_of
+
+        def poll() -> Model:
+            return self.resource.poll(self.hook.client, resource_id)
 
         now = self.clock.time()
-        spec = WaitSpec(
-            resource_type=self.resource_type,
-            resource_id=resource_id,
+        wait = self._new_wait(
+            resource_id,
             started_at=now,
-            deadline_at=deadline_of(self._started_at, self._settled_seconds + self.timeout, self.execution_timeout),
+            deadline_at=this_try.deadline_at(self.timeout, self.execution_timeout),
             poke_interval=self.poke_interval,
         )
-        wait = Wait(spec)
-        poll = partial(self.hook.call, lambda client: self.resource.poll(client, resource_id))
-        if not self.deferrable:
-            return self._finish(context, wait_sync(wait, poll, self.log.info, self.clock, first=first))
-        step = wait.step(first or poll_once(poll), now)
-        if isinstance(step, Pause):
-            from airflow_pinecone.triggers import defer
+        if self.deferrable:
+            step = wait.step(first or poll_once(poll), now)
+            if not step.is_over:
+                from airflow_pinecone.triggers import defer
 
-            defer(self, context, self.conn_id, spec, now=self.clock.time(), delete_on_kill=self._deletes_on_kill)
-        return self._finish(context, step)
+                defer(self, this_try.context, wait, delete_on_kill=self._deletes_on_kill)
+            result = step
+        else:
+            result = wait_sync(wait, poll, self.log.info, self.clock, first=first)
+        return self._complete(this_try, self._result_of(result))
 
-    def _finish(self, context: Context, result: WaitResult) -> Any:
-        return self._complete(context, self._result_of(result))
-
-    def _complete(self, context: Context, model: Any) -> Any:
+    def _complete(self, this_try: Try, model: Any) -> Any:
         """Finish a successful task and return its result. Subclasses can override this."""
+        this_try.result = model
         return model

@@ -7,22 +7,32 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.inputs import (
+    validate_duration,
+    validate_hold,
+    validate_index_name,
+    validate_optional_duration,
+    validate_text,
+)
+from airflow_pinecone.common.text import show_seconds, show_time
+from airflow_pinecone.errors import CreateOutcomeUnknown
 from airflow_pinecone.operators.base import WaitingOperator
+from airflow_pinecone.runtime.airflow_versions import trigger_at
+from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
-from airflow_pinecone.runtime.task import checked_duration
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_pinecone.api.models import BackupModel
-    from airflow_pinecone.rules.identity import Origin
+    from airflow_pinecone.runtime.tries import Try
 
 
-class CreateBackupOperator(WaitingOperator, BaseOperator):
+class CreateBackupOperator(WaitingOperator):
     """Create a backup of a Pinecone index, and optionally wait until it is Ready.
 
     One task creates one backup. A retry resumes with the backup that an earlier try created, even if that try was
@@ -49,11 +59,11 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
             was deleted and its name reused, backups of the earlier index count until the new index has its first
             backup. None always creates a backup.
-        hold_until: Until when PruneBackupsOperator keeps the backup and DeleteBackupOperator refuses to delete it
-            (templated): a time, a date, or a duration after the create request, as a timedelta or in seconds. A
-            template must render to an ISO date or time, or to a number of seconds. A date is its first moment in UTC,
-            and a time without a time zone is in UTC. It becomes a part of the description, which cannot be changed
-            later. Not allowed together with ``reuse_within``. None is no hold.
+        hold_until: A time until which the backup must not be deleted (templated). Until then, PruneBackupsOperator
+            keeps it, and DeleteBackupOperator fails. It is a time, a date, or a duration after the create request, as a
+            timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. A date is
+            its first moment in UTC, and a time without a time zone is in UTC. The hold becomes a part of the
+            description, which cannot be changed later. Not allowed together with ``reuse_within``. None is no hold.
         settle: Seconds to wait before the task creates the backup, or a timedelta. A backup only includes records that
             were written at least 15 minutes before it: use ``timedelta(minutes=15)`` after a task that writes. The task
             does not wait if it resumes with or reuses a backup. A retry that finds no backup waits again. Must be
@@ -91,7 +101,6 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         delete_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(
             conn_id=conn_id,
             wait_for_completion=wait_for_completion,
@@ -103,23 +112,19 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         self.index_name = index_name
         self.name = name
         self.description = description
-        self.reuse_within = None if reuse_within is None else checked_duration(reuse_within, "reuse_within")
-        self.settle = None if settle is None else checked_duration(settle, "settle")
-        if isinstance(hold_until, int | float | timedelta):
-            checked_duration(hold_until, "hold_until")
+        with checked_arguments():
+            self.reuse_within = validate_optional_duration(reuse_within, "reuse_within")
+            self.settle = validate_optional_duration(settle, "settle")
+            if isinstance(hold_until, int | float | timedelta):
+                validate_duration(hold_until, "hold_until")
         self.hold_until = hold_until
         self.delete_on_kill = delete_on_kill
-        self._failed_ids: list[str] = []
-        self._is_reused = False
-        self._completed: BackupModel | None = None
         problem = self._argument_problem()
         if problem:
-            from airflow_pinecone.runtime.failures import InvalidArgument
-
             raise InvalidArgument(problem)
 
     def _argument_problem(self) -> str:
-        """Say which arguments contradict each other; empty if none do."""
+        """Return which arguments contradict each other; empty if none do."""
         if self.hold_until is not None and self.reuse_within is not None:
             return "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
         if self.settle and self.execution_timeout and self.execution_timeout.total_seconds() <= self.settle:
@@ -152,7 +157,7 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             PineconeTransientError: A request failed, and no backup was created; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
-        return self._execute(context)
+        return cast("BackupModel", self._execute(context))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return the lineage: from the index to its backups. Airflow's OpenLineage provider calls this.
@@ -165,21 +170,18 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         """
         from airflow_pinecone.runtime.lineage import backups_dataset, index_dataset, lineage
 
-        if self._completed is None:
+        if self._try is None or self._try.result is None:
             return lineage([], [])
-        index_name = self._completed.get("source_index_name") or self.index_name
+        index_name = self._try.result.get("source_index_name") or self.index_name
         return lineage([index_dataset(index_name)], [backups_dataset(index_name)])
 
-    def execute_settled(
-        self, context: Context, event: Any, try_number: int | None = None, started_at: float | None = None
-    ) -> BackupModel:
+    def execute_settled(self, context: Context, event: Any, started_at: float | None = None) -> BackupModel:
         """Resume after the wait of ``settle`` in the triggerer.
 
         Args:
             context: The context of the task.
             event: The event of the trigger; not used.
-            try_number: The number of the try that was deferred; None in ``dag.test()``, which loses it.
-            started_at: When that try started, in seconds since the epoch; None in ``dag.test()``.
+            started_at: When the try started, in seconds since the epoch; None in ``dag.test()``, which loses it.
 
         Returns:
             The result of the task; see ``execute``.
@@ -187,118 +189,86 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        from airflow_pinecone.runtime.airflow_versions import is_event_of_another_try
-        from airflow_pinecone.runtime.failures import fail_without_retry
-
-        if is_event_of_another_try(context, try_number):
-            self.log.info("Ignoring the event of try %s: this is try %s.", try_number, context["ti"].try_number)
-            return self._execute(context)
         now = self.clock.time()
-        self._started_at = now - (self.settle or 0.0) if started_at is None else started_at
-        self._settled_seconds = now - self._started_at
+        this_try = self._start_try(context, now - (self.settle or 0.0) if started_at is None else started_at)
+        this_try.settled_seconds = now - this_try.started_at
         with fail_without_retry():
             self._validate()
-            return self._wait_if_requested(context, self._create_settled(context))
+            return self._wait_if_requested(this_try, self._find_or_create(this_try))
 
-    def _execute(self, context: Context) -> BackupModel:
-        from airflow_pinecone.runtime.failures import fail_without_retry
+    def _run(self, this_try: Try) -> BackupModel:
+        self._validate()
+        backup = self._find_of_earlier_try(this_try) or self._reuse(this_try)
+        if backup is None and self.settle is None:
+            backup = self._create(this_try)
+        elif backup is None:
+            self._settle(this_try, cast("float", self.settle))
+            backup = self._find_or_create(this_try)
+        return self._wait_if_requested(this_try, backup)
 
-        self._started_at = self.clock.time()
-        with fail_without_retry():
-            self._validate()
-            return self._wait_if_requested(context, self._create_or_resume(context))
+    def _find_or_create(self, this_try: Try) -> BackupModel:
+        """Create the backup after a wait, unless an earlier try that was still running has created it meanwhile."""
+        return self._find_of_earlier_try(this_try) or self._create(this_try)
 
     def _validate(self) -> None:
-        from airflow_pinecone.common.inputs import validate_hold, validate_index_name, validate_text
-
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
         validate_text(self.description, "description")
         validate_hold(self.hold_until, self._now())
 
-    def _wait_if_requested(self, context: Context, backup: BackupModel) -> BackupModel:
+    def _wait_if_requested(self, this_try: Try, backup: BackupModel) -> BackupModel:
         backup_id = backup["backup_id"]
-        self._push_id(context, backup_id)
-        push_links(context, backup_id, self.hook)
+        self._push_id(this_try, backup_id)
+        push_links(this_try.context, backup_id, self.hook)
         self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
         # A reused backup is Ready. It was counted in the metrics when it was created.
-        if not self.wait_for_completion or self._is_reused:
-            return self._complete(context, backup)
-        return cast("BackupModel", self._wait_for(context, backup_id, first=backup))
+        if not self.wait_for_completion or this_try.is_reused:
+            return self._complete(this_try, backup)
+        return cast("BackupModel", self._wait_for(this_try, backup_id, first=backup))
 
-    def _create_or_resume(self, context: Context) -> BackupModel:
-        from airflow_pinecone.rules.identity import origin_of
-
-        origin = origin_of(context)
-        found = self._find_of_earlier_try(context, origin)
-        if found is not None:
-            return found
-        if self.reuse_within is not None:
-            reusable = self._reusable(self.reuse_within)
-            if reusable is not None:
-                self._is_reused = True
-                return reusable
-        if self.settle is None:
-            return self._create(origin)
-        self._settle(context, self.settle)
-        return self._create_settled(context)
-
-    def _settle(self, context: Context, seconds: float) -> None:
+    def _settle(self, this_try: Try, seconds: float) -> None:
         """Wait in the worker, or defer the task: it then resumes in ``execute_settled``."""
         from airflow_pinecone.api.models import WRITE_LAG
-        from airflow_pinecone.runtime.airflow_versions import trigger_at
-        from airflow_pinecone.waiting.intervals import DEFERRAL_MARGIN, MIN_INTERVAL, deadline_of
+        from airflow_pinecone.waiting.intervals import MIN_INTERVAL, deferral_timeout
 
         now = self.clock.time()
-        until = datetime.fromtimestamp(now + seconds, UTC)
         self.log.info(
-            "Waiting until %s UTC before the backup is created, because settle is %s. A backup only includes records "
-            "that were written at least %d minutes before it.",
-            f"{until:%Y-%m-%d %H:%M:%S}",
+            "Waiting until %s before the backup is created, because settle is %s. A backup only includes records that "
+            "were written at least %d minutes before it.",
+            show_time(now + seconds),
             timedelta(seconds=seconds),
             WRITE_LAG.total_seconds() / 60,
         )
+        # A retry may have searched before it waits.
+        this_try.settled_seconds = now + seconds - this_try.started_at
         # Airflow may take a deferral of a second or two for a failed try; see wait_async.
         if self.deferrable and seconds >= MIN_INTERVAL:
-            # A retry may have searched before it waits.
-            searched = now - self._started_at
-            deadline_at = deadline_of(self._started_at, searched + seconds + self.timeout, self.execution_timeout)
             self.defer(
-                trigger=trigger_at(until),
+                trigger=trigger_at(datetime.fromtimestamp(now + seconds, UTC)),
                 method_name="execute_settled",
-                kwargs={"try_number": context["ti"].try_number, "started_at": self._started_at},
-                timeout=timedelta(seconds=max(0.0, deadline_at - now)) + DEFERRAL_MARGIN,
+                kwargs={"try_number": this_try.number, "started_at": this_try.started_at},
+                timeout=deferral_timeout(this_try.deadline_at(self.timeout, self.execution_timeout), now),
             )
         self.clock.sleep(seconds)
-        # The API key may have been replaced meanwhile.
-        self.__dict__.pop("hook", None)
-        self._settled_seconds = self.clock.time() - self._started_at
+        this_try.settled_seconds = self.clock.time() - this_try.started_at
 
-    def _create_settled(self, context: Context) -> BackupModel:
-        """Create the backup after a wait, unless an earlier try that was still running created it meanwhile."""
-        from airflow_pinecone.rules.identity import origin_of
+    def _create(self, this_try: Try) -> BackupModel:
+        from airflow_pinecone.rules.identity import default_name, describe, has_mark_of
 
-        origin = origin_of(context)
-        return self._find_of_earlier_try(context, origin) or self._create(origin)
-
-    def _create(self, origin: Origin) -> BackupModel:
-        from airflow_pinecone.errors import CreateOutcomeUnknown
-        from airflow_pinecone.rules import identity
-
-        find = partial(self._find, origin)
-        now = self._now()
-        name = identity.default_name(self.index_name, now) if self.name is None else self.name
-        description = identity.describe(self.description, origin, self._hold(now))
+        origin, now = this_try.origin, self._now()
+        name = default_name(self.index_name, now) if self.name is None else self.name
+        description = describe(self.description, origin, self._hold(now))
         try:
             backup = self.hook.create_backup(self.index_name, name=name, description=description)
         except CreateOutcomeUnknown as unknown:
             return self._find_created(
-                find,
+                this_try,
+                partial(self._find, this_try),
                 unknown,
                 advice=f"If it appears later, its description ends with {origin.mark}. Retry the task to search for it "
                 "again; clearing the task creates another backup.",
             )
-        if not identity.has_mark_of(backup, origin):
+        if not has_mark_of(backup, origin):
             self.log.warning(
                 "Pinecone did not return the end of the description of backup %s, %s. If it is lost, a retry creates "
                 "another backup, and PruneBackupsOperator keeps this one.",
@@ -311,33 +281,26 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     def _hold(self, now: datetime) -> datetime | None:
-        from airflow_pinecone.common.inputs import validate_hold
-
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
             return hold
         self.log.warning("Creating the backup without a hold: hold_until is %s, which has passed.", hold.isoformat())
         return None
 
-    def _find_of_earlier_try(self, context: Context, origin: Origin) -> BackupModel | None:
-        from airflow_pinecone.rules.identity import first_try_of
-        from airflow_pinecone.waiting.drivers import poll_until_found
-
-        try_number = context["ti"].try_number
-        if try_number == 1:
+    def _find_of_earlier_try(self, this_try: Try) -> BackupModel | None:
+        if this_try.number == 1:
             return None
-        find = partial(self._find, origin)
-        self.log.info("Searching for the backup of an earlier try. Its description ends with %s", origin.mark)
-        if try_number == first_try_of(context, self.retries):
-            # The task was cleared, and this is its first try since then: there is nothing to wait for. Search once all
-            # the same, because the scheduler may have another value of retries.
-            return poll_until_found(find, self.log.warning, self.clock, seconds=0)
-        return self._search(find, self._search_seconds())
+        find = partial(self._find, this_try)
+        self.log.info("Searching for the backup of an earlier try. Its description ends with %s", this_try.origin.mark)
+        # If the task was cleared, and this is its first try since then, there is nothing to wait for. Search once all
+        # the same, because the scheduler may have another value of retries.
+        is_first = this_try.is_first_since_clear(self.retries)
+        return self._search(find, 0.0 if is_first else self._search_seconds(this_try))
 
-    def _find(self, origin: Origin) -> BackupModel | None:
-        from airflow_pinecone.rules import identity
+    def _find(self, this_try: Try) -> BackupModel | None:
+        from airflow_pinecone.rules.identity import backups_of
 
-        found = identity.find(self.hook.list_backups(self.index_name or "", retry=False), origin)
+        found = backups_of(this_try.origin, self.hook.list_backups(self.index_name or "", retry=False))
         if found.usable is not None:
             backup = found.usable
             self.log.info(
@@ -348,35 +311,39 @@ class CreateBackupOperator(WaitingOperator, BaseOperator):
             return backup
         failed_ids = [backup["backup_id"] for backup in found.failed]
         # Log each list only once, not at each poll.
-        if failed_ids != self._failed_ids:
+        if failed_ids != this_try.failed_ids:
             self.log.info("Ignoring failed backups of this task: %s.", ", ".join(failed_ids))
-            self._failed_ids = failed_ids
+            this_try.failed_ids = failed_ids
         return None
 
-    def _reusable(self, max_age: float) -> BackupModel | None:
-        from airflow_pinecone.api.models import created_at
-        from airflow_pinecone.rules.history import newest_ready
+    def _reuse(self, this_try: Try) -> BackupModel | None:
+        """Return a recent backup to use instead of a new one, if ``reuse_within`` allows it."""
+        from airflow_pinecone.rules.history import BackupHistory
 
-        backup = newest_ready(self.hook.list_backups(self.index_name))
-        created = backup and created_at(backup)
-        if backup is None or created is None:
-            self.log.info("Index %s has no Ready backup to reuse.", self.index_name)
+        if self.reuse_within is None:
             return None
-        age = self.clock.time() - created.timestamp()
-        facts = f"backup {backup['backup_id']} of index {self.index_name}"
-        shown = timedelta(seconds=round(age))
-        if age >= max_age:
-            self.log.info(
-                "Not reusing %s: its age is %s, and reuse_within is %s.", facts, shown, timedelta(seconds=max_age)
-            )
+        history = BackupHistory(self.hook.list_backups(self.index_name))
+        backup = history.newest_ready
+        if backup is None:
+            because = f": {history.why_unknown}" if history.why_unknown else ""
+            self.log.info("Index %s has no Ready backup to reuse%s.", self.index_name, because)
             return None
-        self.log.info("Reusing %s: its age is %s, and reuse_within is %s.", facts, shown, timedelta(seconds=max_age))
-        return backup
+        age = history.age(backup, self._now())
+        this_try.is_reused = age.is_below(self.reuse_within)
+        self.log.info(
+            "%s backup %s of index %s: its age is %s, and reuse_within is %s.",
+            "Reusing" if this_try.is_reused else "Not reusing",
+            backup["backup_id"],
+            self.index_name,
+            "unknown, because it was created in the future" if age.seconds is None else show_seconds(age.seconds),
+            timedelta(seconds=self.reuse_within),
+        )
+        return backup if this_try.is_reused else None
 
-    def _complete(self, context: Context, model: BackupModel) -> BackupModel:
+    def _complete(self, this_try: Try, model: BackupModel) -> BackupModel:
         from airflow_pinecone.api.models import xcom_safe
         from airflow_pinecone.assets import add_facts_to_events
 
-        add_facts_to_events(context, self.outlets, model, self.log.warning)
-        self._completed = model
+        add_facts_to_events(this_try.context, self.outlets, model, self.log.warning)
+        this_try.result = model
         return xcom_safe(model)

@@ -7,23 +7,25 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.errors import PineconePermanentError
+from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
+from airflow_pinecone.common.text import show_time
+from airflow_pinecone.errors import NotFound
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.identity import hold_of
-from airflow_pinecone.runtime.failures import fail_without_retry
-from airflow_pinecone.runtime.task import checked_duration
+from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
 from airflow_pinecone.waiting.drivers import delete_when_unused
 from airflow_pinecone.waiting.intervals import deadline_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-DEFAULT_TIMEOUT = 60 * 60.0
+# A restore of a backup usually takes less, in seconds.
+_RESTORE_TIMEOUT = 60 * 60.0
 
 
-class DeleteBackupOperator(PineconeOperator, BaseOperator):
+class DeleteBackupOperator(PineconeOperator):
     """Delete a backup.
 
     If the backup does not exist, the task succeeds. While a restore from the backup is running, the task waits. If the
@@ -49,17 +51,17 @@ class DeleteBackupOperator(PineconeOperator, BaseOperator):
         *,
         backup_id: str,
         conn_id: str = "pinecone_default",
-        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        timeout: float | timedelta = _RESTORE_TIMEOUT,
         poke_interval: float | timedelta | None = None,
         force: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(conn_id=conn_id, **kwargs)
         self.backup_id = backup_id
         self.force = force
-        self.timeout = checked_duration(timeout, "timeout")
-        self.poke_interval = None if poke_interval is None else checked_duration(poke_interval, "poke_interval")
+        with checked_arguments():
+            self.timeout = validate_duration(timeout, "timeout")
+            self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the backup.
@@ -83,17 +85,14 @@ class DeleteBackupOperator(PineconeOperator, BaseOperator):
                 if not self.force:
                     self._check_hold()
                 delete_when_unused(
-                    # The API key may be replaced while a restore from the backup runs.
-                    partial(self.hook.call, lambda client: client.delete_backup(self.backup_id)),
+                    partial(self.hook.delete_backup, self.backup_id),
                     self.log.info,
                     self.clock,
                     backup_id=self.backup_id,
                     deadline_at=deadline_at,
                     poke_interval=self.poke_interval,
                 )
-            except PineconePermanentError as error:
-                if error.status_code != 404:
-                    raise
+            except NotFound:
                 found = False
         self.log.info("Deleted backup %s." if found else "Backup %s did not exist.", self.backup_id)
         return {"backup_id": self.backup_id, "deleted": True, "found": found}
@@ -103,6 +102,6 @@ class DeleteBackupOperator(PineconeOperator, BaseOperator):
         hold = hold_of(self.hook.describe_backup(self.backup_id), now)
         if hold is not None:
             raise AirflowFailException(
-                f"Backup {self.backup_id} was not deleted: it is held until {hold:%Y-%m-%d %H:%M:%S} UTC. Delete it "
+                f"Backup {self.backup_id} was not deleted: it is held until {show_time(hold)}. Delete it "
                 "after that time, or set force=True."
             )

@@ -1,4 +1,4 @@
-"""The operator that deletes the backups of an index that no retention rule keeps."""
+"""The operator that deletes old backups of an index, except those that a retention rule keeps."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.inputs import show_value, validate_text
+from airflow_pinecone.common.inputs import validate_text
+from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import (
+    BackupInUse,
+    Forbidden,
+    NotFound,
+    PaymentRequired,
     PineconeError,
     PineconeInputError,
-    PineconePermanentError,
     PineconeTransientError,
     PruneIncomplete,
+    Unauthorized,
 )
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules import retention
-from airflow_pinecone.rules.history import current_index_id
 from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# Pinecone rejected the API key or the account, so every other delete would also fail.
-_REJECTS_ALL = {401, 402, 403}
+# The API key, the account or the connection is rejected, so every other delete would also fail.
+_REJECTS_ALL = (Unauthorized, PaymentRequired, Forbidden, PineconeInputError)
 # The client repeats each request for up to a minute. After this many consecutive failures, stop.
 MAX_CONSECUTIVE_FAILURES = 5
 # The error lists at most this many failures. The log has all of them.
@@ -40,7 +44,7 @@ class _Deletions(NamedTuple):
     failures: list[str]
 
 
-class PruneBackupsOperator(PineconeOperator, BaseOperator):
+class PruneBackupsOperator(PineconeOperator):
     """Delete the backups of a Pinecone index that no retention rule keeps.
 
     The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is
@@ -103,7 +107,6 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
-        """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
         self.index_name = index_name
         self.keep_last = keep_last
@@ -127,7 +130,7 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
                 )
             validate_text(created_by_dag_id, "created_by_dag_id")
             validate_text(created_by_task_id, "created_by_task_id")
-            self._rules.check()
+            self._rules.validate()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, log the plan, and delete.
@@ -146,27 +149,27 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
             PruneIncomplete: Some backups could not be deleted. A retry deletes the rest.
             PineconeTransientError: The backups could not be listed. Nothing was deleted.
         """
+        from airflow_pinecone.hooks import read_history
+
         now = datetime.fromtimestamp(self.clock.time(), UTC)
         with fail_without_retry():
-            backups, index_exists = self.hook.list_backups_of(
-                self.index_name, include_deleted_indexes=self.include_deleted_indexes
+            history = read_history(
+                self.hook.client, self.index_name, include_deleted_indexes=self.include_deleted_indexes
             )
             plan = retention.plan(
-                backups,
+                history,
                 self._rules,
-                source_index_id=current_index_id(backups),
                 now=now,
                 owned_only=self.owned_only,
                 remove_failed=self.remove_failed,
                 created_by_dag_id=self.created_by_dag_id,
                 created_by_task_id=self.created_by_task_id,
-                index_exists=index_exists,
                 include_deleted_indexes=self.include_deleted_indexes,
             )
-        if not index_exists:
+        if not history.index_exists:
             self.log.warning("Index %s no longer exists.", self.index_name)
         action = "Would delete" if self._dry_run else "Deleting"
-        count = f"{len(plan.deleted)} of {len(backups)} backups of index {self.index_name}"
+        count = f"{len(plan.deleted)} of {len(history.rows)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())
         self._check_size(len(plan.deleted))
         if self._dry_run:
@@ -175,7 +178,7 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
             outcome = self._delete(plan.deleted)
         return {
             "index_name": self.index_name,
-            "index_exists": index_exists,
+            "index_exists": history.index_exists,
             "dry_run": self._dry_run,
             "kept": [_as_json(decision) for decision in plan.kept],
             "deleted": outcome.deleted,
@@ -236,13 +239,12 @@ class PruneBackupsOperator(PineconeOperator, BaseOperator):
         self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, progress: str
     ) -> None:
         backup_id = decision.backup["backup_id"]
-        status = error.status_code if isinstance(error, PineconePermanentError) else None
-        if status == 404:
+        if isinstance(error, NotFound):
             outcome.deleted.append(_as_json(decision, "no longer existed"))
-        elif status == 412:
+        elif isinstance(error, BackupInUse):
             self.log.warning("Skipping backup %s: a restore from it is running. %s", backup_id, error)
             outcome.skipped.append(_as_json(decision, "a restore from it is running"))
-        elif status in _REJECTS_ALL:
+        elif isinstance(error, _REJECTS_ALL):
             raise AirflowFailException(f"{error} {progress}") from error
         else:
             self.log.warning("%s", error)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone.api.models import (
-    BackupModel,
-    IndexModel,
     RestoreJobModel,
     RestoreStarted,
     created_at,
     restore_job_phase,
+    tags_of,
     xcom_safe,
 )
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
-from airflow_pinecone.common.inputs import one_line, show_value, validate_id, validate_index_name
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError, PineconeInputError, PineconePermanentError
+from airflow_pinecone.common.inputs import validate_id, validate_index_name
+from airflow_pinecone.common.text import one_line, show_value
+from airflow_pinecone.errors import Conflict, CreateOutcomeUnknown, NotFound, PineconeError, PineconeInputError
 from airflow_pinecone.operators.base import WaitingOperator
-from airflow_pinecone.rules.identity import Origin, origin_of
-from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.rules.identity import Origin
 from airflow_pinecone.runtime.links import LINKS, push_links
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.tries import Try
 from airflow_pinecone.waiting.drivers import poll_once
 
 if TYPE_CHECKING:
@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 
 # The tag of a restored index that identifies the origin of the restore.
 _ORIGIN_TAG = "airflow-pinecone"
-# Seconds to connect, and to receive the response, when the backup is described for OpenLineage.
+# Seconds to connect, and to receive the response, when the backup is described for OpenLineage. Airflow stops the
+# process after 10 s.
 _LINEAGE_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The restore of this task, or the reason why the name of its index is taken."""
+class _ExistingIndex:
+    """The index that already has the name of the new one: the restore of this task, or why the name is taken."""
 
     restore: RestoreStarted | None = None
     name_taken: str = ""
 
 
-class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
+class CreateIndexFromBackupOperator(WaitingOperator):
     """Restore a backup into a new index, and wait until the index is ready.
 
     One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
@@ -92,7 +93,6 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(
             conn_id=conn_id,
             wait_for_completion=wait_for_completion,
@@ -105,8 +105,6 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         self.index_name = index_name
         self.tags = tags
         self.deletion_protection = deletion_protection
-        self._failed_id: str | None = None
-        self._is_completed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
@@ -128,7 +126,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
             PineconeTransientError: Pinecone did not start a restore; a retry can succeed.
             PineconeUnreachable: Too many consecutive polls failed.
         """
-        return self._execute(context)
+        return dict(self._execute(context))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return the lineage: from the backups of the source index to the new index.
@@ -141,86 +139,71 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         Returns:
             The lineage. It is empty if the task has failed, and has no input if the backup cannot be described.
         """
-        from airflow_pinecone.api.client import PineconeClient
         from airflow_pinecone.hooks import PineconeHook
         from airflow_pinecone.runtime.lineage import backups_dataset, index_dataset, lineage
 
-        if not self._is_completed:
+        if self._try is None or self._try.result is None:
             return lineage([], [])
         inputs = []
         try:
-            # With a session of its own: that of the task's hook belongs to another process. Airflow stops this process
-            # after 10 s.
-            settings = PineconeHook(self.conn_id).settings
-            settings = replace(settings, timeout=min(settings.timeout, _LINEAGE_TIMEOUT))
-            client = PineconeClient(settings, self.log.warning, clock=self.clock)
-            backup = client.describe_backup(self.backup_id, retry=False)
-            if source := backup.get("source_index_name"):
+            # A hook of its own, because the session of the task's hook belongs to another process.
+            hook = PineconeHook(self.conn_id, clock=self.clock, max_timeout=_LINEAGE_TIMEOUT)
+            if source := hook.describe_backup(self.backup_id, retry=False).get("source_index_name"):
                 inputs.append(backups_dataset(source))
         except PineconeError as error:
             self.log.info("The lineage of this task has no input. %s", error)
         return lineage(inputs, [index_dataset(self.index_name)])
 
-    def _execute(self, context: Context) -> dict[str, Any]:
-        self._started_at = self.clock.time()
-        with fail_without_retry():
-            restore = self._restore_or_resume(context)
-            job_id = restore["restore_job_id"]
-            self._push_id(context, job_id)
-            push_links(context, self.backup_id, self.hook)
-            self.log.info(
-                "Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id
-            )
-            if self.wait_for_completion:
-                return dict(self._wait_for(context, job_id))
+    def _run(self, this_try: Try) -> dict[str, Any]:
+        restore = self._restore_or_resume(this_try)
+        job_id = restore["restore_job_id"]
+        self._push_id(this_try, job_id)
+        push_links(this_try.context, self.backup_id, self.hook)
+        self.log.info("Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id)
+        if self.wait_for_completion:
+            return dict(self._wait_for(this_try, job_id))
         outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))
-        job = {"status": None} if isinstance(outcome, PineconeError) else outcome
-        self._is_completed = True
-        return {**xcom_safe(job), **restore, "index_name": self.index_name, "backup_id": self.backup_id}
+        job = {"status": None} if isinstance(outcome, PineconeError) else xcom_safe(outcome)
+        result = {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
+        return dict(self._complete(this_try, result))
 
-    def _complete(self, context: Context, model: Any) -> Any:
-        self._is_completed = True
-        return model
-
-    def _restore_or_resume(self, context: Context) -> RestoreStarted:
+    def _restore_or_resume(self, this_try: Try) -> RestoreStarted:
         validate_index_name(self.index_name)
         validate_id(self.backup_id, "backup")
-        origin = origin_of(context)
-        find = partial(self._find, origin)
-        earlier = self._find_of_earlier_try(context, find)
+        find = partial(self._find, this_try)
+        earlier = self._find_of_earlier_try(this_try, find)
         if earlier is not None:
             return earlier
-        tags = self._merged_tags(origin)
-        rejection: PineconePermanentError | None = None
+        tags = self._merged_tags(this_try.origin)
+        rejection: Conflict | None = None
         try:
             return self.hook.create_index_from_backup(
                 self.backup_id, name=self.index_name, tags=tags, deletion_protection=self.deletion_protection
             )
-        except PineconePermanentError as error:
-            if error.status_code != 409:
-                raise
+        except Conflict as error:
             # Index names are unique, so a repeated create request cannot start a second restore.
             rejection = error
-            found = self._search(find, self._search_seconds())
+            found = self._search(find, self._search_seconds(this_try))
         except CreateOutcomeUnknown as unknown:
             found = self._find_created(
+                this_try,
                 find,
                 unknown,
                 advice=f"It may appear later, together with index {self.index_name}. Retry the task to search for it "
                 "again.",
             )
-        if found is None and self._failed_id is None:
+        if found is None and not this_try.failed_ids:
             raise CreateOutcomeUnknown(
                 f"Pinecone reports that index {self.index_name} exists, but no restore job of this task that restores "
                 f"backup {self.backup_id} into it was found. Retry the task to search for it again. {rejection}"
             ) from rejection
         if found is None:
-            found = _Found(
-                name_taken=f"Restore job {self._failed_id} failed, and its index {self.index_name} still exists. "
-                f"Delete index {self.index_name}, then clear or retry the task."
+            found = _ExistingIndex(
+                name_taken=f"Restore job {this_try.failed_ids[-1]} failed, and its index {self.index_name} still "
+                f"exists. Delete index {self.index_name}, then clear or retry the task."
             )
         if found.restore is None:
-            raise PineconePermanentError(
+            raise Conflict(
                 f"{found.name_taken} {rejection or ''}".rstrip(),
                 status_code=409,
                 code=rejection.code if rejection else None,
@@ -229,9 +212,9 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
             ) from rejection
         return found.restore
 
-    def _find_of_earlier_try(self, context: Context, find: Callable[[], _Found | None]) -> RestoreStarted | None:
+    def _find_of_earlier_try(self, this_try: Try, find: Callable[[], _ExistingIndex | None]) -> RestoreStarted | None:
         """Find the restore of an earlier try. Its backup may have been deleted since."""
-        if context["ti"].try_number == 1:
+        if this_try.number == 1:
             return None
         try:
             found = find()
@@ -244,20 +227,19 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         """Return the tags of the new index: those of the backup, the user's, and the one of the origin."""
         if not isinstance(self.tags, dict | None):
             raise PineconeInputError(f"tags must be a dict or None, not {show_value(self.tags)}.")
-        inherited = _tags_of(self.hook.describe_backup(self.backup_id))
+        inherited = tags_of(self.hook.describe_backup(self.backup_id))
         # Pinecone returns other values too, but rejects them in a request.
         accepted = {name: value for name, value in inherited.items() if isinstance(value, str)}
         return {**accepted, **(self.tags or {}), _ORIGIN_TAG: origin.digest}
 
-    def _find(self, origin: Origin) -> _Found | None:
+    def _find(self, this_try: Try) -> _ExistingIndex | None:
         """Find the restore of this task, or the reason why its index cannot be created."""
+        origin = this_try.origin
         try:
             index = self.hook.describe_index(self.index_name, retry=False)
-        except PineconePermanentError as error:
-            if error.status_code != 404:
-                raise
+        except NotFound:
             return None
-        tag = _tags_of(index).get(_ORIGIN_TAG)
+        tag = tags_of(index).get(_ORIGIN_TAG)
         if tag != origin.digest:
             source = (
                 f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, and that of this task is {origin.digest}: another task or "
@@ -265,7 +247,7 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
                 if tag
                 else f"It does not have the tag {_ORIGIN_TAG}."
             )
-            return _Found(
+            return _ExistingIndex(
                 name_taken=f"Index {self.index_name} already exists, and was not created by this task. {source} Choose "
                 "another name, or delete the index."
             )
@@ -279,26 +261,21 @@ class CreateIndexFromBackupOperator(WaitingOperator, BaseOperator):
         # Others are jobs of earlier indexes of the same name.
         job = max(jobs, key=_recency)
         job_id, status = job["restore_job_id"], job["status"]
-        if restore_job_phase(status) == "failed":
+        if restore_job_phase(job) == "failed":
             # The job of the existing index may not be visible yet. Log each id only once, not at each poll.
-            if self._failed_id != job_id:
+            if job_id not in this_try.failed_ids:
                 self.log.info("Ignoring failed restore job %s: its status is %s.", job_id, status)
-                self._failed_id = job_id
+                this_try.failed_ids.append(job_id)
             return None
         self.log.info("Resuming with restore job %s, which this task started: its status is %s.", job_id, status)
-        return _Found({"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""})
-
-
-def _tags_of(model: BackupModel | IndexModel) -> dict[str, Any]:
-    tags = model.get("tags")
-    return tags if isinstance(tags, dict) else {}
+        return _ExistingIndex({"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""})
 
 
 def _recency(job: RestoreJobModel) -> tuple[bool, datetime]:
-    """Sort restore jobs into the same index name by their start; only the last one can be running.
+    """Sort restore jobs of one index name by their start, a running one last: only the last one can be running.
 
-    The start may be unknown: such a job is the last one, unless it failed.
+    A job whose start is unknown comes after the others, or before them if it failed.
     """
-    phase = restore_job_phase(job["status"])
+    phase = restore_job_phase(job)
     unknown = datetime.min if phase == "failed" else datetime.max
     return phase == "running", created_at(job) or unknown.replace(tzinfo=UTC)

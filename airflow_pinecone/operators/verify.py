@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_pinecone.common.inputs import one_line, show_value
+from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import CheckRules
-from airflow_pinecone.rules import check
-from airflow_pinecone.rules.history import previous_ready
+from airflow_pinecone.rules.check import Baseline, backup_baseline, check_backup, index_baseline
 from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 
@@ -28,11 +25,11 @@ class VerifiedBackup(TypedDict):
     backup_id: str
     status: str
     record_count: int | None
-    compared_to: check.Baseline | None
+    compared_to: Baseline | None
     findings: list[str]
 
 
-class VerifyBackupOperator(PineconeOperator, BaseOperator):
+class VerifyBackupOperator(PineconeOperator):
     """Fail if a backup is not Ready, is empty, or is much smaller than expected. Nothing is deleted.
 
     Between a backup and a prune, this task prevents a backup of an emptied index from replacing the last good one. A
@@ -46,9 +43,9 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         min_records: The minimum number of records. None requires one record; 0 accepts an empty backup.
         max_shrink: The share of the baseline's records, from 0 to 1, that may be missing: 0.2 accepts 80 of 100
             records. None compares with nothing.
-        compare_to: The baseline. ``previous`` is the newest earlier Ready backup of the same source index; if there is
-            none, the check passes. ``index`` is the number of records that the index has now; the backup may lack the
-            most recent ones.
+        compare_to: The baseline. ``previous`` is the newest earlier Ready backup of the same source index or, if there
+            is none, of an earlier index with the same name. If there is none of those either, nothing is compared.
+            ``index`` is the number of records that the index has now; the backup may lack the most recent ones.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:
@@ -72,7 +69,6 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
-        """Store the arguments, and check the rules."""
         super().__init__(conn_id=conn_id, **kwargs)
         if compare_to not in ("previous", "index"):
             raise InvalidArgument(f"compare_to must be 'previous' or 'index', not {show_value(compare_to)}.")
@@ -81,7 +77,7 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         self.max_shrink = max_shrink
         self.compare_to = compare_to
         with checked_arguments():
-            self._rules.check()
+            self._rules.validate()
 
     def execute(self, context: Context) -> VerifiedBackup:
         """Check the backup.
@@ -110,10 +106,10 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
         backup = self.hook.describe_backup(self.backup_id)
         # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
         baseline = None
-        if self.max_shrink is not None and not check.check_backup(backup, None, CheckRules(min_records=0)):
+        if self.max_shrink is not None and not check_backup(backup, None, CheckRules(min_records=0)):
             baseline = self._baseline(backup)
         name = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
-        findings = check.check_backup(backup, baseline, self._rules)
+        findings = check_backup(backup, baseline, self._rules)
         if findings:
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
         count = backup.get("record_count")
@@ -127,20 +123,22 @@ class VerifyBackupOperator(PineconeOperator, BaseOperator):
             findings=findings,
         )
 
-    def _baseline(self, backup: BackupModel) -> check.Baseline | None:
+    def _baseline(self, backup: BackupModel) -> Baseline | None:
         index_name = backup.get("source_index_name")
         if not index_name:
             raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing.")
         if self.compare_to == "index":
-            return check.index_baseline(index_name, self.hook.describe_index_stats(index_name))
-        previous = previous_ready(backup, self.hook.list_backups_of(index_name).backups)
-        return None if previous is None else check.backup_baseline(previous)
+            return index_baseline(index_name, self.hook.describe_index_stats(index_name))
+        from airflow_pinecone.hooks import read_history
 
-    def _compared(self, baseline: check.Baseline | None) -> str:
+        previous = read_history(self.hook.client, index_name, include_deleted_indexes=True).previous(backup)
+        return None if previous is None else backup_baseline(previous)
+
+    def _compared(self, baseline: Baseline | None) -> str:
         if baseline is not None:
             return (
                 f"compared with {baseline['kind']} {baseline['id']}, whose record count is {baseline['record_count']}"
             )
         if self.max_shrink is None:
             return "not compared, because max_shrink is not set"
-        return "not compared, because there is no earlier Ready backup of the same index"
+        return "not compared, because there is no earlier Ready backup of an index with this name"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from airflow_pinecone.api.models import BackupModel, is_ready
+from airflow_pinecone.api.models import BackupModel, count_of, is_ready
+from airflow_pinecone.common.text import count
 from airflow_pinecone.policy import CheckRules
 
 
@@ -18,14 +19,7 @@ class Baseline(TypedDict):
 
 
 def backup_baseline(backup: BackupModel) -> Baseline:
-    """Return an earlier backup as a baseline.
-
-    Args:
-        backup: The earlier backup.
-
-    Returns:
-        The baseline.
-    """
+    """Return an earlier backup as a baseline."""
     return Baseline(
         kind="backup",
         id=backup["backup_id"],
@@ -35,15 +29,7 @@ def backup_baseline(backup: BackupModel) -> Baseline:
 
 
 def index_baseline(index_name: str, stats: dict[str, Any]) -> Baseline:
-    """Return the current contents of an index as a baseline.
-
-    Args:
-        index_name: The index.
-        stats: The response of describe_index_stats.
-
-    Returns:
-        The baseline.
-    """
+    """Return the current contents of an index, as describe_index_stats returns them, as a baseline."""
     return Baseline(kind="index", id=index_name, record_count=stats.get("totalVectorCount"), created_at=None)
 
 
@@ -60,47 +46,31 @@ def check_backup(backup: BackupModel, baseline: Baseline | None, rules: CheckRul
     """
     if not is_ready(backup):
         return [f"its status is {backup['status']}, not Ready"]
-    count = count_of(backup.get("record_count"))
+    records = count_of(backup.get("record_count"))
     min_records = 1 if rules.min_records is None else rules.min_records
     compared = baseline if rules.max_shrink is not None else None
     findings = []
-    if count is None:
+    if records is None:
         if min_records > 0 or compared:
             findings.append("its record_count is missing")
-    elif count < min_records:
+    elif records < min_records:
         findings.append(
             "it is empty (0 records)"
             if rules.min_records is None
-            else f"it has {_records(count)}, fewer than min_records={rules.min_records}"
+            else f"it has {count(records, 'record')}, fewer than min_records={rules.min_records}"
         )
     if compared is None or rules.max_shrink is None:
         return findings
     before = count_of(compared["record_count"])
     if before is None:
         findings.append(f"the record count of {_name(compared)}, the baseline, is missing")
-    elif count is not None and before > 0 and (before - count) / before > rules.max_shrink:
+    elif records is not None and before > 0 and (before - records) / before > rules.max_shrink:
         findings.append(
-            f"it has {_records(count)} and {_name(compared)} has {_records(before)}: it is smaller by "
-            f"{_percent((before - count) / before)}, and max_shrink={rules.max_shrink:g} allows "
+            f"it has {count(records, 'record')} and {_name(compared)} has {count(before, 'record')}: it is smaller by "
+            f"{_percent((before - records) / before)}, and max_shrink={rules.max_shrink:g} allows "
             f"{_percent(rules.max_shrink)}"
         )
     return findings
-
-
-def count_of(value: Any) -> int | None:
-    """Check a number that Pinecone returns, such as a record count.
-
-    Args:
-        value: The number.
-
-    Returns:
-        The number; None if it is missing or invalid.
-    """
-    return value if type(value) is int and 0 <= value < 2**63 else None
-
-
-def _records(count: int) -> str:
-    return f"{count} record{'' if count == 1 else 's'}"
 
 
 def _name(baseline: Baseline) -> str:

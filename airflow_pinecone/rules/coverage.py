@@ -1,15 +1,15 @@
-"""Which indexes can be restored, and from when: a report that does no I/O and reads no clock.
+"""Which indexes can be restored, and from when: a report about a whole project.
 
 The report has a row for each index, the worst first. Only backups of the current index of a name count: those of a
-deleted index, and those of an earlier index with the same name, are listed apart.
+deleted index, and those of an earlier index with the same name, are listed separately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
 from airflow_pinecone.api.models import (
     BackupModel,
@@ -17,123 +17,30 @@ from airflow_pinecone.api.models import (
     RestoreJobModel,
     backup_phase,
     completed_at,
+    count_of,
+    created_at,
     is_completed,
+    is_pod_based,
     is_ready,
 )
 from airflow_pinecone.common.inputs import validate_duration
-from airflow_pinecone.common.text import cell
-from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, Status
-from airflow_pinecone.rules import check
-from airflow_pinecone.rules.check import count_of
-from airflow_pinecone.rules.history import Dated, current_index_id, newest_first
+from airflow_pinecone.common.text import cell, count, iso, show_seconds
+from airflow_pinecone.errors import BackupCheckFailed
+from airflow_pinecone.policy import STATUSES, IndexRules, Policy, Status
+from airflow_pinecone.rules.check import backup_baseline, check_backup
+from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
-
-# How far the clocks of Pinecone and of the worker may differ.
-_CLOCK_SKEW = timedelta(hours=1)
-
-LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
-
-
-class Project(NamedTuple):
-    """What Pinecone lists of a project.
-
-    Attributes:
-        indexes: The indexes.
-        backups: The backups, without duplicates, in any order.
-        restore_jobs: The restore jobs.
-    """
-
-    indexes: Sequence[IndexModel]
-    backups: Sequence[BackupModel]
-    restore_jobs: Sequence[RestoreJobModel]
-
-
-class CreatedBy(TypedDict):
-    """The task that created a backup; ``map_index`` is -1 if it is not mapped."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-
-
-class BackupFacts(TypedDict):
-    """A backup in the report."""
-
-    backup_id: str
-    status: str
-    created_at: str
-    record_count: int | None
-    size_bytes: int | None
-    created_by: CreatedBy | None
-
-
-class RestoreFacts(TypedDict):
-    """A Completed restore in the report. ``age`` is in seconds."""
-
-    restore_job_id: str
-    backup_id: str
-    completed_at: str
-    age: float
-
-
-class Problem(TypedDict):
-    """Why an index does not have the status ok."""
-
-    status: Status
-    text: str
-
-
-class IndexReport(TypedDict):
-    """The row of an index. Ages are in seconds; a backup from the future has none.
-
-    ``status`` is the worst of the problems. ``failed`` is the newest failed backup if it is newer than the newest Ready
-    one; ``running`` is the newest one whose status is not final. ``record_change`` and ``size_change`` are shares of
-    the previous Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this
-    package did not create, such as those of Pinecone's backup schedules.
-    """
-
-    index_name: str
-    status: Status
-    problems: list[Problem]
-    max_age: float
-    age: float | None
-    newest_ready: BackupFacts | None
-    failed: BackupFacts | None
-    running: BackupFacts | None
-    record_change: float | None
-    size_change: float | None
-    backup_count: int
-    held: int
-    created_elsewhere: int
-    last_restore: RestoreFacts | None
-
-
-class Leftover(TypedDict):
-    """Backups that do not belong to an existing index. ``reason`` says to which index they belong."""
-
-    index_name: str
-    source_index_id: str | None
-    reason: LeftoverReason
-    backup_count: int
-    ready_count: int
-    newest_created_at: str | None
-    size_bytes: int
-
-
-class Report(TypedDict):
-    """The report, as JSON types.
-
-    ``unsupported`` has the names of pod-based indexes, which Pinecone cannot back up. ``backup_count`` is the number of
-    all backups of the project, for which Pinecone has a quota.
-    """
-
-    as_of: str
-    verdict: str
-    indexes: list[IndexReport]
-    unsupported: list[str]
-    leftovers: list[Leftover]
-    backup_count: int
+from airflow_pinecone.rules.report import (
+    BackupFacts,
+    CreatedBy,
+    IndexReport,
+    Leftover,
+    LeftoverReason,
+    Problem,
+    Project,
+    Report,
+    RestoreFacts,
+)
 
 
 def report(
@@ -156,89 +63,76 @@ def report(
     def is_selected(name: str) -> bool:
         return any(fnmatchcase(name, p) for p in include) and not any(fnmatchcase(name, p) for p in exclude)
 
-    backups_of: dict[str, list[BackupModel]] = {}
-    for backup in project.backups:
-        backups_of.setdefault(backup.get("source_index_name") or "", []).append(backup)
+    names = {index["name"] for index in project.indexes}
     indexes = {index["name"]: index for index in project.indexes if is_selected(index["name"])}
-    supported = [index for index in indexes.values() if not _is_pod_based(index)]
+    histories = {
+        name: history for name, history in histories_of(project).items() if name in indexes or is_selected(name)
+    }
+    restores = _completed_restores(project.restore_jobs, now)
     rows = [
-        _row(index["name"], backups_of.get(index["name"], []), project.restore_jobs, policy.rules_of(index), now)
-        for index in supported
+        _row(name, histories[name], restores, policy.rules_of(index), now)
+        for name, index in indexes.items()
+        if not is_pod_based(index)
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
     leftovers = [
         leftover
-        for name, backups in sorted(backups_of.items())
-        if is_selected(name)
-        for leftover in _leftovers(name, backups, indexes.get(name))
+        for name, history in sorted(histories.items())
+        for leftover in _leftovers(name, history, indexes.get(name))
     ]
     return Report(
-        as_of=_iso(now),
+        as_of=iso(now),
         verdict=_verdict(rows),
         indexes=rows,
-        unsupported=sorted(index["name"] for index in indexes.values() if _is_pod_based(index)),
+        missing=[p for p in include if p not in names and not set(p) & set("*?[")],
+        unsupported=sorted(name for name, index in indexes.items() if is_pod_based(index)),
         leftovers=leftovers,
         backup_count=len(project.backups),
     )
 
 
-def missing_indexes(project: Project, include: Iterable[str]) -> list[str]:
-    """Return the indexes that a user has named, and that do not exist.
-
-    Args:
-        project: What Pinecone lists.
-        include: Patterns for the names of indexes.
-
-    Returns:
-        The patterns that have no wildcard and match no index.
-    """
+def histories_of(project: Project) -> dict[str, BackupHistory]:
+    """Return the history of each name that an index or a backup has; "" is that of backups without a name."""
     names = {index["name"] for index in project.indexes}
-    return [pattern for pattern in include if pattern not in names and not set(pattern) & set("*?[")]
+    backups: dict[str, list[BackupModel]] = {name: [] for name in names}
+    for backup in project.backups:
+        backups.setdefault(backup.get("source_index_name") or "", []).append(backup)
+    return {name: BackupHistory(of_name, index_exists=name in names) for name, of_name in backups.items()}
 
 
-def rows_with_problems(report: Report, statuses: Iterable[str]) -> list[IndexReport]:
-    """Return the rows that have one of some statuses.
-
-    Args:
-        report: The report.
-        statuses: The statuses. An index can have several of them, and its row shows the worst.
-
-    Returns:
-        The rows, the worst first.
-    """
-    wanted = set(statuses)
-    return [row for row in report["indexes"] if any(problem["status"] in wanted for problem in row["problems"])]
+class _Restore(NamedTuple):
+    # First, so that the last restore is one that a clock in the future did not date, if there is any.
+    is_past: bool
+    completed_at: datetime
+    restore_job_id: str
+    backup_id: str
 
 
-def show_seconds(seconds: float) -> str:
-    """Format a duration.
-
-    Args:
-        seconds: Seconds.
-
-    Returns:
-        Such as ``1 day, 3:00:00``, without fractions of a second.
-    """
-    return str(timedelta(seconds=round(seconds)))
+def _completed_restores(jobs: Iterable[RestoreJobModel], now: datetime) -> dict[str, _Restore]:
+    """Return the last Completed restore of each backup."""
+    last: dict[str, _Restore] = {}
+    for job in jobs:
+        moment = completed_at(job) if is_completed(job) else None
+        if moment is not None:
+            restore = _Restore(not age_of(moment, now).in_future, moment, job["restore_job_id"], job["backup_id"])
+            last[restore.backup_id] = max(restore, last.get(restore.backup_id, restore))
+    return last
 
 
 def _row(
-    name: str, backups: list[BackupModel], restore_jobs: Iterable[RestoreJobModel], rules: IndexRules, now: datetime
+    name: str, history: BackupHistory, restores: Mapping[str, _Restore], rules: IndexRules, now: datetime
 ) -> IndexReport:
-    index_id = current_index_id(backups)
-    current = [row for row in newest_first(backups) if index_id and row.backup.get("source_index_id") == index_id]
-    ready = [row for row in current if row.created_at and is_ready(row.backup)]
-    newest = ready[0] if ready else None
-    previous = ready[1] if len(ready) > 1 else None
-    failed = _first(current, "failed")
+    current = [row.backup for row in history.current]
+    newest = history.newest_ready
+    age = history.age(newest, now) if newest else Age(None)
+    failed = _first(history, "failed")
     if failed and newest and current.index(failed) > current.index(newest):
         failed = None
-    is_in_future = newest is not None and newest.created_at is not None and newest.created_at > now + _CLOCK_SKEW
-    age = _age(newest.created_at, now) if newest and not is_in_future else None
-    last_restore = _last_restore([row.backup["backup_id"] for row in current], restore_jobs, now)
+    last_restore = _last_restore(current, restores, now)
+    previous, unknown_previous = _previous(history, newest)
     problems = [
-        *_age_problems(newest, age, rules),
-        *_failures(failed, newest, previous, rules),
+        *_age_problems(history, newest, age, rules),
+        *_failures(failed, newest, previous, unknown_previous, rules),
         *_restore_problems(last_restore, rules),
     ]
     return IndexReport(
@@ -246,43 +140,57 @@ def _row(
         status=min((problem["status"] for problem in problems), key=STATUSES.index, default="ok"),
         problems=problems,
         max_age=validate_duration(rules.max_age, "max_age"),
-        age=age,
+        age=age.seconds,
         newest_ready=_facts(newest),
         failed=_facts(failed),
-        running=_facts(_first(current, "running")),
+        running=_facts(_first(history, "running")),
         record_change=_change(newest, previous, "record_count"),
         size_change=_change(newest, previous, "size_bytes"),
         backup_count=len(current),
-        held=sum(hold_of(row.backup, now) is not None for row in current),
-        created_elsewhere=sum(not has_mark(row.backup) for row in current),
+        held=sum(hold_of(backup, now) is not None for backup in current),
+        created_elsewhere=sum(not has_mark(backup) for backup in current),
         last_restore=last_restore,
     )
 
 
-def _age_problems(newest: Dated | None, age: float | None, rules: IndexRules) -> list[Problem]:
-    if newest is None or newest.created_at is None:
-        return [Problem(status="unprotected", text="it has no Ready backup")]
-    if age is None:
-        text = f"its newest Ready backup was created at {_iso(newest.created_at)}, in the future: check the clock"
-        return [Problem(status="late", text=text)]
+def _previous(history: BackupHistory, newest: BackupModel | None) -> tuple[BackupModel | None, str]:
+    """Return the backup before the newest one, or why it is unknown."""
+    try:
+        return (history.previous(newest), "") if newest else (None, "")
+    except BackupCheckFailed as error:
+        return None, str(error)
+
+
+def _age_problems(history: BackupHistory, newest: BackupModel | None, age: Age, rules: IndexRules) -> list[Problem]:
+    if newest is None:
+        because = f": {history.why_unknown}" if history.why_unknown else ""
+        return [Problem(status="unprotected", text=f"it has no Ready backup{because}")]
     max_age = validate_duration(rules.max_age, "max_age")
-    if age < max_age:
+    if age.is_below(max_age):
         return []
-    text = f"its newest Ready backup is {show_seconds(age)} old, and max_age is {show_seconds(max_age)}"
+    if age.seconds is None:
+        text = f"its newest Ready backup was created at {_created(newest)}, in the future: check the clock"
+    else:
+        text = f"its newest Ready backup is {show_seconds(age.seconds)} old, and max_age is {show_seconds(max_age)}"
     return [Problem(status="late", text=text)]
 
 
-def _failures(failed: Dated | None, newest: Dated | None, previous: Dated | None, rules: IndexRules) -> list[Problem]:
+def _failures(
+    failed: BackupModel | None,
+    newest: BackupModel | None,
+    previous: BackupModel | None,
+    unknown_previous: str,
+    rules: IndexRules,
+) -> list[Problem]:
     texts = []
-    if failed and failed.created_at:
-        backup = failed.backup
-        texts.append(f"backup {backup['backup_id']} of {_iso(failed.created_at)} failed ({cell(backup['status'])})")
+    if failed:
+        texts.append(f"backup {failed['backup_id']} of {_created(failed)} failed ({cell(failed['status'])})")
     if newest:
-        baseline = check.backup_baseline(previous.backup) if previous else None
-        # Without min_records, an empty backup passes.
-        checked = CheckRules(rules.min_records or 0, rules.max_shrink)
-        findings = check.check_backup(newest.backup, baseline, checked)
-        texts += [f"backup {newest.backup['backup_id']} does not pass: {finding}" for finding in findings]
+        baseline = backup_baseline(previous) if previous else None
+        findings = check_backup(newest, baseline, rules.check_rules)
+        texts += [f"backup {newest['backup_id']} does not pass: {finding}" for finding in findings]
+    if unknown_previous and rules.max_shrink is not None:
+        texts.append(unknown_previous[:1].lower() + unknown_previous[1:].rstrip("."))
     return [Problem(status="failing", text=text) for text in texts]
 
 
@@ -293,6 +201,9 @@ def _restore_problems(last: RestoreFacts | None, rules: IndexRules) -> list[Prob
     allowed = f"max_restore_age is {show_seconds(max_age)}"
     if last is None:
         return [Problem(status="untested", text=f"none of its backups was restored, and {allowed}")]
+    if last["age"] is None:
+        text = f"its last restore was completed at {last['completed_at']}, in the future: check the clock"
+        return [Problem(status="untested", text=text)]
     if last["age"] < max_age:
         return []
     text = f"its last restore was {show_seconds(last['age'])} ago, and {allowed}"
@@ -300,45 +211,41 @@ def _restore_problems(last: RestoreFacts | None, rules: IndexRules) -> list[Prob
 
 
 def _last_restore(
-    backup_ids: Iterable[str], restore_jobs: Iterable[RestoreJobModel], now: datetime
+    backups: Iterable[BackupModel], restores: Mapping[str, _Restore], now: datetime
 ) -> RestoreFacts | None:
-    ids = set(backup_ids)
-    completed = [
-        (moment, job["restore_job_id"], job["backup_id"])
-        for job in restore_jobs
-        if job["backup_id"] in ids and is_completed(job) and (moment := completed_at(job))
-    ]
-    if not completed:
+    last = max((restores[b["backup_id"]] for b in backups if b["backup_id"] in restores), default=None)
+    if last is None:
         return None
-    moment, job_id, backup_id = max(completed)
-    return RestoreFacts(restore_job_id=job_id, backup_id=backup_id, completed_at=_iso(moment), age=_age(moment, now))
+    return RestoreFacts(
+        restore_job_id=last.restore_job_id,
+        backup_id=last.backup_id,
+        completed_at=iso(last.completed_at),
+        age=age_of(last.completed_at, now).seconds,
+    )
 
 
-def _leftovers(name: str, backups: list[BackupModel], index: IndexModel | None) -> list[Leftover]:
+def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> list[Leftover]:
     # A pod-based index has no backups, so all of them belong to earlier indexes.
-    is_pod_based = index is not None and _is_pod_based(index)
-    current = current_index_id(backups) if index is not None and not is_pod_based else None
+    has_no_backups = index is None or is_pod_based(index)
     by_index: dict[str | None, list[BackupModel]] = {}
-    for backup in backups:
-        index_id = backup.get("source_index_id") or None
-        if index_id is None or index_id != current:
-            by_index.setdefault(index_id, []).append(backup)
+    for row in history.rows if has_no_backups else history.earlier:
+        by_index.setdefault(index_id_of(row.backup), []).append(row.backup)
     leftovers = []
-    for index_id, of_index in sorted(by_index.items(), key=lambda item: item[0] or ""):
+    for index_id, backups in sorted(by_index.items(), key=lambda item: item[0] or ""):
         if index is None and name:
             reason: LeftoverReason = "deleted index"
         else:
-            reason = "earlier index of this name" if index_id and (current or is_pod_based) else "unknown index"
-        newest = newest_first(of_index)[0].created_at
+            is_earlier = index is not None and index_id and (history.current_index_id or has_no_backups)
+            reason = "earlier index of this name" if is_earlier else "unknown index"
         leftovers.append(
             Leftover(
                 index_name=name,
                 source_index_id=index_id,
                 reason=reason,
-                backup_count=len(of_index),
-                ready_count=sum(map(is_ready, of_index)),
-                newest_created_at=_iso(newest) if newest else None,
-                size_bytes=sum(count_of(backup.get("size_bytes")) or 0 for backup in of_index),
+                backup_count=len(backups),
+                ready_count=sum(map(is_ready, backups)),
+                newest_created_at=_created(backups[0]),
+                size_bytes=sum(count_of(backup.get("size_bytes")) or 0 for backup in backups),
             )
         )
     return leftovers
@@ -368,34 +275,21 @@ def _count_problems(rows: list[IndexReport], status: Status) -> int:
     return sum(any(problem["status"] == status for problem in row["problems"]) for row in rows)
 
 
-def count(number: int, noun: str) -> str:
-    """Format a number of things.
-
-    Args:
-        number: The number.
-        noun: The noun, in the singular.
-
-    Returns:
-        Such as ``1 index`` or ``2 indexes``.
-    """
-    plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
+def _first(history: BackupHistory, phase: str) -> BackupModel | None:
+    """Return the newest backup of the current index in a phase."""
+    return next((row.backup for row in history.current if row.created_at and backup_phase(row.backup) == phase), None)
 
 
-def _first(rows: list[Dated], phase: str) -> Dated | None:
-    return next((row for row in rows if row.created_at and backup_phase(row.backup["status"]) == phase), None)
-
-
-def _facts(row: Dated | None) -> BackupFacts | None:
-    if row is None or row.created_at is None:
+def _facts(backup: BackupModel | None) -> BackupFacts | None:
+    if backup is None:
         return None
     return BackupFacts(
-        backup_id=row.backup["backup_id"],
-        status=row.backup["status"],
-        created_at=_iso(row.created_at),
-        record_count=count_of(row.backup.get("record_count")),
-        size_bytes=count_of(row.backup.get("size_bytes")),
-        created_by=_created_by(row.backup),
+        backup_id=backup["backup_id"],
+        status=backup["status"],
+        created_at=_created(backup) or "",
+        record_count=count_of(backup.get("record_count")),
+        size_bytes=count_of(backup.get("size_bytes")),
+        created_by=_created_by(backup),
     )
 
 
@@ -406,20 +300,14 @@ def _created_by(backup: BackupModel) -> CreatedBy | None:
     return CreatedBy(dag_id=creator.dag_id, run_id=creator.run_id, task_id=creator.task_id, map_index=creator.map_index)
 
 
-def _change(newest: Dated | None, previous: Dated | None, field: Literal["record_count", "size_bytes"]) -> float | None:
-    after = count_of(newest.backup.get(field)) if newest else None
-    before = count_of(previous.backup.get(field)) if previous else None
+def _change(
+    newest: BackupModel | None, previous: BackupModel | None, field: Literal["record_count", "size_bytes"]
+) -> float | None:
+    after = count_of(newest.get(field)) if newest else None
+    before = count_of(previous.get(field)) if previous else None
     return None if after is None or not before else (after - before) / before
 
 
-def _age(moment: datetime | None, now: datetime) -> float:
-    return max(0.0, (now - moment).total_seconds()) if moment else 0.0
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def _is_pod_based(index: IndexModel) -> bool:
-    spec: Any = index.get("spec")
-    return isinstance(spec, dict) and isinstance(spec.get("pod"), dict)
+def _created(backup: BackupModel) -> str | None:
+    moment = created_at(backup)
+    return iso(moment) if moment else None

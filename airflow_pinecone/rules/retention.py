@@ -11,21 +11,20 @@ Some backups are always kept: the newest Ready one; those whose status is not fi
 decision or have no valid ``created_at``; without ``include_deleted_indexes``, those of a deleted index, such as an
 earlier one with the same name; those with a hold that has not ended; with ``owned_only``, those that this package did
 not create; with ``created_by_dag_id`` or ``created_by_task_id``, those of other tasks; without ``remove_failed``, those
-that failed. The rules ignore all of these except the newest Ready one, so they cannot displace a good backup.
+that failed. The rules do not count them, except the newest Ready one: ``keep_last=3`` keeps three other backups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from airflow_pinecone.api.models import BackupModel, backup_phase, is_ready
-from airflow_pinecone.common.durations import MAX_DURATION
-from airflow_pinecone.common.inputs import show_value
-from airflow_pinecone.common.text import cell, text_table
+from airflow_pinecone.common.inputs import MAX_DURATION
+from airflow_pinecone.common.text import cell, show_time, show_value, text_table
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.rules.history import current_index_id, newest_first
+from airflow_pinecone.rules.history import BackupHistory, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 
 # How each rule maps a creation time to a period. A rule keeps the newest backup of each period. keep_last has none.
@@ -58,12 +57,8 @@ class RetentionRules(NamedTuple):
     keep_yearly: int | None = None
     keep_within: timedelta | None = None
 
-    def check(self) -> None:
-        """Check the rules.
-
-        Raises:
-            PineconeInputError: There is no rule, or a rule is invalid.
-        """
+    def validate(self) -> None:
+        """Raise PineconeInputError if there is no rule, or if a rule is invalid."""
         for name in _PERIODS:
             count = getattr(self, name)
             if count is not None and (type(count) is not int or count < 0):
@@ -112,11 +107,7 @@ class Plan(NamedTuple):
         return [decision for decision in reversed(self.decisions) if not decision.keep]
 
     def table(self) -> str:
-        """Format the plan.
-
-        Returns:
-            An aligned table with a header row and one row for each backup.
-        """
+        """Format the plan as a table with one row for each backup."""
         rows: list[tuple[str, ...]] = [("", "created_at", "backup_id", "status", "name", "reasons")]
         for backup, keep, reasons in self.decisions:
             fields = (backup.get(field) for field in ("created_at", "backup_id", "status", "name"))
@@ -125,31 +116,27 @@ class Plan(NamedTuple):
 
 
 def plan(
-    backups: Iterable[BackupModel],
+    history: BackupHistory,
     rules: RetentionRules,
     *,
-    source_index_id: str | None,
     now: datetime,
     owned_only: bool = True,
     remove_failed: bool = False,
     created_by_dag_id: str | None = None,
     created_by_task_id: str | None = None,
-    index_exists: bool = True,
     include_deleted_indexes: bool = False,
 ) -> Plan:
     """Decide which backups may be deleted.
 
     Args:
-        backups: All backups of one index name, without duplicates, in any order.
+        history: The backups of one index name. Without ``include_deleted_indexes``, only those of the current index may
+            be deleted; none, if the current index is unknown or was deleted.
         rules: The rules.
-        source_index_id: The id of the index that currently has the name, or that had it last. Without
-            ``include_deleted_indexes``, backups of other indexes are kept; None keeps all.
         now: The time of the decision, with a time zone. Backups created later are kept.
         owned_only: Whether to delete only backups that this package created.
         remove_failed: Whether to delete failed backups. No rule keeps them.
         created_by_dag_id: Keep the backups that other DAGs created; None is every DAG.
         created_by_task_id: Keep the backups that tasks with another id created; None is every task.
-        index_exists: Whether an index has the name now. If not, all backups are of deleted indexes.
         include_deleted_indexes: Whether to delete backups of deleted indexes, too. The rules apply to each
             ``source_index_id`` on its own.
 
@@ -159,18 +146,17 @@ def plan(
     Raises:
         PineconeInputError: A rule is invalid, or ``now`` has no time zone.
     """
-    rules.check()
+    rules.validate()
     if now.tzinfo is None:
         raise PineconeInputError(f"The time of the decision must have a time zone, not {now!r}.")
-    ordered = newest_first(backups)
     protections = {
-        backup["backup_id"]: _deleted_index(backup, source_index_id, index_exists, include_deleted_indexes)
+        backup["backup_id"]: _deleted_index(backup, history, include_deleted_indexes)
         + _protections(backup, moment, now, owned_only=owned_only, remove_failed=remove_failed)
         + _other_creator(backup, created_by_dag_id, created_by_task_id)
-        for moment, backup in ordered
+        for moment, backup in history.rows
     }
     candidates: dict[str, list[tuple[datetime, str]]] = {}
-    for moment, backup in ordered:
+    for moment, backup in history.rows:
         backup_id = backup["backup_id"]
         if moment is not None and not protections[backup_id] and is_ready(backup):
             candidates.setdefault(backup["source_index_id"], []).append((moment, backup_id))
@@ -178,11 +164,12 @@ def plan(
     for of_one_index in candidates.values():
         kept_by_rules.update(_apply(rules, of_one_index))
     decisions = []
-    for _, backup in ordered:
+    for _, backup in history.rows:
         reasons = protections[backup["backup_id"]] or kept_by_rules.get(backup["backup_id"], [])
         why_deleted = "no rule keeps it" if is_ready(backup) else f"failed ({_status(backup)})"
         decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_deleted])))
-    if current_index_id(d.backup for d in decisions if d.keep) != current_index_id(d.backup for d in decisions):
+    left = BackupHistory(decision.backup for decision in decisions if decision.keep)
+    if decisions and not decisions[0].keep and left.current_index_id != history.current_index_id:
         # The newest backup has failed. Without it, the next prune would treat an earlier index as the current one.
         decisions[0] = Decision(decisions[0].backup, True, ("the only backup of the current index",))
     return Plan(tuple(decisions))
@@ -202,8 +189,8 @@ def _protections(
         reasons.append("not created by airflow-pinecone (owned_only)")
     hold = hold_of(backup, now)
     if hold is not None:
-        reasons.append(f"held until {hold:%Y-%m-%d %H:%M:%S} UTC")
-    phase = backup_phase(backup["status"])
+        reasons.append(f"held until {show_time(hold)}")
+    phase = backup_phase(backup)
     if phase == "running":
         reasons.append(f"not Ready ({_status(backup)})")
     elif phase == "failed" and not remove_failed:
@@ -215,19 +202,18 @@ def _protections(
     return reasons
 
 
-def _deleted_index(
-    backup: BackupModel, source_index_id: str | None, index_exists: bool, include_deleted_indexes: bool
-) -> list[str]:
+def _deleted_index(backup: BackupModel, history: BackupHistory, include_deleted_indexes: bool) -> list[str]:
     """Return why a backup is kept because its index was deleted, or because it is unknown."""
-    if not backup.get("source_index_id"):
+    index_id = index_id_of(backup)
+    if index_id is None:
         return ["its index is unknown"]
     if include_deleted_indexes:
         return []
-    if not index_exists:
+    if not history.index_exists:
         return ["its index no longer exists; include_deleted_indexes=True applies the rules"]
-    if source_index_id is None:
-        return ["its index is unknown"]
-    if backup["source_index_id"] != source_index_id:
+    if history.current_index_id is None:
+        return [history.why_unknown or "its current index is unknown"]
+    if index_id != history.current_index_id:
         return ["of an earlier index with this name; include_deleted_indexes=True applies the rules"]
     return []
 

@@ -1,12 +1,13 @@
-"""The only module that depends on Airflow's version or on private names of Airflow."""
+"""What differs between Airflow's versions, and what uses private names of Airflow. The hook masks secrets by itself."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -18,13 +19,14 @@ Result = TypeVar("Result")
 def can_show_pages() -> bool:
     """Return whether plugins can add pages to the UI of this Airflow, and read connections for them in the API server.
 
-    Returns:
-        Whether it is Airflow 3.1.1 or later.
+    This is so from Airflow 3.1.1 on.
     """
     from airflow import __version__
 
-    found = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", __version__)
-    return found is not None and tuple(map(int, found.groups())) >= (3, 1, 1)
+    try:
+        return Version(Version(__version__).base_version) >= Version("3.1.1")
+    except InvalidVersion:
+        return False
 
 
 async def call_airflow(function: Callable[[], Result]) -> Result:
@@ -34,12 +36,6 @@ async def call_airflow(function: Callable[[], Result]) -> Result:
     would read the same socket as the event loop, which stops the triggerer of Airflow 3.0 to 3.2.1
     (https://github.com/apache/airflow/issues/67380). ``asyncio.shield`` preserves the message of a cancellation, from
     which Airflow recognizes that a user killed the task.
-
-    Args:
-        function: The function.
-
-    Returns:
-        What the function returns.
     """
     from asgiref.sync import sync_to_async
 
@@ -47,16 +43,9 @@ async def call_airflow(function: Callable[[], Result]) -> Result:
 
 
 def task_state(ti: Any) -> str | None:
-    """Return the state of a task instance as Airflow stores it now.
+    """Return the state of a task instance of a context or a trigger as Airflow stores it now, such as ``failed``.
 
-    Args:
-        ti: The task instance of a context or a trigger.
-
-    Returns:
-        The state, such as ``failed``; None if it has none.
-
-    Raises:
-        Exception: Airflow did not return the state.
+    Airflow can raise any exception.
     """
     if hasattr(ti, "current_state"):  # Airflow 2
         return cast("str | None", ti.current_state())
@@ -70,44 +59,16 @@ def task_state(ti: Any) -> str | None:
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
 
 
-def is_event_of_another_try(context: Context, try_number: int | None) -> bool:
-    """Return whether Airflow resumes a task with the event of an earlier try.
-
-    A retry of a deferred task gets that event in Airflow 3.0 (https://github.com/apache/airflow/issues/56704).
-
-    Args:
-        context: The context of the task.
-        try_number: The number of the try that was deferred, from the arguments with which Airflow resumes the task.
-            None if they are lost, as in ``dag.test()``.
-
-    Returns:
-        Whether the event belongs to another try.
-    """
-    return try_number is not None and try_number != context["ti"].try_number
-
-
 def is_fail_fast(task: Any) -> bool:
-    """Return whether a task is in a DAG that Airflow ends at the first failure.
-
-    Args:
-        task: The operator.
-
-    Returns:
-        Whether its DAG has ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet.
-    """
+    """Return whether a task is in a DAG with ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet."""
     dag = task.dag if task.has_dag() else None
     return bool(getattr(dag, "fail_fast", False) or getattr(dag, "fail_stop", False))
 
 
 def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
-    """Return when a sensor in reschedule mode poked for the first time since it was last cleared.
+    """Return when a sensor in reschedule mode poked for the first time since it was last cleared; None if it has not.
 
-    Args:
-        context: The context of the task.
-        first_try: The number of its first try since then.
-
-    Returns:
-        The time, or None during the first poke.
+    ``first_try`` is the number of its first try since then.
     """
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
@@ -128,14 +89,7 @@ def is_trigger_timeout(next_method: str, next_kwargs: dict[str, Any] | None) -> 
 
 
 def trigger_at(moment: datetime) -> BaseTrigger:
-    """Return Airflow's own trigger that ends at a time. The import is local to keep DAG parsing fast.
-
-    Args:
-        moment: The time, with a time zone.
-
-    Returns:
-        A DateTimeTrigger.
-    """
+    """Return Airflow's own trigger that ends at a time."""
     try:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
     except ImportError:  # Airflow 2 has it, too, and the standard provider may not be installed.

@@ -28,11 +28,7 @@ class InvalidArgument(PineconeInputError, AirflowFailException):
 
 @contextmanager
 def checked_arguments() -> Iterator[None]:
-    """Check arguments in the constructor of an operator or a sensor.
-
-    Raises:
-        InvalidArgument: A check has raised a PineconeInputError.
-    """
+    """Turn the PineconeInputError of a check in the constructor of an operator or a sensor into InvalidArgument."""
     try:
         yield
     except PineconeInputError as error:

@@ -18,51 +18,21 @@ _NAMESPACE = "pinecone"
 
 
 def index_dataset(index_name: str) -> Dataset:
-    """Return the dataset of an index.
-
-    Args:
-        index_name: The index.
-
-    Returns:
-        The dataset.
-    """
+    """Return the dataset of an index."""
     return Dataset(namespace=_NAMESPACE, name=index_name)
 
 
 def backups_dataset(index_name: str) -> Dataset:
-    """Return the dataset of the backups of an index.
-
-    Args:
-        index_name: The index.
-
-    Returns:
-        The dataset. It is the same one as that of ``backup_asset(index_name)``.
-    """
+    """Return the dataset of the backups of an index, which is also that of ``backup_asset(index_name)``."""
     return Dataset(namespace=_NAMESPACE, name=f"{index_name}/backups")
 
 
 def asset_dataset(asset: Asset, lineage_context: Any) -> Dataset:
-    """Convert an Asset with a ``pinecone://`` URI. Airflow's OpenLineage provider calls this.
-
-    Args:
-        asset: The Asset.
-        lineage_context: The task or hook; not used.
-
-    Returns:
-        The dataset.
-    """
+    """Convert an Asset with a ``pinecone://`` URI. Airflow's OpenLineage provider calls this."""
     parts = urlsplit(asset.uri)
     return Dataset(namespace=_NAMESPACE, name=f"{parts.netloc}{parts.path}")
 
 
 def lineage(inputs: list[Dataset], outputs: list[Dataset]) -> OperatorLineage[Dataset, Any]:
-    """Return the lineage of a task.
-
-    Args:
-        inputs: What the task has read.
-        outputs: What it has written.
-
-    Returns:
-        The lineage.
-    """
+    """Return the lineage of a task, from what it has read to what it has written."""
     return OperatorLineage(inputs=inputs, outputs=outputs)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink
+from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
 
+from airflow_pinecone.common.inputs import is_id
+from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.hooks import PineconeHook
 
+# The page of this package is below this path of Airflow's URL.
+PAGE_PATH = "/pinecone-backups"
 _CONSOLE = "https://app.pinecone.io/organizations/-/projects/-/backups"
 
 
@@ -21,14 +25,9 @@ class _StoredLink(BaseOperatorLink):
     """A link whose URL the task has pushed to XCom."""
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the URL. At the end of the task, Airflow calls this and stores the result again.
+        """Return the URL; empty if the task has not pushed one, or if it cannot be read. Airflow then shows no link.
 
-        Args:
-            operator: The operator or sensor.
-            ti_key: The task instance.
-
-        Returns:
-            The URL; empty if the task has not pushed one, or if it cannot be read. Airflow then shows no link.
+        At the end of the task, Airflow calls this and stores the result again.
         """
         try:
             url = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index, key=self.xcom_key)
@@ -54,22 +53,17 @@ LINKS = (BackupLink(), ConsoleLink()) if can_show_pages() else ()
 
 
 def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
-    """Push the URLs of the links to XCom, if this Airflow shows them.
+    """Push the URLs of the links to XCom, if this Airflow shows them and the id is valid.
 
-    Args:
-        context: The context of the task.
-        backup_id: The id of the backup. Nothing is pushed for an invalid one.
-        hook: The hook of the task. The console only shows the projects of Pinecone itself.
+    The console only shows the projects of Pinecone itself.
     """
     from airflow_pinecone.api.settings import DEFAULT_HOST
-    from airflow_pinecone.common.inputs import is_id
-    from airflow_pinecone.errors import PineconeInputError
 
     if not (LINKS and is_id(backup_id)):
         return
     backup, console = LINKS
     try:
-        context["ti"].xcom_push(key=backup.xcom_key, value=_page(backup_id, hook.conn_id))
+        context["ti"].xcom_push(key=backup.xcom_key, value=page_url(backup_id, hook.conn_id))
         if hook.settings.url == DEFAULT_HOST:
             context["ti"].xcom_push(key=console.xcom_key, value=_CONSOLE)
     except PineconeInputError:
@@ -78,8 +72,11 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
         hook.log.warning("The links of the task were not stored.", exc_info=True)
 
 
-def _page(backup_id: str, conn_id: str) -> str:
-    from airflow.providers.common.compat.sdk import conf
+def page_url(backup_id: str, conn_id: str) -> str:
+    """Return the URL of a backup on the page of this package."""
+    return f"{url_prefix()}{PAGE_PATH}/backups/{quote(backup_id, safe='')}?{urlencode({'connection': conn_id})}"
 
-    prefix = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
-    return f"{prefix}/pinecone-backups/backups/{quote(backup_id, safe='')}?{urlencode({'connection': conn_id})}"
+
+def url_prefix() -> str:
+    """Return the path of Airflow's URL, ``[api] base_url``, such as ``/airflow``; empty if it has none."""
+    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")

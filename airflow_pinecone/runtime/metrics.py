@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_pinecone.api.models import BackupModel, created_at
+from airflow_pinecone.api.models import BackupModel, count_of, created_at
 from airflow_pinecone.errors import BackupFailed
-from airflow_pinecone.rules.check import count_of
 
 if TYPE_CHECKING:
-    from airflow_pinecone.rules.coverage import Report
+    from airflow_pinecone.rules.report import Report
     from airflow_pinecone.waiting.decisions import WaitResult
 
 # The tag of a backup whose index is not known.

@@ -25,12 +25,6 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
     which is the case when a user marks the task as failed. (A worker that was suspended for longer than Airflow's
     heartbeat timeout during the last try of a task looks the same.) If the state of the task or of the backup cannot be
     determined, the backup is kept. Errors are logged, not raised.
-
-    Args:
-        hook: The hook.
-        backup_id: The id of the backup.
-        ti: The task instance that waits for the backup.
-        log: Logs a message.
     """
     kept = f"Backup {backup_id} is kept"
     try:
@@ -44,7 +38,7 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
         return
     try:
         backup = hook.describe_backup(backup_id)
-        if backup_phase(backup["status"]) != "running":
+        if backup_phase(backup) != "running":
             log(f"{kept}: its status is {backup['status']}.")
             return
         hook.delete_backup(backup_id)
@@ -60,9 +54,6 @@ def run_before_sigkill(function: Callable[[], object]) -> None:
     The function runs in a thread, although it calls Airflow: the signal may have interrupted the main thread while it
     held the lock of Airflow's connection to the supervisor. In that case, the thread blocks on the lock, and this
     function returns after 4 seconds.
-
-    Args:
-        function: The function.
     """
     thread = threading.Thread(target=function, daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
-"""What operators and sensors share: a connection, a hook and a clock.
+"""What operators and sensors share: a connection, a hook, a clock, and the wait for a backup or a restore.
 
-The modules of the operators and sensors import at the top only what a constructor needs, to keep DAG parsing fast. The
-methods that run in a task import the rest.
+Airflow imports operators and sensors each time it parses a DAG file. So here, and in the modules of
+CreateBackupOperator and BackupSensor, methods that only run in a task import what only they need.
 """
 
 from __future__ import annotations
@@ -9,36 +9,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import BaseOperator
+
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.durations import seconds_of
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_pinecone.hooks import PineconeHook
-    from airflow_pinecone.waiting.decisions import WaitResult
+    from airflow_pinecone.waiting.decisions import Wait, WaitResult
     from airflow_pinecone.waiting.resources import Resource
 
-
-def checked_duration(value: Any, name: str) -> float:
-    """Check a duration in the constructor of an operator or a sensor.
-
-    Args:
-        value: Seconds, or a timedelta.
-        name: The name of the parameter, for the message.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        InvalidArgument: It is not a duration above 0 and at most MAX_DURATION.
-    """
-    seconds = seconds_of(value)
-    if seconds is not None:
-        return seconds
-    from airflow_pinecone.common.inputs import validate_duration
-    from airflow_pinecone.runtime.failures import checked_arguments
-
-    with checked_arguments():
-        return validate_duration(value, name)
+# How long operators and sensors wait for a backup or a restore, in seconds.
+DEFAULT_TIMEOUT = 6 * 60 * 60.0
 
 
 class PineconeTask:
@@ -76,6 +59,54 @@ class WaitingTask(PineconeTask):
         from airflow_pinecone.waiting.resources import RESOURCES
 
         return RESOURCES[self.resource_type]
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; Airflow calls this.
+
+        Args:
+            next_method: The method to call, or Airflow's marker for a trigger that failed.
+            next_kwargs: The arguments of the method, and the number of the try that was deferred. ``dag.test()`` does
+                not pass the number.
+            context: The context of the task.
+
+        Returns:
+            What the method returns.
+
+        Raises:
+            AirflowException: As ``execute`` documents.
+        """
+        arguments = dict(next_kwargs or {})
+        deferred_try = arguments.pop("try_number", None)
+        if deferred_try not in (None, context["ti"].try_number):
+            # Airflow 3.0 passes the event of the first try to a retry: https://github.com/apache/airflow/issues/56704
+            self.log.info("Ignoring the event of try %s: this is try %s.", deferred_try, context["ti"].try_number)
+            return self._execute(context)
+        # Not that of BaseSensorOperator: with soft_fail, it skips the task on any AirflowException.
+        return BaseOperator.resume_execution(self, next_method, arguments, context)  # type: ignore[arg-type]
+
+    def _execute(self, context: Context) -> Any:
+        """Run the task from its start. Airflow warns about calls of ``execute`` that are not its own."""
+        raise AssertionError("subclasses must override _execute")
+
+    def _new_wait(
+        self,
+        resource_id: str,
+        *,
+        started_at: float,
+        deadline_at: float,
+        poke_interval: float | None,
+        rescheduled: bool = False,
+    ) -> Wait:
+        from airflow_pinecone.waiting.decisions import Wait, WaitSpec
+
+        spec = WaitSpec(self.resource_type, resource_id, started_at, deadline_at, poke_interval)
+        return Wait(spec, rescheduled=rescheduled)
+
+    def _result_of_event(self, event: Any) -> Any:
+        """Return the model of the event of a trigger, or raise its error."""
+        from airflow_pinecone.waiting.decisions import WaitResult
+
+        return self._result_of(WaitResult.from_event(event, self.resource))
 
     def _result_of(self, result: WaitResult) -> Any:
         """Send the metrics of a wait that has ended, and return its model or raise its error."""

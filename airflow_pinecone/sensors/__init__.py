@@ -7,15 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_pinecone.sensors.backup import BackupSensor
-    from airflow_pinecone.sensors.freshness import BackupFreshnessSensor
-    from airflow_pinecone.sensors.restore import RestoreJobSensor
-
-__all__ = [
-    "BackupFreshnessSensor",
-    "BackupSensor",
-    "RestoreJobSensor",
-]
+    from airflow_pinecone.sensors.backup import BackupSensor as BackupSensor
+    from airflow_pinecone.sensors.freshness import BackupFreshnessSensor as BackupFreshnessSensor
+    from airflow_pinecone.sensors.restore import RestoreJobSensor as RestoreJobSensor
 
 _MODULES = {
     "BackupFreshnessSensor": "freshness",
@@ -23,14 +17,10 @@ _MODULES = {
     "RestoreJobSensor": "restore",
 }
 
+__all__ = [*_MODULES]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

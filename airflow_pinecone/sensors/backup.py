@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.runtime.links import LINKS, push_links
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class BackupSensor(WaitSensor, BaseSensorOperator):
+class BackupSensor(WaitSensor):
     """Wait until a backup is Ready, and push it to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when the backup failed or no longer exists, or
@@ -56,7 +56,6 @@ class BackupSensor(WaitSensor, BaseSensorOperator):
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.backup_id = backup_id
 

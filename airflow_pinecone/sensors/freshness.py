@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnValue
 
 from airflow_pinecone.api.models import created_at, xcom_safe
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
-from airflow_pinecone.rules.history import newest_ready
-from airflow_pinecone.runtime.failures import sensor_outcomes
-from airflow_pinecone.runtime.task import checked_duration
+from airflow_pinecone.runtime.failures import checked_arguments, sensor_outcomes
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import PineconeSensor
 from airflow_pinecone.waiting.intervals import (
     MAX_INTERVAL,
@@ -25,8 +25,10 @@ from airflow_pinecone.waiting.intervals import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_pinecone.rules.history import BackupHistory
 
-class BackupFreshnessSensor(PineconeSensor, BaseSensorOperator):
+
+class BackupFreshnessSensor(PineconeSensor):
     """Wait until an index has a Ready backup that is young enough, and push it to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when Pinecone rejects a request: the first one at
@@ -63,10 +65,10 @@ class BackupFreshnessSensor(PineconeSensor, BaseSensorOperator):
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(conn_id=conn_id, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.index_name = index_name
-        self.max_age = checked_duration(max_age, "max_age")
+        with checked_arguments():
+            self.max_age = validate_duration(max_age, "max_age")
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._has_listed = False
@@ -102,12 +104,13 @@ class BackupFreshnessSensor(PineconeSensor, BaseSensorOperator):
         Raises:
             PineconeError: Pinecone rejected the request, or too many consecutive pokes failed.
         """
+        from airflow_pinecone.hooks import read_history
+
         try:
-            # The API key may have been replaced since the first poke.
-            backups, index_exists = self.hook.call(lambda client: client.list_backups_of(self.index_name, retry=False))
+            history = read_history(self.hook.client, self.index_name, retry=False)
         except PineconePermanentError as error:
             self._failed_polls.reset()
-            is_temporary = self._has_listed and error.status_code in TEMPORARY_REJECTIONS
+            is_temporary = self._has_listed and isinstance(error, TEMPORARY_REJECTIONS)
             if not is_temporary or self._rejected_polls.add(self.clock.monotonic()):
                 raise
             self.log.info("Pinecone rejected the poke. %s", error)
@@ -126,19 +129,34 @@ class BackupFreshnessSensor(PineconeSensor, BaseSensorOperator):
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._has_listed = True
-        backup = newest_ready(backups)
-        created = backup and created_at(backup)
-        if backup is None or created is None:
-            return self._not_fresh(f"Index {self.index_name} has no Ready backup.")
-        if self.clock.time() - created.timestamp() >= self.max_age:
-            return self._not_fresh(
-                f"The newest Ready backup of index {self.index_name}, {backup['backup_id']}, was created at "
-                f"{created:%Y-%m-%d %H:%M:%S} UTC and is older than {timedelta(seconds=self.max_age)}."
-            )
-        if not index_exists:
+        backup = history.newest_ready
+        problem = self._problem(history)
+        if problem or backup is None:
+            return self._not_fresh(problem)
+        if not history.index_exists:
             self.log.warning("Index %s no longer exists. Its backups still do.", self.index_name)
         self.log.info("Backup %s of index %s is fresh.", backup["backup_id"], self.index_name)
         return PokeReturnValue(is_done=True, xcom_value=xcom_safe(backup))
+
+    def _problem(self, history: BackupHistory) -> str:
+        """Return why the index has no fresh backup; empty if it has one."""
+        backup = history.newest_ready
+        created = backup and created_at(backup)
+        if backup is None or created is None:
+            because = f": {history.why_unknown}" if history.why_unknown else ""
+            return f"Index {self.index_name} has no Ready backup{because}."
+        age = history.age(backup, datetime.fromtimestamp(self.clock.time(), UTC))
+        if age.is_below(self.max_age):
+            return ""
+        problem = (
+            "in the future: check the clock"
+            if age.in_future
+            else f"and is older than {timedelta(seconds=self.max_age)}"
+        )
+        return (
+            f"The newest Ready backup of index {self.index_name}, {backup['backup_id']}, was created at "
+            f"{show_time(created)} {problem}."
+        )
 
     def _not_fresh(self, state: str) -> bool:
         if state != self._state:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class RestoreJobSensor(WaitSensor, BaseSensorOperator):
+class RestoreJobSensor(WaitSensor):
     """Wait until a restore job is Completed and its index is ready, and push the restore to XCom.
 
     The task fails without a retry, even if ``soft_fail`` is set, when the job failed, was cancelled or no longer
@@ -54,7 +54,6 @@ class RestoreJobSensor(WaitSensor, BaseSensorOperator):
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        """Store the arguments."""
         super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.restore_job_id = restore_job_id
 

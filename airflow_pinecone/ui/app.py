@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from airflow_pinecone.common.text import iso
 from airflow_pinecone.ui import views
-from airflow_pinecone.ui.formats import UNKNOWN, iso, show_number, show_size, show_time
+from airflow_pinecone.ui.formats import UNKNOWN, show_minute, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.project_cache import NOTHING, Answer, ProjectCache
 from airflow_pinecone.ui.reading import Copy, read_copy
@@ -35,7 +36,7 @@ _HEADERS = {
 
 
 class _StaticFiles(StaticFiles):
-    """Files that a browser asks for again, so that they always match the installed release."""
+    """Static files that a browser must not use from its cache after an upgrade."""
 
     async def get_response(self, path: str, scope: Any) -> Response:
         """Return a file."""
@@ -80,7 +81,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
     render_limiter = CapacityLimiter(1)
 
     async def name_connection(request: Request) -> None:
-        # Airflow checks the permission for the connection of this path parameter.
+        # Airflow checks the permission for the connection that this path parameter names.
         connection_id = _links(request, settings).connection or None
         request.scope["path_params"] = {**request.path_params, "connection_id": connection_id}
 
@@ -104,7 +105,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
 
         return await serve(request, show)
 
-    # A name may contain anything, so that a link to it always leads here.
+    # With ``:path``, a name may contain slashes: backups can name an index in any way.
     @app.get("/indexes/{index_name:path}", dependencies=checks)
     async def index(request: Request, index_name: str) -> Response:
         def show(links: Links, answer: Answer, copy: Copy) -> Response:
@@ -152,7 +153,7 @@ class _Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters["time"] = show_time
+        self._environment.filters["time"] = show_minute
         self._environment.globals.update(
             connections=connections,
             unknown=UNKNOWN,

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
 UNKNOWN = "-"
 
 
-def iso(moment: datetime) -> str:
-    """Format a time for a machine.
-
-    Args:
-        moment: The time, with a time zone.
-
-    Returns:
-        Such as ``2025-06-15T14:06:40Z``, as in the report.
-    """
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def show_time(moment: str) -> str:
-    """Format a time.
-
-    Args:
-        moment: The time, as ``iso`` returns it.
-
-    Returns:
-        Such as ``2025-06-15 14:06 UTC``.
-    """
+def show_minute(moment: str) -> str:
+    """Return an ISO time for a reader, such as ``2025-06-15 14:06 UTC``."""
     return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def show_duration(seconds: float) -> str:
-    """Format a duration with its largest unit and the next one.
-
-    Args:
-        seconds: Seconds.
-
-    Returns:
-        Such as ``2 days 5 h``, ``1 h`` or ``0 s``, rounded down.
-    """
+    """Return a duration with its largest unit and the next one, rounded down: ``2 days 5 h``, ``1 h`` or ``0 s``."""
     left = int(seconds)
     for position, (length, unit) in enumerate(_UNITS):
         if left >= length:
@@ -54,26 +26,12 @@ def show_duration(seconds: float) -> str:
 
 
 def show_number(number: int | None) -> str:
-    """Format a number.
-
-    Args:
-        number: The number, or None.
-
-    Returns:
-        Such as ``53,560``.
-    """
+    """Return a number such as ``53,560``."""
     return UNKNOWN if number is None else f"{number:,}"
 
 
 def show_size(size: int | None) -> str:
-    """Format a number of bytes.
-
-    Args:
-        size: The number, or None.
-
-    Returns:
-        Such as ``1.2 GB``, in powers of 1,000.
-    """
+    """Return a number of bytes in powers of 1,000, such as ``1.2 GB``."""
     if size is None or size < 1000:
         return UNKNOWN if size is None else f"{size} B"
     # 999.95 would be shown as 1000.0.
@@ -85,14 +43,7 @@ def show_size(size: int | None) -> str:
 
 
 def show_change(change: float | None) -> str:
-    """Format a change.
-
-    Args:
-        change: The share by which a number grew, or None.
-
-    Returns:
-        Such as ``+3.0%``; empty for None.
-    """
+    """Return the share by which a number grew, such as ``+3.0%``; empty for None."""
     return "" if change is None else f"{change:+.1%}"
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-# Airflow shows the page inside of its own page at /plugin/URL_ROUTE, and the app alone at MOUNT.
-URL_ROUTE = "pinecone-backups"
-MOUNT = f"/{URL_ROUTE}"
+from airflow_pinecone.runtime.links import PAGE_PATH
 
 
 @dataclass(frozen=True)
@@ -29,88 +27,36 @@ class Links:
         return f"{self.prefix}/"
 
     def overview(self, connection: str | None = None) -> str:
-        """Return the URL of the overview.
-
-        Args:
-            connection: The id of another connection.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL of the overview, with this or another connection."""
         return self._page("", connection or self.connection)
 
     def index(self, index_name: str) -> str:
-        """Return the URL of the page of an index.
-
-        Args:
-            index_name: The index.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL of the page of an index."""
         return self._page(f"indexes/{quote(index_name, safe='')}", self.connection)
 
     def backup(self, backup_id: str) -> str:
-        """Return the URL of the page of the index of a backup.
-
-        Args:
-            backup_id: The id of the backup.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL of the page of the index of a backup."""
         return self._page(f"backups/{quote(backup_id, safe='')}", self.connection)
 
     def static(self, file: str) -> str:
-        """Return the URL of a static file.
-
-        Args:
-            file: Its name.
-
-        Returns:
-            The URL.
-        """
-        return f"{self.prefix}{MOUNT}/static/{file}"
+        """Return the URL of a static file."""
+        return f"{self.prefix}{PAGE_PATH}/static/{file}"
 
     def run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-        """Return the URL of a task in a run.
-
-        Args:
-            dag_id: The DAG.
-            run_id: The run.
-            task_id: The task.
-            map_index: Its map index; -1 if it is not mapped.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL of a task in a run. The map index is -1 if it is not mapped."""
         dag, run, task = (quote(text, safe="") for text in (dag_id, run_id, task_id))
         mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
         return f"{self.prefix}/dags/{dag}/runs/{run}/tasks/{task}{mapped}"
 
     def asset(self, uri: str) -> str:
-        """Return the URL of Airflow's list of assets, filtered by an asset.
-
-        Args:
-            uri: The URI of the asset, which is also its name.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL of Airflow's list of assets, filtered by the URI of an asset, which is also its name."""
         return f"{self.prefix}/assets?{urlencode({'name_pattern': uri})}"
 
     def login(self, page: str) -> str:
-        """Return the URL where a user logs in, and then returns to a page.
-
-        Args:
-            page: The URL of the page.
-
-        Returns:
-            The URL.
-        """
+        """Return the URL where a user logs in, and then returns to the URL of a page."""
         return f"{self.prefix}/api/v2/auth/login?{urlencode({'next': page})}"
 
     def _page(self, path: str, connection: str) -> str:
-        folder = f"{self.prefix}/plugin/{URL_ROUTE}" if self.in_airflow else f"{self.prefix}{MOUNT}"
+        folder = f"{self.prefix}/plugin{PAGE_PATH}" if self.in_airflow else f"{self.prefix}{PAGE_PATH}"
         query = f"?{urlencode({'connection': connection})}" if connection else ""
         return f"{folder}/{path}{query}"

@@ -1,7 +1,7 @@
 """The plugin that adds the page "Pinecone backups" to Airflow's UI. Airflow finds it by the entry point.
 
-Task processes and the DAG processor load plugins too, so this module imports nothing slow. Only the API server, and the
-command ``airflow plugins``, read the properties.
+Task processes and the DAG processor load plugins too, so this module imports nothing slow. Only the API server and the
+command ``airflow plugins`` read the properties.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class PineconeBackupsPlugin(AirflowPlugin):
 
     name = "pinecone_backups"
 
-    # Airflow reads a property several times, and removes what it rejects from the list that it got.
+    # Cached, because Airflow reads each property several times, and would build an app each time.
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The app that serves the page; empty if Airflow is too old, or if the app cannot be built."""
         if not can_show_pages():
             return []
         try:
+            from airflow_pinecone.runtime.links import PAGE_PATH
             from airflow_pinecone.ui.app import build_app
-            from airflow_pinecone.ui.links import MOUNT
 
-            return [{"app": build_app(), "url_prefix": MOUNT, "name": NAME}]
+            return [{"app": build_app(), "url_prefix": PAGE_PATH, "name": NAME}]
         except Exception:
             # An exception here would stop the API server.
             log.exception("The page %s is not available: its app could not be built.", NAME)
@@ -45,8 +45,8 @@ class PineconeBackupsPlugin(AirflowPlugin):
         """The page inside of Airflow's page; empty if there is no app that serves it."""
         if not self.fastapi_apps:
             return []
-        from airflow_pinecone.ui.links import URL_ROUTE, Links
-        from airflow_pinecone.ui.settings import read_prefix
+        from airflow_pinecone.runtime.links import PAGE_PATH, url_prefix
+        from airflow_pinecone.ui.links import Links
 
         return [
             {
@@ -54,7 +54,7 @@ class PineconeBackupsPlugin(AirflowPlugin):
                 "name": NAME,
                 "destination": "nav",
                 "category": "browse",
-                "url_route": URL_ROUTE,
-                "bundle_url": Links(read_prefix()).static("nav.js"),
+                "url_route": PAGE_PATH.strip("/"),
+                "bundle_url": Links(url_prefix()).static("nav.js"),
             }
         ]

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.ui.reading import DEADLINE, TOO_SLOW, Copy, Failure, explain
 
-# Seconds for which a copy, or a failure to read one, is not read again.
+# A project is read again at the earliest this many seconds after a successful read, or after a failed one.
 COPY_LIFETIME = 30.0
 FAILURE_LIFETIME = 10.0
 

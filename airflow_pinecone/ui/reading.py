@@ -7,22 +7,22 @@ its secrets backend, in whichever thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import (
+    Forbidden,
     PineconeConnectionError,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
+    Unauthorized,
 )
-from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.hooks import PineconeHook, read_project
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
+from airflow_pinecone.rules.report import Project, Report
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,11 @@ DEADLINE = 10.0
 # The deadline is checked between two requests, so a request must not last long.
 REQUEST_TIMEOUT = 5.0
 _NETWORK = "Check the network and the proxy of the API server, and https://status.pinecone.io."
-_REJECTIONS: dict[int | None, str] = {
-    401: "Pinecone rejected the API key.",
-    403: "Pinecone does not permit this API key to list the project.",
-}
-
-Row = TypeVar("Row")
+_REJECTIONS: tuple[tuple[type[PineconePermanentError], str], ...] = (
+    (Unauthorized, "Pinecone rejected the API key."),
+    (Forbidden, "Pinecone does not permit this API key to list the project."),
+    (PineconePermanentError, "Pinecone rejected a request."),
+)
 
 
 class Copy(NamedTuple):
@@ -49,8 +48,8 @@ class Copy(NamedTuple):
         restores_failure: Why there are no restore jobs; None if they could be listed.
     """
 
-    project: coverage.Project
-    report: coverage.Report
+    project: Project
+    report: Report
     read_at: datetime
     restores_failure: str | None = None
 
@@ -77,16 +76,9 @@ TOO_SLOW = Failure(
 
 
 def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clock = SYSTEM_CLOCK) -> Copy:
-    """Read a project.
+    """Read a project and report on it. All ages are those at the time when the first request was sent.
 
-    Args:
-        connection: The id of the Airflow connection.
-        deadline_at: When to stop, as ``clock.monotonic`` returns it.
-        max_age: How old the newest Ready backup of an index may be, in seconds.
-        clock: The clock.
-
-    Returns:
-        The project and its report. All ages are those at the time when the first request was sent.
+    ``deadline_at`` is a time as ``clock.monotonic`` returns it, and ``max_age`` is in seconds.
 
     Raises:
         DeadlinePassed: The deadline has passed.
@@ -97,39 +89,18 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
         if clock.monotonic() >= deadline_at:
             raise DeadlinePassed
 
-    def in_time(rows: Iterable[Row]) -> list[Row]:
-        found = []
-        for row in rows:
-            check_time()
-            found.append(row)
-        check_time()
-        return found
-
-    settings = PineconeHook(connection).settings
-    settings = replace(settings, timeout=min(settings.timeout, REQUEST_TIMEOUT))
-    client = PineconeClient(settings, log.warning, clock=clock)
+    client = PineconeHook(connection, clock=clock, max_timeout=REQUEST_TIMEOUT).client
     with client.session:
         read_at = datetime.fromtimestamp(clock.time(), UTC)
-        # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-        indexes = in_time(client.list_indexes(retry=False))
-        backups = in_time(client.list_backups(retry=False))
-        try:
-            restore_jobs, restores_failure = in_time(client.list_restore_jobs(retry=False)), None
-        except PineconeError as error:
-            restore_jobs, restores_failure = [], str(error)
-    project = coverage.Project(indexes, backups, restore_jobs)
+        project, restores_failure = read_project(client, retry=False, check=check_time)
     report = coverage.report(project, Policy(IndexRules(max_age)), now=read_at)
-    return Copy(project, report, read_at, restores_failure)
+    return Copy(project, report, read_at, str(restores_failure) if restores_failure else None)
 
 
 def explain(error: Exception) -> Failure:
     """Explain why a project could not be read.
 
-    Args:
-        error: The error. The text of a PineconeError does not contain the API key; other errors are only logged.
-
-    Returns:
-        The explanation.
+    The text of a PineconeError does not contain the API key. Other errors are only logged.
     """
     if isinstance(error, DeadlinePassed):
         return TOO_SLOW
@@ -142,8 +113,9 @@ def explain(error: Exception) -> Failure:
     if isinstance(error, PineconeConnectionError):
         summary = "Pinecone did not respond in time." if error.sent else "Pinecone could not be reached."
         return Failure(summary, f"{error} {_NETWORK}")
-    if isinstance(error, PineconePermanentError):
-        return Failure(_REJECTIONS.get(error.status_code, "Pinecone rejected a request."), str(error))
+    for error_class, summary in _REJECTIONS:
+        if isinstance(error, error_class):
+            return Failure(summary, str(error))
     if isinstance(error, PineconeError):
         return Failure("Pinecone returned an error.", f"{error} Reload the page in a moment.")
     log.error("The project could not be read.", exc_info=error)

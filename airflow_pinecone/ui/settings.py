@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
 from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.provider_info import CONFIG
+from airflow_pinecone.runtime.links import url_prefix
 
-# provider_info describes the same defaults to Airflow.
-_DEFAULT_CONNECTIONS = "pinecone_default"
-# A day between two backups, and six hours for the backup itself and retries.
-_DEFAULT_MAX_AGE = 108_000.0
+_OPTIONS = CONFIG["pinecone"]["options"]
 
 
 class PageSettings(NamedTuple):
@@ -39,17 +37,8 @@ def read_settings() -> PageSettings:
         AirflowConfigException: ``[pinecone] ui_max_age`` is not a number.
         PineconeInputError: It is not above 0 and at most 365 days.
     """
-    text = conf.get("pinecone", "ui_connections", fallback=_DEFAULT_CONNECTIONS) or ""
+    text = conf.get("pinecone", "ui_connections", fallback=_OPTIONS["ui_connections"]["default"]) or ""
     # A connection that is named twice counts once.
     connections = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
-    max_age = conf.getfloat("pinecone", "ui_max_age", fallback=_DEFAULT_MAX_AGE)
-    return PageSettings(connections, validate_duration(max_age, "[pinecone] ui_max_age"), read_prefix())
-
-
-def read_prefix() -> str:
-    """Return the path of Airflow's URL, without a slash at its end.
-
-    Returns:
-        The path of ``[api] base_url``, such as ``/airflow``; an empty string if it has none.
-    """
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    max_age = conf.getfloat("pinecone", "ui_max_age", fallback=float(_OPTIONS["ui_max_age"]["default"]))
+    return PageSettings(connections, validate_duration(max_age, "[pinecone] ui_max_age"), url_prefix())

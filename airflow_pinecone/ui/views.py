@@ -12,15 +12,16 @@ from airflow_pinecone.api.models import (
     Phase,
     RestoreJobModel,
     backup_phase,
+    count_of,
     created_at,
     parse_time,
     restore_job_phase,
 )
-from airflow_pinecone.rules.check import count_of
-from airflow_pinecone.rules.coverage import IndexReport, Leftover, Problem, Report, count
-from airflow_pinecone.rules.history import Dated, current_index_id, newest_first, newest_ready
+from airflow_pinecone.common.text import count, iso
+from airflow_pinecone.rules.history import Age, BackupHistory, Dated, age_of
 from airflow_pinecone.rules.identity import creator_of, hold_of
-from airflow_pinecone.ui.formats import UNKNOWN, iso, show_change, show_duration, show_number, show_size
+from airflow_pinecone.rules.report import IndexReport, Leftover, Problem, Report
+from airflow_pinecone.ui.formats import UNKNOWN, show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
 from airflow_pinecone.ui.trend import Trend, trend_of
@@ -116,16 +117,7 @@ class IndexPage:
 
 
 def overview(copy: Copy, links: Links, max_age: float) -> Overview:
-    """Describe the overview.
-
-    Args:
-        copy: The project.
-        links: The URLs of the page.
-        max_age: How old the newest Ready backup of an index may be, in seconds.
-
-    Returns:
-        The overview; the indexes with problems come first.
-    """
+    """Describe the overview; the indexes with problems come first. ``max_age`` is in seconds."""
     report: Report = copy.report
     return Overview(
         verdict=report["verdict"],
@@ -141,26 +133,14 @@ def overview(copy: Copy, links: Links, max_age: float) -> Overview:
 
 
 def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
-    """Describe the page of an index.
-
-    Args:
-        copy: The project.
-        index_name: The index. It need not exist if there are backups of it.
-        links: The URLs of the page.
-
-    Returns:
-        The page; None if there is neither an index nor a backup with this name.
-    """
+    """Describe the page of an index; None if there is neither an index nor a backup with this name."""
     exists = any(index["name"] == index_name for index in copy.project.indexes)
     backups = [backup for backup in copy.project.backups if (backup.get("source_index_name") or "") == index_name]
     if not (exists or backups):
         return None
     row = next((row for row in copy.report["indexes"] if row["index_name"] == index_name), None)
-    index_id = current_index_id(backups)
-    dated = newest_first(backups)
-    current = [row for row in dated if index_id and row.backup.get("source_index_id") == index_id]
-    earlier = [row for row in dated if not index_id or row.backup.get("source_index_id") != index_id]
-    newest = newest_ready(backups)
+    history = BackupHistory(backups, index_exists=exists)
+    newest = history.newest_ready
     ids = {backup["backup_id"] for backup in backups}
 
     def backup_row(row: Dated) -> BackupRow:
@@ -172,10 +152,10 @@ def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
         status=row["status"] if row else "unsupported" if exists else "deleted",
         verdict=_index_verdict(row, exists=exists, can_be_restored=newest is not None),
         created_elsewhere=row["created_elsewhere"] if row else 0,
-        records=_trend(current, lambda backup: count_of(backup.get("record_count"))),
-        size=_trend(current, lambda backup: count_of(backup.get("size_bytes"))),
-        backups=tuple(map(backup_row, current)),
-        earlier_backups=tuple(map(backup_row, earlier)),
+        records=_trend(history.current, lambda backup: count_of(backup.get("record_count"))),
+        size=_trend(history.current, lambda backup: count_of(backup.get("size_bytes"))),
+        backups=tuple(map(backup_row, history.current)),
+        earlier_backups=tuple(map(backup_row, history.earlier)),
         restores=_restore_rows(job for job in copy.project.restore_jobs if job["backup_id"] in ids),
         newest_ready=newest["backup_id"] if newest else None,
         snippet=restore_snippet(newest, links.connection) if newest else "",
@@ -184,16 +164,7 @@ def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
 
 
 def page_of_backup(copy: Copy, backup_id: str, links: Links) -> IndexPage | None:
-    """Describe the page of the index of a backup.
-
-    Args:
-        copy: The project.
-        backup_id: The id of the backup.
-        links: The URLs of the page.
-
-    Returns:
-        The page; None if there is no such backup.
-    """
+    """Describe the page of the index of a backup; None if there is no such backup."""
     for backup in copy.project.backups:
         if backup["backup_id"] == backup_id:
             return index_page(copy, backup.get("source_index_name") or "", links)
@@ -201,15 +172,7 @@ def page_of_backup(copy: Copy, backup_id: str, links: Links) -> IndexPage | None
 
 
 def restore_snippet(backup: BackupModel, connection: str) -> str:
-    """Write a DAG file that restores a backup.
-
-    Args:
-        backup: The backup.
-        connection: The id of the Airflow connection.
-
-    Returns:
-        The source. A backup is restored into a new index, because Pinecone cannot restore into an existing one.
-    """
+    """Write a DAG file that restores a backup into a new index: Pinecone cannot restore into an existing one."""
     name = backup.get("source_index_name") or "index"
     dag_id = f"restore_{re.sub(r'[^A-Za-z0-9]', '_', name)[:_NAME_LENGTH]}"
     suffix = "-restored"
@@ -229,15 +192,7 @@ with DAG({_literal(dag_id)}, schedule=None):
 
 
 def problem_text(problem: Problem, row: IndexReport) -> str:
-    """Describe a problem of an index in a sentence.
-
-    Args:
-        problem: The problem.
-        row: The index.
-
-    Returns:
-        The sentence. The page knows no rules of DAGs, so it names only the age that it allows itself.
-    """
+    """Describe a problem of an index in a sentence. It names only the age that the page itself allows."""
     if problem["status"] == "late" and row["age"] is not None and row["age"] >= row["max_age"]:
         age, allowed = show_duration(row["age"]), show_duration(row["max_age"])
         return f"Its newest Ready backup is {age} old, and less than {allowed} is allowed."
@@ -253,16 +208,20 @@ def _index_row(row: IndexReport, links: Links) -> IndexRow:
         url=links.index(row["index_name"]),
         status=row["status"],
         newest_at=newest["created_at"] if newest else None,
-        age=UNKNOWN if row["age"] is None else show_duration(row["age"]),
+        age=_show_age(Age(row["age"])),
         records=show_number(newest["record_count"] if newest else None),
         record_change=show_change(row["record_change"]),
         size=show_size(newest["size_bytes"] if newest else None),
         backups=row["backup_count"],
-        last_restore=f"{show_duration(restore['age'])} ago" if restore else UNKNOWN,
+        last_restore=f"{_show_age(Age(restore['age']))} ago" if restore else UNKNOWN,
         run=_run_link(links, **creator) if creator else None,
         newer=_newer(row),
         problems=tuple(problem_text(problem, row) for problem in row["problems"]),
     )
+
+
+def _show_age(age: Age) -> str:
+    return UNKNOWN if age.seconds is None else show_duration(age.seconds)
 
 
 def _newer(row: IndexReport) -> tuple[tuple[str, str], ...]:
@@ -295,7 +254,7 @@ def _trend(rows: Iterable[Dated], value: Callable[[BackupModel], int | None]) ->
     return trend_of(
         (row.created_at, value(row.backup))
         for row in rows
-        if row.created_at and backup_phase(row.backup["status"]) == "succeeded"
+        if row.created_at and backup_phase(row.backup) == "succeeded"
     )
 
 
@@ -305,9 +264,9 @@ def _backup_row(row: Dated, now: datetime, links: Links) -> BackupRow:
     return BackupRow(
         backup_id=backup["backup_id"],
         status=backup["status"],
-        phase=backup_phase(backup["status"]),
+        phase=backup_phase(backup),
         created_at=iso(row.created_at) if row.created_at else None,
-        age=show_duration(max(0.0, (now - row.created_at).total_seconds())) if row.created_at else UNKNOWN,
+        age=_show_age(age_of(row.created_at, now)),
         records=show_number(count_of(backup.get("record_count"))),
         size=show_size(count_of(backup.get("size_bytes"))),
         run=_run_link(links, *creator) if creator else None,
@@ -320,7 +279,7 @@ def _restore_rows(jobs: Iterable[RestoreJobModel]) -> tuple[RestoreRow, ...]:
         RestoreRow(
             restore_job_id=job["restore_job_id"],
             status=job["status"],
-            phase=restore_job_phase(job["status"]),
+            phase=restore_job_phase(job),
             backup_id=job["backup_id"],
             index_name=job["target_index_name"],
             created_at=_iso_or_none(created_at(job)),

@@ -1,4 +1,4 @@
-"""Decide what the outcome of a poll means: the wait ends, or it pauses. Nothing here does I/O or reads a clock.
+"""Decide what the outcome of a poll means: the wait ends, or it continues. Nothing here does I/O or reads a clock.
 
 The worker, the triggerer and the sensors use the same decisions; see ``drivers``. Airflow stores two of the types in
 its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as the event of a trigger.
@@ -7,16 +7,15 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
-from airflow_pinecone.common.inputs import one_line
+from airflow_pinecone.common.text import one_line, show_seconds, show_time
 from airflow_pinecone.errors import (
-    ConnectionNotFound,
     InvalidWaitResult,
+    NotFound,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
@@ -71,8 +70,8 @@ class WaitSpec:
         return RESOURCES[self.resource_type]
 
 
-class Pause(NamedTuple):
-    """The wait is not over.
+class NextPoll(NamedTuple):
+    """The wait continues.
 
     Attributes:
         seconds: Seconds until the next poll.
@@ -81,6 +80,7 @@ class Pause(NamedTuple):
 
     seconds: float
     message: str | None
+    is_over: Literal[False] = False
 
 
 @dataclass(frozen=True)
@@ -96,22 +96,10 @@ class WaitResult:
     model: Model | None = None
     error: PineconeError | None = None
     index_name: str | None = None
+    is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
-        """Return the model, or raise the error.
-
-        Returns:
-            The model.
-
-        Raises:
-            BackupFailed, RestoreFailed: The backup or restore job has a failed status.
-            BackupNotFound, RestoreNotFound: The backup, restore job or restored index no longer exists.
-            WaitTimeout: The deadline has passed.
-            PineconePermanentError: Pinecone rejected a poll.
-            PineconeInputError: The id or the connection is invalid.
-            ConnectionNotFound: Airflow did not find the connection, also when it looked for it again.
-            PineconeUnreachable: Too many consecutive polls failed.
-        """
+        """Return the model, or raise the error."""
         if self.error is not None:
             raise self.error
         return xcom_safe(self.model)
@@ -126,32 +114,30 @@ class WaitResult:
 
     @classmethod
     def from_event(cls, event: Any, resource: Resource) -> WaitResult:
-        """Read the event of a trigger.
-
-        Args:
-            event: The event.
-            resource: The resource type of the wait.
-
-        Returns:
-            The result.
-
-        Raises:
-            InvalidWaitResult: The event is not the result of a wait for this resource type.
-        """
+        """Read the event of a trigger, or raise InvalidWaitResult if it is not from a wait for this resource type."""
         match event:
             case {"error": None, "model": {"status": str()} as model} if _succeeded(model, resource):
                 return cls(model=model)
             case {"error": {"type": str() as name, "text": str() as text} as error}:
-                known = (
-                    *(resource.failed, resource.not_found, WaitTimeout, PineconeUnreachable),
-                    *(PineconePermanentError, PineconeInputError, ConnectionNotFound),
-                )
-                for error_class in known:
+                for error_class in _ends_of_wait(resource):
                     if error_class.__name__ == name and _facts_are_valid(error):
                         return cls(error=_error(error_class, text, error), index_name=error.get("index_name"))
         raise InvalidWaitResult(
             f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
         )
+
+
+def _ends_of_wait(resource: Resource) -> Iterator[type[PineconeError]]:
+    """Yield the classes of the errors with which a wait can end."""
+    yield from (resource.failed, resource.not_found, WaitTimeout, PineconeUnreachable)
+    yield from _tree(PineconePermanentError)
+    yield from _tree(PineconeInputError)
+
+
+def _tree(error_class: type[PineconeError]) -> Iterator[type[PineconeError]]:
+    yield error_class
+    for subclass in error_class.__subclasses__():
+        yield from _tree(subclass)
 
 
 def _is_number(value: Any) -> bool:
@@ -188,12 +174,11 @@ class Wait:
 
     Args:
         spec: What the wait is for.
-        rescheduled: Whether each poll runs in its own process. Failed polls are then not counted across polls, and each
-            pause is at least 60 seconds.
+        rescheduled: Whether each poll runs in a new process, as in reschedule mode. The number of failed polls is then
+            unknown, so they do not end the wait, and the interval is at least 60 seconds.
     """
 
     def __init__(self, spec: WaitSpec, *, rescheduled: bool = False) -> None:
-        """Store the arguments; no request is sent."""
         self.spec = spec
         self._resource = spec.resource
         self._rescheduled = rescheduled
@@ -203,21 +188,20 @@ class Wait:
         self._logged: str | None = None
 
     def __str__(self) -> str:
-        """Return what the wait is for, for the start of a sentence."""
+        """Return such as ``Backup b-1``, for the start of a sentence."""
         return f"{self._resource.label} {self.spec.resource_id}"
 
     @property
     def opening(self) -> str:
         """The message for the start of the wait."""
-        deadline = datetime.fromtimestamp(self.spec.deadline_at, UTC)
-        return f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for {self.name} to {self._resource.goal}."
+        return f"Waiting until {show_time(self.spec.deadline_at)} for {self.name} to {self._resource.goal}."
 
     @property
     def name(self) -> str:
-        """What the wait is for, for the middle of a sentence."""
+        """Such as ``backup b-1``, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
-    def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | Pause:
+    def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
 
         Args:
@@ -225,7 +209,7 @@ class Wait:
             now: Seconds since the epoch.
 
         Returns:
-            The result if the wait has ended, or the pause before the next poll.
+            The result if the wait has ended, or the next poll.
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
@@ -239,24 +223,16 @@ class Wait:
             index = cast("str | None", outcome.get(self._resource.index_field))
             text = f"{self} of index {index} failed ({outcome['status']}). {self._resource.remedy}"
             return WaitResult(error=self._resource.failed(text), index_name=index)
-        return self._pause_or_time_out(now, self._resource.state(outcome))
+        return self._continue_or_time_out(now, self._resource.state(outcome))
 
-    def pause(self, now: float, at_least: float = 0.0) -> float:
-        """Return the seconds until the next poll.
-
-        Args:
-            now: Seconds since the epoch.
-            at_least: The minimum in seconds, unless the deadline is earlier.
-
-        Returns:
-            Seconds, 0 if the deadline has passed.
-        """
+    def interval(self, now: float, at_least: float = 0.0) -> float:
+        """Return the seconds until the next poll: at least so many, unless the deadline is earlier."""
         interval = max(poll_interval(now - self.spec.started_at, self.spec.poke_interval), at_least)
         if self._rescheduled:
             return max(interval, MIN_RESCHEDULE_INTERVAL)
         return max(0.0, min(interval, self.spec.deadline_at - now))
 
-    def _step_after_error(self, error: PineconeError, now: float) -> WaitResult | Pause:
+    def _step_after_error(self, error: PineconeError, now: float) -> WaitResult | NextPoll:
         if isinstance(error, PineconeTransientError):
             self._rejected_polls.reset()
             at_least = self._failed_polls.add(error)
@@ -267,30 +243,29 @@ class Wait:
                     f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
                 )
                 return _failure(PineconeUnreachable(text), cause=error)
-            return self._pause_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
+            return self._continue_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
         self._failed_polls.reset()
-        status = error.status_code if isinstance(error, PineconePermanentError) else None
-        if status in TEMPORARY_REJECTIONS or isinstance(error, ConnectionNotFound):
-            return self._step_after_rejection(error, status, now)
+        if isinstance(error, TEMPORARY_REJECTIONS):
+            return self._step_after_rejection(error, now)
         return WaitResult(error=error)
 
-    def _step_after_rejection(self, error: PineconeError, status: int | None, now: float) -> WaitResult | Pause:
+    def _step_after_rejection(self, error: PineconeError, now: float) -> WaitResult | NextPoll:
         persists = self._rejected_polls.add(now)
         if self._rescheduled:
             # Each poll is a new process, which does not know of the polls before it.
             persists = now - self.spec.started_at >= MIN_REJECTED_SECONDS
         if not persists:
-            not_visible = status == 404 and not self._seen
+            not_visible = isinstance(error, NotFound) and not self._seen
             state = "it is not visible yet" if not_visible else f"the poll failed. {error}"
-            return self._pause_or_time_out(now, state)
-        if status == 404:
+            return self._continue_or_time_out(now, state)
+        if isinstance(error, NotFound):
             text = f"{self} no longer exists. {self._resource.remedy} {error}"
             return _failure(self._resource.not_found(text), cause=error)
         return WaitResult(error=error)
 
-    def _pause_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | Pause:
+    def _continue_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | NextPoll:
         if now >= self.spec.deadline_at:
-            waited = timedelta(seconds=round(max(0.0, now - self.spec.started_at)))
+            waited = show_seconds(max(0.0, now - self.spec.started_at))
             text = (
                 f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
                 "stop it in Pinecone. Increase timeout to wait longer."
@@ -298,7 +273,7 @@ class Wait:
             return WaitResult(error=WaitTimeout(text))
         message = None if state == self._logged else f"{self}: {state}"
         self._logged = state
-        return Pause(self.pause(now, at_least), message)
+        return NextPoll(self.interval(now, at_least), message)
 
 
 def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:

@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from airflow_pinecone.common.clock import Clock, monotonic_epoch_clock
+from airflow_pinecone.common.text import show_seconds, show_time
 from airflow_pinecone.errors import (
+    BackupInUse,
     PineconeConnectionError,
     PineconeError,
-    PineconePermanentError,
     PineconeTransientError,
     WaitTimeout,
 )
-from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult
-from airflow_pinecone.waiting.intervals import MIN_INTERVAL, poll_interval
+from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
+from airflow_pinecone.waiting.intervals import MIN_INTERVAL, SEARCH_SECONDS, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
-# How long to search for a backup or restore that may have been created, in seconds.
-SEARCH_SECONDS = 30.0
-# How long after the deadline a wait in the triggerer may end, so that its last poll can finish. This includes reading
-# the connection, and the time until the poll can start.
+# A wait in the triggerer ends at most this many seconds after its deadline. The last poll needs them: to read the
+# connection, to start, and to get its response.
 LAST_POLL_SECONDS = 12.0
-# By how many seconds the first poll in the triggerer may be early; see wait_async.
+# The first poll in the triggerer may start this many seconds early; see wait_async.
 MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
@@ -37,29 +35,18 @@ Log = Callable[[str], object]
 class PollAfter(Protocol):
     """Poll in the triggerer."""
 
-    async def __call__(self, pause: float, early: float) -> Model | PineconeError:
-        """Poll once, after a pause in seconds that may be shorter by ``early`` seconds."""
+    async def __call__(self, interval: float, early: float) -> Model | PineconeError:
+        """Poll once, after an interval in seconds that may be shorter by ``early`` seconds."""
 
 
 def wait_sync(
     wait: Wait, poll: Callable[[], Model], log: Log, clock: Clock, *, first: Model | None = None
 ) -> WaitResult:
-    """Wait in a worker.
-
-    Args:
-        wait: The decisions.
-        poll: Requests the model once, or raises a PineconeError.
-        log: Logs a message.
-        clock: The clock.
-        first: The model if the previous request returned it; replaces the first poll.
-
-    Returns:
-        The result of the wait.
-    """
+    """Wait in a worker. ``first`` is the model if the previous request returned it, and replaces the first poll."""
     log(wait.opening)
     now = monotonic_epoch_clock(clock)
     outcome = first or poll_once(poll)
-    while isinstance(step := wait.step(outcome, now()), Pause):
+    while isinstance(step := wait.step(outcome, now()), NextPoll):
         if step.message:
             log(step.message)
         clock.sleep(step.seconds)
@@ -68,53 +55,37 @@ def wait_sync(
 
 
 async def wait_async(wait: Wait, poll: PollAfter, log: Log, clock: Clock) -> WaitResult:
-    """Wait in the triggerer. The wait starts with a pause.
+    """Wait in the triggerer, for one interval before the first poll.
 
     The worker has just polled. Also, if a trigger ends before the scheduler has registered that the task is deferred,
     the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
-
-    Args:
-        wait: The decisions.
-        poll: Polls once, after a pause.
-        log: Logs a message.
-        clock: The clock.
-
-    Returns:
-        The result of the wait.
     """
     log(wait.opening)
     now = monotonic_epoch_clock(clock)
-    pause = wait.pause(now())
-    early = min(pause / 2, MAX_EARLY_SECONDS_AT_START)
+    interval = wait.interval(now())
+    early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
     while True:
         outcome: Model | PineconeError
         # The event loop enforces the deadline, even if the poll cannot run. The last poll has some time, too.
-        seconds = max(wait.spec.deadline_at - now(), pause + LAST_POLL_SECONDS)
+        seconds = max(wait.spec.deadline_at - now(), interval + LAST_POLL_SECONDS)
         try:
             async with asyncio.timeout(seconds):
-                outcome = await poll(pause, early)
+                outcome = await poll(interval, early)
         except TimeoutError:
             outcome = PineconeConnectionError("The poll had no result before the deadline.", sent=True)
         step = wait.step(outcome, now())
-        if not isinstance(step, Pause):
+        if not isinstance(step, NextPoll):
             return step
         if step.message:
             log(step.message)
-        pause = step.seconds
-        # A poll before the end of the pause could ignore the Retry-After of a failed one.
-        early = 0.0 if isinstance(outcome, PineconeError) else pause / 2
+        interval = step.seconds
+        # A poll before the end of the interval could ignore the Retry-After of a failed one.
+        early = 0.0 if isinstance(outcome, PineconeError) else interval / 2
 
 
 def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
-    """Poll once.
-
-    Args:
-        poll: Requests the model once, or raises a PineconeError.
-
-    Returns:
-        The outcome, for ``Wait.step``.
-    """
+    """Return the model that a poll requests, or its error."""
     try:
         return poll()
     except PineconeError as error:
@@ -124,13 +95,7 @@ def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
 def poll_until_found(
     find: Callable[[], Found | None], log: Log, clock: Clock, *, seconds: float = SEARCH_SECONDS
 ) -> Found | None:
-    """Search repeatedly for a resource that may not be visible yet.
-
-    Args:
-        find: Searches once; returns None if there is nothing.
-        log: Logs a failed search.
-        clock: The clock.
-        seconds: How long to search; 0 searches once.
+    """Search repeatedly for a resource that may not be visible yet; with 0 seconds, once.
 
     Returns:
         What was found, or None if a search that started after that time found nothing.
@@ -167,18 +132,9 @@ def delete_when_unused(
 ) -> None:
     """Delete a backup in a worker; wait while a restore from it is running.
 
-    Args:
-        delete: Deletes the backup, or raises a PineconeError.
-        log: Logs a message.
-        clock: The clock.
-        backup_id: The id of the backup, for messages.
-        deadline_at: When to time out, in seconds since the epoch.
-        poke_interval: Seconds between two attempts; None increases the interval with the time waited.
-
     Raises:
-        WaitTimeout: A restore was still running at the deadline.
-        PineconePermanentError: Pinecone rejected the request for another reason.
-        PineconeTransientError: The request failed.
+        WaitTimeout: A restore was still running at the deadline, in seconds since the epoch.
+        PineconeError: As ``delete`` raises it, except BackupInUse.
     """
     now = monotonic_epoch_clock(clock)
     started_at = now()
@@ -186,9 +142,7 @@ def delete_when_unused(
     while True:
         try:
             delete()
-        except PineconePermanentError as error:
-            if error.status_code != 412:
-                raise
+        except BackupInUse as error:
             in_use = error
         else:
             return
@@ -197,10 +151,9 @@ def delete_when_unused(
         if left <= 0:
             raise WaitTimeout(
                 f"Backup {backup_id} was not deleted: a restore from it is still running after "
-                f"{timedelta(seconds=round(waited))}. Retry the task, or increase timeout. {in_use}"
+                f"{show_seconds(waited)}. Retry the task, or increase timeout. {in_use}"
             ) from in_use
         if not logged:
-            deadline = datetime.fromtimestamp(deadline_at, UTC)
-            log(f"Waiting until {deadline:%Y-%m-%d %H:%M:%S} UTC for the restore to finish. {in_use}")
+            log(f"Waiting until {show_time(deadline_at)} for the restore to finish. {in_use}")
             logged = True
         clock.sleep(min(poll_interval(waited, poke_interval), left))

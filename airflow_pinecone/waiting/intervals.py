@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow_pinecone.errors import PineconeTransientError
+from airflow_pinecone.errors import (
+    ConnectionNotFound,
+    Forbidden,
+    NotFound,
+    PineconeTransientError,
+    Unauthorized,
+)
 
-# Without a poke_interval, the poll interval is this share of the time waited, limited to this range in seconds.
+# How long to search for a backup or restore that may have been created, in seconds.
+SEARCH_SECONDS = 30.0
+# Without a poke_interval, the poll interval is 10 % of the time waited so far, between 5 and 60 seconds.
 INTERVAL_SHARE = 0.1
 MIN_INTERVAL = 5.0
 MAX_INTERVAL = 60.0
@@ -16,59 +24,43 @@ MIN_RESCHEDULE_INTERVAL = 60.0
 MAX_FAILED_POLLS = 10
 # Airflow fails a deferred task whose trigger times out. This margin lets the trigger end by itself first.
 DEFERRAL_MARGIN = timedelta(minutes=5)
-
-
-# A poll that is rejected with one of these statuses may succeed later: the key was replaced, a role changed, or a new
-# resource is not visible yet. A wait ends when at least this many consecutive polls over this many seconds are
-# rejected.
-TEMPORARY_REJECTIONS = frozenset({401, 403, 404})
+# A poll that is rejected with one of these errors may succeed later: the key was replaced, a role changed, a new
+# resource is not visible yet, or a secrets backend cannot be reached. A wait ends when at least 3 consecutive polls
+# over 60 seconds are rejected.
+TEMPORARY_REJECTIONS = (Unauthorized, Forbidden, NotFound, ConnectionNotFound)
 MIN_REJECTED_POLLS = 3
 MIN_REJECTED_SECONDS = 60.0
 
 
 def poll_interval(waited: float, poke_interval: float | None) -> float:
-    """Return the seconds until the next poll.
-
-    Args:
-        waited: Seconds since the start of the wait.
-        poke_interval: A fixed interval in seconds; None increases it with the time waited, from 5 to 60 seconds.
-
-    Returns:
-        Seconds.
-    """
+    """Return the seconds until the next poll, after so many seconds of waiting."""
     return poke_interval or min(max(INTERVAL_SHARE * waited, MIN_INTERVAL), MAX_INTERVAL)
 
 
 def deadline_of(started_at: float, timeout: float, execution_timeout: timedelta | None) -> float:
-    """Return when a wait ends.
+    """Return when a wait ends, in seconds since the epoch: ``timeout`` seconds after its start, or before.
 
-    Args:
-        started_at: When the task started, in seconds since the epoch.
-        timeout: The task's ``timeout``, in seconds.
-        execution_timeout: The task's ``execution_timeout``. Airflow 3 does not enforce it while a task is deferred.
-
-    Returns:
-        The time of the shorter timeout, in seconds since the epoch.
+    Airflow 3 does not enforce ``execution_timeout`` while a task is deferred.
     """
     return started_at + min(timeout, execution_timeout.total_seconds() if execution_timeout else timeout)
 
 
+def deferral_timeout(deadline_at: float, now: float) -> timedelta:
+    """Return the timeout of a trigger that ends by itself at a deadline, in seconds since the epoch."""
+    return timedelta(seconds=max(0.0, deadline_at - now)) + DEFERRAL_MARGIN
+
+
 class RejectedPolls:
-    """The consecutive polls that Pinecone rejected."""
+    """Counts consecutive polls that Pinecone rejected."""
 
     def __init__(self) -> None:
-        """Start at 0."""
         self.count = 0
         self._first_at = 0.0
 
     def add(self, now: float) -> bool:
-        """Count a rejected poll.
+        """Count a rejected poll, and return whether the rejections have persisted, so that the wait ends.
 
-        Args:
-            now: The time in seconds. All calls must use the same clock.
-
-        Returns:
-            Whether the rejections have persisted, so that the wait ends.
+        ``now`` is a time in seconds. All calls must use the same clock.
         """
         if not self.count:
             self._first_at = now
@@ -81,10 +73,9 @@ class RejectedPolls:
 
 
 class FailedPolls:
-    """Count consecutive failed polls."""
+    """Counts consecutive failed polls."""
 
     def __init__(self) -> None:
-        """Start at 0."""
         self.count = 0
 
     @property
@@ -93,19 +84,14 @@ class FailedPolls:
         return self.count > MAX_FAILED_POLLS
 
     def add(self, error: PineconeTransientError) -> float:
-        """Count a failed poll.
+        """Count a failed poll, and return the minimum number of seconds until the next one.
 
-        Args:
-            error: Its error.
-
-        Returns:
-            The minimum number of seconds until the next poll. It doubles with each failed poll, is at least the
-            Retry-After of the response, and is at most MAX_INTERVAL.
+        It doubles with each failed poll, is at least the Retry-After of the response, and is at most MAX_INTERVAL.
         """
         self.count += 1
         backoff = MIN_INTERVAL * 2.0 ** min(self.count - 1, 10)
         return min(max(backoff, error.retry_after or 0.0), MAX_INTERVAL)
 
     def reset(self) -> None:
-        """Reset the number to 0 after a successful poll."""
+        """Start at 0 again, after a successful poll."""
         self.count = 0

@@ -1,9 +1,9 @@
 """Share polls: all waits of one connection in one event loop are polled together.
 
-A wait asks for the state of its resource, and says when it needs it. When the first of them needs it, a *round* starts.
-It also answers the other waits of the connection that permit a poll by then: usually those past half of their pause.
-So waits that started at different times soon share all their rounds. A round lists the backups of the project if that
-takes fewer requests than describing each one.
+With 500 waits and an interval of 60 seconds, 500 polls become due one after the other. When the first one is due, a
+*round* starts. It answers that poll and all others whose interval is half over. So waits that started at other times
+soon share all their rounds. A round with more backups than the project's listing has pages lists them. Otherwise it
+describes each one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.errors import (
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconeTransientError,
+    Unauthorized,
 )
 from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
-from airflow_pinecone.waiting.shared_client import MAX_THREADS, ReadClient, SharedClient, is_unauthorized
+from airflow_pinecone.waiting.shared_client import MAX_THREADS, ReadSettings, SharedClient
 
 Outcome = Model | PineconeError
 # If the API key may not list backups, or this many listings in a row have failed, each backup is described for a while.
@@ -31,11 +33,13 @@ MAX_FAILED_LISTINGS = 3
 SECONDS_WITHOUT_LISTING = 600.0
 
 _log = logging.getLogger(__name__)
-_shared: dict[tuple[asyncio.AbstractEventLoop, str], SharedPolls] = {}
+_shared: dict[tuple[asyncio.AbstractEventLoop, str, str | None], SharedPolls] = {}
 
 
 @asynccontextmanager
-async def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> AsyncIterator[SharedPolls]:
+async def shared_polls(
+    conn_id: str, control_plane: str | None, read_settings: ReadSettings, clock: Clock
+) -> AsyncIterator[SharedPolls]:
     """Join the polls of a connection in the running event loop. They end when the last wait has left.
 
     If the connection has changed since the earlier waits joined, they keep its previous values, because their backups
@@ -43,19 +47,18 @@ async def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> A
 
     Args:
         conn_id: The id of the Airflow connection.
-        read_client: Reads the connection, and returns a new client.
+        control_plane: The URL of the control plane at which the wait started, which the connection must still name;
+            None for any.
+        read_settings: Reads the connection.
         clock: The clock.
-
-    Yields:
-        The polls.
     """
-    key = (asyncio.get_running_loop(), conn_id)
+    key = (asyncio.get_running_loop(), conn_id, control_plane)
     existing = _shared.get(key)
     changed = existing is not None and await existing.connection_has_changed()
     # The check takes time, in which other waits may have joined or left.
     polls = _shared.get(key)
     if polls is None or changed:
-        polls = _shared[key] = SharedPolls(conn_id, read_client, clock)
+        polls = _shared[key] = SharedPolls(SharedClient(conn_id, control_plane, read_settings, clock), clock)
     polls.waits += 1
     try:
         yield polls
@@ -68,44 +71,20 @@ async def shared_polls(conn_id: str, read_client: ReadClient, clock: Clock) -> A
 
 
 class SharedPolls:
-    """The polls of one connection.
+    """The polls of one connection. ``waits`` is the number of waits that use it."""
 
-    Args:
-        conn_id: The id of the Airflow connection.
-        read_client: Reads the connection, and returns a new client.
-        clock: The clock.
-
-    Attributes:
-        waits: The number of waits that use it.
-    """
-
-    def __init__(self, conn_id: str, read_client: ReadClient, clock: Clock) -> None:
-        """Store the arguments; nothing is requested yet."""
+    def __init__(self, client: SharedClient, clock: Clock) -> None:
         self.waits = 0
-        self._client = SharedClient(conn_id, read_client, clock)
-        self._rounds = {name: _Rounds(resource, self._client, clock) for name, resource in RESOURCES.items()}
+        self.connection_has_changed = client.connection_has_changed
+        self._client = client
+        self._rounds = {name: _Rounds(resource, client, clock) for name, resource in RESOURCES.items()}
 
-    async def poll(self, resource: Resource, resource_id: str, pause: float, early: float) -> Outcome:
-        """Poll a resource after a pause.
+    async def poll(self, resource: Resource, resource_id: str, interval: float, early: float) -> Outcome:
+        """Poll a resource after an interval in seconds, and return its model or the error of the poll.
 
-        Args:
-            resource: The resource type.
-            resource_id: The id of the resource.
-            pause: Seconds until the poll.
-            early: By how many seconds the poll may start earlier, to share the requests of another wait.
-
-        Returns:
-            The model, or the error of the poll.
+        The poll may start ``early`` seconds earlier, to share the requests of another wait.
         """
-        return await self._rounds[resource.name].poll(resource_id, pause, early)
-
-    async def connection_has_changed(self) -> bool:
-        """Read the connection again if it was not read for a while.
-
-        Returns:
-            Whether it differs from the one in use. False if it was not read, or cannot be read.
-        """
-        return await self._client.connection_has_changed()
+        return await self._rounds[resource.name].poll(resource_id, interval, early)
 
     def close(self) -> None:
         """Stop polling. Requests that are running end by their own timeout."""
@@ -146,11 +125,11 @@ class _Rounds:
         self._failed_listings = 0
         self._list_not_before = clock.monotonic()
 
-    async def poll(self, resource_id: str, pause: float, early: float) -> Outcome:
+    async def poll(self, resource_id: str, interval: float, early: float) -> Outcome:
         loop = asyncio.get_running_loop()
-        poll = _Poll(resource_id, self._clock.monotonic() + pause - early, loop.create_future())
+        poll = _Poll(resource_id, self._clock.monotonic() + interval - early, loop.create_future())
         self._waiting.add(poll)
-        cancel_timer = self._clock.call_later(pause, partial(self._start_round, poll))
+        cancel_timer = self._clock.call_later(interval, partial(self._start_round, poll))
         try:
             return await poll.outcome
         finally:
@@ -170,7 +149,7 @@ class _Rounds:
         for poll in [poll for poll in self._waiting if poll is due or poll.not_before <= now]:
             polls.setdefault(poll.resource_id, []).append(poll)
             self._waiting.discard(poll)
-        # With the context of this wait, the messages of the round would go to the log of its task only.
+        # In the context of this wait, the messages of the round would go to the log of its task only.
         task = asyncio.get_running_loop().create_task(self._run(polls), context=contextvars.Context())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -198,7 +177,7 @@ class _Rounds:
                 describes = [
                     group.create_task(self._describe(resource_id, polls[resource_id])) for resource_id in batch
                 ]
-                # One answer is enough to go on: another describe may hang.
+                # One answer is enough to continue: another describe may hang.
                 if remaining and not await _has_answer(describes):
                     for resource_id in remaining:
                         _answer(polls[resource_id], describes[-1].result())
@@ -208,11 +187,11 @@ class _Rounds:
         """Answer polls from a listing, and return the ids of those that must be described."""
         ids = set(polls)
         try:
-            found = await self._client.send(lambda client: self._resource.find(client, ids, len(ids)))
+            models, self._pages = await self._client.send(lambda client: self._resource.find(client, ids, len(ids)))
         except PineconeError as error:
-            is_transient = isinstance(error, PineconeTransientError)
             self._failed_listings += 1
-            if is_unauthorized(error) or (is_transient and self._failed_listings < MAX_FAILED_LISTINGS):
+            may_succeed = isinstance(error, PineconeTransientError) and self._failed_listings < MAX_FAILED_LISTINGS
+            if may_succeed or isinstance(error, Unauthorized | PineconeInputError):
                 for same_id in polls.values():
                     _answer(same_id, error)
                 return ()
@@ -226,10 +205,9 @@ class _Rounds:
             )
             return ids
         self._failed_listings = 0
-        self._pages = found.pages
-        for resource_id, model in found.rows.items():
+        for resource_id, model in models.items():
             _answer(polls[resource_id], model)
-        return ids - found.rows.keys()
+        return ids - models.keys()
 
     async def _describe(self, resource_id: str, polls: list[_Poll]) -> Outcome:
         try:

@@ -1,14 +1,13 @@
 """List the backups of an index, the newest first."""
 
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.rules.history import newest_first
 
 
 def list_backups(index_name: str) -> list[str]:
     """Return one line for each backup of an index."""
-    backups = PineconeHook("pinecone_default").list_backups_of(index_name).backups
-    return [
-        f"{created_at:%Y-%m-%d %H:%M} {backup['backup_id']} {backup['status']} {backup.get('record_count')} records"
-        for created_at, backup in newest_first(backups)
-        if created_at is not None
-    ]
+    # The backups of the project include those of deleted indexes.
+    backups = PineconeHook("pinecone_default").list_backups()
+    found = [backup for backup in backups if backup.get("source_index_name") == index_name]
+    found.sort(key=lambda backup: backup.get("created_at") or "", reverse=True)
+    fields = ("created_at", "backup_id", "status", "record_count", "description")
+    return ["  ".join(str(backup.get(field)) for field in fields) for backup in found]

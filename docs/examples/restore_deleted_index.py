@@ -19,14 +19,13 @@ with DAG(
     def newest(params: dict[str, Any]) -> str:
         """Return the id of the newest Ready backup, if the index was deleted."""
         from airflow_pinecone.hooks import PineconeHook
-        from airflow_pinecone.rules.history import newest_ready
 
-        backups, index_exists = PineconeHook().list_backups_of(params["index"])
-        if index_exists:
-            raise AirflowFailException(f"Index {params['index']} exists. Restore into another name.")
-        backup = newest_ready(backups)
+        hook, name = PineconeHook(), params["index"]
+        if any(index["name"] == name for index in hook.list_indexes()):
+            raise AirflowFailException(f"Index {name} exists. Restore into another name.")
+        backup = hook.newest_ready_backup(name)
         if backup is None:
-            raise AirflowFailException(f"Index {params['index']} has no Ready backup")
+            raise AirflowFailException(f"Index {name} has no Ready backup")
         return backup["backup_id"]
 
     backup_id: Any = newest()

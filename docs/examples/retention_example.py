@@ -1,58 +1,56 @@
-"""Apply retention rules to ten weeks of nightly backups, and print what is kept on a calendar."""
+"""Try retention rules on ten weeks of nightly backups in the emulator, and print what is kept on a calendar."""
 
-from datetime import UTC, date, datetime, timedelta
+import json
+import os
+from datetime import date, timedelta
+from typing import Any
 
-from airflow_pinecone.api.models import BackupModel
-from airflow_pinecone.rules.retention import RetentionRules, plan
+from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.operators import PruneBackupsOperator
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 6, 11)
 # The job did not run for three nights.
 MISSING = {date(2025, 6, 5), date(2025, 6, 6), date(2025, 6, 7)}
-RULES = RetentionRules(keep_last=2, keep_daily=5, keep_weekly=4, keep_monthly=3)
+RULES: dict[str, Any] = {"keep_last": 2, "keep_daily": 5, "keep_weekly": 4, "keep_monthly": 3}
 
 
-def nightly_backups() -> list[BackupModel]:
-    """Return a Ready backup for each night, made at 02:00 UTC."""
-    nights = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
-    return [
-        {
-            # Each backup has its night as id.
-            "backup_id": f"{night}",
-            "source_index_id": "the-index",
-            "source_index_name": "docs-example",
-            "cloud": "aws",
-            "region": "us-east-1",
-            "status": "Ready",
-            "created_at": f"{night}T02:00:00Z",
-        }
-        for night in nights
-        if night not in MISSING
-    ]
+def dry_run() -> dict[str, Any]:
+    """Create a backup for each night, made at 02:00 UTC, and return what a prune would do."""
+    with Emulator(api_key="test-key", indexes=["docs-example"]) as emulator:
+        for night in (FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)):
+            if night not in MISSING:
+                emulator.add_backup("docs-example", created_at=f"{night}T02:00:00Z")
+        os.environ["AIRFLOW_CONN_PINECONE_DEFAULT"] = json.dumps(
+            {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key}
+        )
+        # owned_only=False, because the operators did not create these backups.
+        prune = PruneBackupsOperator(
+            task_id="prune", index_name="docs-example", dry_run=True, owned_only=False, **RULES
+        )
+        return prune.execute({})
 
 
-def main() -> None:
-    """Print the kept backups with their reasons, and a calendar of all nights."""
-    now = datetime(2025, 6, 11, 3, tzinfo=UTC)
-    decisions = plan(nightly_backups(), RULES, source_index_id="the-index", now=now, owned_only=False)
-    print(f"{len(decisions.kept)} backups are kept, {len(decisions.deleted)} are deleted\n")
-    for decision in decisions.kept:
-        day = f"{date.fromisoformat(decision.backup['backup_id']):%a %Y-%m-%d}"
-        for reason in decision.reasons:
-            print(f"{day:14}  {reason}")
+def table() -> str:
+    """Return the kept backups with their reasons, and a calendar of all nights."""
+    result = dry_run()
+    lines = [f"{len(result['kept'])} backups are kept, {len(result['skipped'])} would be deleted", ""]
+    for backup in result["kept"]:
+        day = f"{date.fromisoformat(backup['created_at'][:10]):%a %Y-%m-%d}"
+        for reason in backup["reasons"]:
+            lines.append(f"{day:14}  {reason}")
             day = ""
-    kept = {decision.backup["backup_id"] for decision in decisions.kept}
-    deleted = {decision.backup["backup_id"] for decision in decisions.deleted}
-    print("\nWeek of     Mo Tu We Th Fr Sa Su   # kept, . deleted, - no backup")
+    marks = {backup["created_at"][:10]: "#" for backup in result["kept"]}
+    # A dry run skips what it would delete.
+    marks |= {backup["created_at"][:10]: "." for backup in result["skipped"]}
+    lines += ["", "Week of     Mo Tu We Th Fr Sa Su   # kept, . deleted, - no backup"]
     monday = FIRST - timedelta(days=FIRST.weekday())
     while monday <= LAST:
-        days = [monday + timedelta(days=n) for n in range(7)]
-        marks = [
-            "#" if f"{day}" in kept else "." if f"{day}" in deleted else "-" if FIRST <= day <= LAST else " "
-            for day in days
-        ]
-        print(f"{monday}   {'  '.join(marks)}".rstrip())
+        days = [monday + timedelta(days=number) for number in range(7)]
+        week = [marks.get(f"{day}", "-" if FIRST <= day <= LAST else " ") for day in days]
+        lines.append(f"{monday}   {'  '.join(week)}".rstrip())
         monday += timedelta(days=7)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(table())

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.transport import Log, Settings
+from airflow_pinecone.api.settings import Settings
+from airflow_pinecone.api.transport import Log
 from airflow_pinecone.common.clock import Clock
 from support.constants import API_KEY, CONN_ID
 

@@ -6,13 +6,10 @@ import-linter checks which module may import which other module: see its contrac
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import airflow_pinecone
 
@@ -52,32 +49,6 @@ def test_parsing_a_dag_file_imports_nothing_slow() -> None:
     modules = modules_imported_by(f"{statement}; import airflow_pinecone.assets", BASELINE)
     assert {"airflow_pinecone.operators.create", "airflow_pinecone.sensors.backup"} < modules
     assert in_packages(modules, SLOW_PACKAGES + LATER_MODULES) == []
-
-
-@pytest.mark.parametrize("name", ["airflow_pinecone.operators", "airflow_pinecone.sensors"])
-def test_a_package_has_each_class_that_it_names(name: str) -> None:
-    package = importlib.import_module(name)
-    assert set(package.__all__) <= set(dir(package))
-    assert {getattr(package, class_name).__name__ for class_name in package.__all__} == set(package.__all__)
-    imports = next(node for node in ast.parse(Path(str(package.__file__)).read_text()).body if isinstance(node, ast.If))
-    for_type_checkers = {
-        alias.name for node in imports.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
-    assert for_type_checkers == set(package.__all__)
-    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'Missing'"):
-        package.Missing  # noqa: B018
-
-
-@pytest.mark.parametrize("name", ["airflow_pinecone.operators", "airflow_pinecone.sensors"])
-def test_each_operator_and_sensor_has_its_own_execute(name: str) -> None:
-    """Airflow wraps execute in classes that derive from BaseOperator. The base classes of this package do not.
-
-    Airflow 2 passes an argument that only the wrapper accepts.
-    """
-    package = importlib.import_module(name)
-    for class_name in package.__all__:
-        execute = vars(getattr(package, class_name)).get("execute")
-        assert hasattr(execute, "__wrapped__"), f"{class_name} does not define execute"
 
 
 def test_provider_discovery_imports_neither_airflow_nor_the_hook() -> None:

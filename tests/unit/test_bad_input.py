@@ -40,7 +40,7 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "create_backup": lambda hook, name: hook.create_backup(name),
     # None lists the backups of the project.
     "list_backups": lambda hook, name: list(hook.list_backups("" if name is None else name)),
-    "list_backups_of": lambda hook, name: hook.list_backups_of(name),
+    "newest_ready_backup": lambda hook, name: hook.newest_ready_backup(name),
     "describe_index": lambda hook, name: hook.describe_index(name),
     "describe_index_stats": lambda hook, name: hook.describe_index_stats(name),
     "delete_index": lambda hook, name: hook.delete_index(name),
@@ -49,7 +49,6 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "describe_backup": lambda hook, value: hook.describe_backup(value),
     "delete_backup": lambda hook, value: hook.delete_backup(value),
     "describe_restore_job": lambda hook, value: hook.describe_restore_job(value),
-    "describe_restore": lambda hook, value: hook.describe_restore(value),
 }
 
 MakeTask = Callable[[FakeClock, Any], Any]

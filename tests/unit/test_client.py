@@ -28,6 +28,8 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     PineconeTransientError,
 )
+from airflow_pinecone.hooks import read_history
+from airflow_pinecone.waiting.resources import RESTORE
 
 API = "https://api.pinecone.io"
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
@@ -129,13 +131,6 @@ CALLS = {
         {"json": {"data": [{}, 17, {"backup_id": 17}, BACKUP], "pagination": {"next": "t"}}},
         ({BACKUP_ID: BACKUP}, 1),
     ),
-    "list_backups_of": Call(
-        lambda client: client.list_backups_of("docs-example"),
-        "GET",
-        "/indexes/docs-example/backups?limit=100",
-        {"json": {"data": [BACKUP, BACKUP]}},
-        ([BACKUP], True),
-    ),
     "delete_backup": Call(
         lambda client: client.delete_backup(BACKUP_ID), "DELETE", f"/backups/{BACKUP_ID}", {"status_code": 202}, None
     ),
@@ -177,19 +172,12 @@ CALLS = {
     "describe_restore_job": Call(
         lambda client: client.describe_restore_job("r-1"), "GET", "/restore-jobs/r-1", {"json": JOB}, JOB
     ),
-    "describe_restore": Call(
-        lambda client: client.describe_restore("r-1"),
-        "GET",
-        "/restore-jobs/r-1",
-        {"json": JOB},
-        JOB | {"index_id": "i-2", "index_name": "docs-2", "index_ready": False},
-    ),
-    "find_restores": Call(
-        lambda client: client.find_restores({"r-1"}, max_pages=3),
+    "find_restore_jobs": Call(
+        lambda client: client.find_restore_jobs({"r-1"}, max_pages=3),
         "GET",
         "/restore-jobs?limit=100",
         {"json": {"data": [JOB], "pagination": {"next": "t"}}},
-        ({"r-1": JOB | {"index_id": "i-2", "index_name": "docs-2", "index_ready": False}}, 1),
+        ({"r-1": JOB}, 1),
     ),
     "list_restore_jobs": Call(
         lambda client: list(client.list_restore_jobs()),
@@ -239,7 +227,7 @@ def test_netrc_is_ignored(
 def test_session_has_the_key_and_stays_the_same(client: PineconeClient) -> None:
     assert isinstance(client.session, requests.Session)
     assert client.session is client.session
-    assert client.session.headers["Api-Key"] == API_KEY
+    assert client.session.prepare_request(requests.Request("GET", API)).headers["Api-Key"] == API_KEY
 
 
 @pytest.mark.parametrize("api_version", ["2025-10", "2026-04"])
@@ -272,7 +260,6 @@ def test_invalid_index_name_is_not_sent(client: PineconeClient, pinecone: mock_r
     calls: list[Callable[[], object]] = [
         lambda: client.create_backup(name),
         lambda: next(client.list_backups(name)),
-        lambda: client.list_backups_of(name),
         lambda: client.describe_index(name),
         lambda: client.delete_index(name),
         lambda: client.describe_index_stats(name),
@@ -291,7 +278,6 @@ def test_invalid_id_is_not_sent(client: PineconeClient, pinecone: mock_requests.
         ("backup", lambda: client.delete_backup(resource_id)),
         ("backup", lambda: client.create_index_from_backup(resource_id, name="docs-2")),
         ("restore job", lambda: client.describe_restore_job(resource_id)),
-        ("restore job", lambda: client.describe_restore(resource_id)),
     ]
     for resource, call in calls:
         with pytest.raises(PineconeInputError, match=f"valid {resource} id"):
@@ -329,15 +315,15 @@ def test_backups_of_a_deleted_index_are_listed(emulator: Emulator, emulator_clie
     emulator.add_backup("docs-example-2")
     added = [emulator.add_backup("docs-example") for _ in range(2)]
     emulator_client.delete_index("docs-example")
-    backups, index_exists = emulator_client.list_backups_of("docs-example")
-    assert sorted(backups, key=lambda row: row["backup_id"]) == sorted(added, key=lambda row: row["backup_id"])
-    assert index_exists is False
+    history = read_history(emulator_client, "docs-example")
+    assert [row.backup for row in history.rows] == sorted(added, key=lambda row: row["created_at"], reverse=True)
+    assert history.index_exists is False
 
 
 def test_name_of_neither_an_index_nor_a_backup_is_an_error(emulator: Emulator, emulator_client: PineconeClient) -> None:
     emulator.add_backup("docs-example")
     with pytest.raises(PineconePermanentError, match="list the backups of index no-such: HTTP 404") as caught:
-        emulator_client.list_backups_of("no-such")
+        read_history(emulator_client, "no-such")
     assert caught.value.status_code == 404
 
 
@@ -350,18 +336,18 @@ def test_backups_of_earlier_indexes_are_searched_in_the_project(
     pinecone.get(f"{API}/indexes/docs-example/backups", json={"data": [backup(1)]})
     project = [backup(1), earlier, backup(3, source_index_name="other"), backup(4, source_index_name=None)]
     pinecone.get(f"{API}/backups", json={"data": project})
-    backups, index_exists = client.list_backups_of("docs-example", include_deleted_indexes=include)
-    assert [row["backup_id"] for row in backups] == [f"b-{number}" for number in numbers]
-    assert index_exists is True
+    history = read_history(client, "docs-example", include_deleted_indexes=include)
+    assert sorted(row.backup["backup_id"] for row in history.rows) == [f"b-{number}" for number in numbers]
+    assert history.index_exists is True
 
 
 def test_index_that_is_deleted_between_two_pages(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
     page = {"data": [backup(1)], "pagination": {"next": "t"}}
     pinecone.get(f"{API}/indexes/docs-example/backups", [{"json": page}, {"status_code": 404, "text": "no"}])
     pinecone.get(f"{API}/backups", json={"data": [backup(2), backup(1)]})
-    backups, index_exists = client.list_backups_of("docs-example")
-    assert sorted(row["backup_id"] for row in backups) == ["b-1", "b-2"]
-    assert index_exists is False
+    history = read_history(client, "docs-example")
+    assert sorted(row.backup["backup_id"] for row in history.rows) == ["b-1", "b-2"]
+    assert history.index_exists is False
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
@@ -370,7 +356,7 @@ def test_other_rejections_do_not_list_the_project(
 ) -> None:
     pinecone.get(f"{API}/indexes/docs-example/backups", status_code=status, text="no")
     with pytest.raises(PineconePermanentError, match=f"HTTP {status}"):
-        client.list_backups_of("docs-example")
+        read_history(client, "docs-example")
     assert len(pinecone.request_history) == 1
 
 
@@ -379,7 +365,7 @@ def test_project_that_cannot_be_listed_is_an_error(client: PineconeClient, pinec
     pinecone.get(f"{API}/indexes/docs-example/backups", status_code=404, text="no")
     pinecone.get(f"{API}/backups", status_code=503, text="no")
     with pytest.raises(PineconeTransientError, match="HTTP 503"):
-        client.list_backups_of("docs-example", retry=False)
+        read_history(client, "docs-example", retry=False)
 
 
 def test_list_requests_a_page_when_it_reaches_it(emulator: Emulator, emulator_client: PineconeClient) -> None:
@@ -615,7 +601,8 @@ def test_index_id_of_a_restore_may_be_missing(
 ) -> None:
     job = {field: value for field, value in JOB.items() if field != "target_index_id"}
     pinecone.get(f"{API}/restore-jobs/r-1", json=job if index_id is ... else job | {"target_index_id": index_id})
-    assert client.describe_restore("r-1")["index_id"] == ""
+    restore: Any = RESTORE.poll(client, "r-1")
+    assert restore["index_id"] == ""
 
 
 @pytest.mark.parametrize(
@@ -632,7 +619,8 @@ def test_restore_is_ready_when_its_index_is_ready(
 ) -> None:
     pinecone.get(f"{API}/restore-jobs/r-1", json=JOB | {"status": "Completed"})
     pinecone.get(f"{API}/indexes/docs-2", json=INDEX | {"name": "docs-2", "status": status})
-    assert client.describe_restore("r-1")["index_ready"] is ready
+    restore: Any = RESTORE.poll(client, "r-1")
+    assert restore["index_ready"] is ready
 
 
 # Messages of errors: what failed, why, and what to do

@@ -12,9 +12,10 @@ import pytest
 from support.operators import OUR_DESCRIPTION
 
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.policy import IndexRules, Policy, as_patterns, check_patterns, check_statuses
-from airflow_pinecone.rules.coverage import Project, Report, missing_indexes, report, rows_with_problems
+from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
+from airflow_pinecone.rules.coverage import report
 from airflow_pinecone.rules.identity import Origin, describe
+from airflow_pinecone.rules.report import Project, Report, rows_with_problems
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 HOUR = 3600.0
@@ -74,7 +75,7 @@ def row_of(**arguments: Any) -> Any:
     return row
 
 
-PROVED = IndexRules(max_age=DAY, max_restore_age=30 * DAY)
+TESTED = IndexRules(max_age=DAY, max_restore_age=30 * DAY)
 # The backups, the restore jobs, the rules, the status of the row, and terms of each problem.
 CASES: dict[str, tuple[list[Any], list[Any], IndexRules, str, list[list[str]]]] = {
     "fresh": ([backup()], [], MAX_AGE, "ok", []),
@@ -113,8 +114,10 @@ CASES: dict[str, tuple[list[Any], list[Any], IndexRules, str, list[list[str]]]] 
         "late",
         [["2 days, 0:00:00 old"], ["b-2", "failed"]],
     ),
-    "empty, without min_records": ([backup(record_count=0)], [], MAX_AGE, "ok", []),
-    "unknown records, without min_records": ([backup(record_count=...)], [], MAX_AGE, "ok", []),
+    "empty": ([backup(record_count=0)], [], MAX_AGE, "failing", [["b-1 does not pass", "it is empty"]]),
+    "unknown records": ([backup(record_count=...)], [], MAX_AGE, "failing", [["its record_count is missing"]]),
+    "empty, and min_records is 0": ([backup(record_count=0)], [], IndexRules(DAY, min_records=0), "ok", []),
+    "unknown records, and min_records is 0": ([backup(record_count=...)], [], IndexRules(DAY, min_records=0), "ok", []),
     "fewer than min_records": (
         [backup(record_count=99)],
         [],
@@ -136,35 +139,64 @@ CASES: dict[str, tuple[list[Any], list[Any], IndexRules, str, list[list[str]]]] 
         "ok",
         [],
     ),
+    "smaller than the backup of the earlier index": (
+        [backup(1, 2 * HOUR, source_index_id="i-0"), backup(2, HOUR, record_count=1)],
+        [],
+        IndexRules(DAY, max_shrink=0.2),
+        "failing",
+        [["backup b-2 does not pass", "smaller by 99%"]],
+    ),
+    "max_shrink with an unknown order": (
+        [backup(1, created_at=None), backup(2, HOUR)],
+        [],
+        IndexRules(DAY, max_shrink=0.2),
+        "failing",
+        [["backup b-2 cannot be compared", "created_at of b-1 is missing"]],
+    ),
+    "unknown current index": (
+        [backup(1, HOUR), backup(2, source_index_id="i-2", created_at=None)],
+        [],
+        MAX_AGE,
+        "unprotected",
+        [["no Ready backup", "its current index is unknown", "created_at of b-2"]],
+    ),
     "max_shrink without a previous backup": ([backup()], [], IndexRules(DAY, max_shrink=0.2), "ok", []),
-    "never restored": ([backup()], [], PROVED, "untested", [["none of its backups was restored", "30 days"]]),
-    "restored": ([backup()], [restore(DAY)], PROVED, "ok", []),
+    "never restored": ([backup()], [], TESTED, "untested", [["none of its backups was restored", "30 days"]]),
+    "restored": ([backup()], [restore(DAY)], TESTED, "ok", []),
     "an earlier backup restored": (
         [backup(1, 3 * HOUR), backup(2, HOUR)],
         [restore(DAY, "b-1")],
-        PROVED,
+        TESTED,
         "ok",
         [],
     ),
+    "restored by a clock in the future": (
+        [backup()],
+        [restore(-2 * HOUR)],
+        TESTED,
+        "untested",
+        [["last restore was completed at", "in the future"]],
+    ),
+    "restored, and once by a clock in the future": ([backup()], [restore(DAY), restore(-2 * HOUR)], TESTED, "ok", []),
     "restored too long ago": (
         [backup()],
         [restore(30 * DAY)],
-        PROVED,
+        TESTED,
         "untested",
         [["last restore was 30 days", "max_restore_age is 30 days"]],
     ),
-    "restore failed": ([backup()], [restore(DAY, status="Failed")], PROVED, "untested", [["none of its backups"]]),
+    "restore failed": ([backup()], [restore(DAY, status="Failed")], TESTED, "untested", [["none of its backups"]]),
     "restore of another index's backup": (
         [backup()],
         [restore(DAY, "b-7")],
-        PROVED,
+        TESTED,
         "untested",
         [["none of its backups"]],
     ),
     "restore without times": (
         [backup()],
         [restore(DAY, created_at=None, completed_at=None)],
-        PROVED,
+        TESTED,
         "untested",
         [["none of its backups"]],
     ),
@@ -270,8 +302,8 @@ def test_spec_without_a_pod_is_supported() -> None:
 
 
 def test_missing_indexes_are_those_that_a_user_has_named() -> None:
-    project = Project([index("prod-a")], [], [])
-    assert missing_indexes(project, ["prod-*", "prod-a", "prod-b", "other-?", "other-[ab]"]) == ["prod-b"]
+    include = ["prod-*", "prod-a", "prod-b", "other-?", "other-[ab]"]
+    assert report_on(indexes=[index("prod-a")], include=include)["missing"] == ["prod-b"]
 
 
 def test_pod_based_indexes_are_listed_apart() -> None:
@@ -364,7 +396,7 @@ def test_backups_of_an_excluded_index_are_no_leftovers() -> None:
         ([HOUR, HOUR], MAX_AGE, "All 2 indexes have a fresh Ready backup."),
         ([DAY], MAX_AGE, "1 of 1 index has no fresh Ready backup."),
         ([HOUR, DAY, None], MAX_AGE, "2 of 3 indexes have no fresh Ready backup."),
-        ([HOUR, HOUR], PROVED, "All 2 indexes have a fresh Ready backup. 2 indexes had no recent restore."),
+        ([HOUR, HOUR], TESTED, "All 2 indexes have a fresh Ready backup. 2 indexes had no recent restore."),
         (
             [HOUR, DAY],
             IndexRules(DAY, min_records=1000),
@@ -442,51 +474,50 @@ def test_invalid_tags_match_no_key(tags: Any) -> None:
 def test_invalid_rules_are_rejected(rules: IndexRules, terms: list[str]) -> None:
     for policy, where in ((Policy(rules), []), (Policy(MAX_AGE, {"prod-*": rules}), ["policy['prod-*']"])):
         with pytest.raises(PineconeInputError) as caught:
-            policy.check()
+            policy.validate()
         assert all(term in str(caught.value) for term in [*terms, *where])
 
 
 @pytest.mark.parametrize("key", ["", 1, None, "tag:", "tag:tier", "tag:=gold"])
 def test_invalid_key_of_a_policy_is_rejected(key: Any) -> None:
     with pytest.raises(PineconeInputError, match="tag:KEY=PATTERN"):
-        Policy(MAX_AGE, {key: MAX_AGE}).check()
+        Policy(MAX_AGE, {key: MAX_AGE}).validate()
 
 
 @pytest.mark.parametrize("policy", [{"prod-*": {"max_age": 3600}}, {"prod-*": None}, {"prod-*": 3600}, [MAX_AGE]])
 def test_policy_maps_patterns_to_rules(policy: Any) -> None:
     with pytest.raises(PineconeInputError, match=r"must (be|map patterns to) IndexRules"):
-        Policy(MAX_AGE, policy).check()
+        Policy(MAX_AGE, policy).validate()
 
 
 def test_policy_needs_restores_if_a_rule_does() -> None:
     assert not Policy(MAX_AGE, {"*": MAX_AGE}).needs_restores
-    assert Policy(PROVED).needs_restores
-    assert Policy(MAX_AGE, {"*": PROVED}).needs_restores
+    assert Policy(TESTED).needs_restores
+    assert Policy(MAX_AGE, {"*": TESTED}).needs_restores
 
 
 def test_valid_policy_passes() -> None:
-    Policy(IndexRules(timedelta(hours=1), timedelta(days=1), 0, 0), {"*": MAX_AGE, "tag:a=": MAX_AGE}).check()
+    Policy(IndexRules(timedelta(hours=1), timedelta(days=1), 0, 0), {"*": MAX_AGE, "tag:a=": MAX_AGE}).validate()
 
 
 @pytest.mark.parametrize("value", [1, None, "", [""], [1], {"a"}])
 def test_invalid_patterns_are_rejected(value: Any) -> None:
     with pytest.raises(PineconeInputError, match="include must be a pattern for index names, or a list of them"):
-        check_patterns(value, "include")
+        validate_patterns(value, "include")
 
 
 @pytest.mark.parametrize(("value", "patterns"), [("prod-*", ("prod-*",)), ((), ()), (["a", "b"], ("a", "b"))])
 def test_valid_patterns_pass(value: Any, patterns: tuple[str, ...]) -> None:
-    check_patterns(value, "include")
-    assert as_patterns(value) == patterns
+    assert validate_patterns(value, "include") == patterns
 
 
 @pytest.mark.parametrize("value", ["late", ["ok"], ["lat"], [1], None, 3])
 def test_invalid_statuses_are_rejected(value: Any) -> None:
     with pytest.raises(PineconeInputError, match="unprotected, late, failing, untested"):
-        check_statuses(value)
+        validate_statuses(value)
 
 
 def test_valid_statuses_pass() -> None:
     for count in range(5):
         for statuses in itertools.combinations(("unprotected", "late", "failing", "untested"), count):
-            check_statuses(statuses)
+            validate_statuses(statuses)

@@ -21,7 +21,7 @@ from support.tasks import Connect, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import BackupFailed, CreateOutcomeUnknown, PineconeInputError, WaitTimeout
 from airflow_pinecone.operators import CreateBackupOperator
-from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 CREATE = ("POST", "/indexes/*/backups")
 LIST = ("GET", "/indexes/*/backups")

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
     ConnectionNotFound,
     InvalidWaitResult,
+    NotFound,
+    PermissionDenied,
     PineconeConnectionError,
     PineconeError,
     PineconeInputError,
@@ -24,11 +25,14 @@ from airflow_pinecone.errors import (
     PineconeRequestError,
     PineconeTransientError,
     PineconeUnreachable,
+    QuotaExceeded,
     RestoreFailed,
     RestoreNotFound,
+    Unauthorized,
     WaitTimeout,
 )
-from airflow_pinecone.waiting.decisions import Pause, Wait, WaitResult, WaitSpec
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MAX_INTERVAL
 from airflow_pinecone.waiting.resources import BACKUP, RESOURCES, RESTORE, Resource
 
@@ -38,7 +42,8 @@ TRANSIENT = [
     PineconeTransientError("429", status_code=429, retry_after=1e9),
     PineconeConnectionError("no route", sent=True),
 ]
-NOT_FOUND = PineconePermanentError("HTTP 404", status_code=404, code="NOT_FOUND", request_id="r-1")
+NOT_FOUND = NotFound("HTTP 404", status_code=404, code="NOT_FOUND", request_id="r-1")
+REJECTIONS = {401: Unauthorized, 403: PermissionDenied, 404: NotFound}
 RUNNING = ["Initializing", "Pending", "Dreaming", ""]
 RESPONSE_FACTS = {"status_code": 403, "code": "FORBIDDEN", "message": "quota exceeded", "request_id": "r-1"}
 
@@ -56,12 +61,12 @@ def spec(**values: Any) -> WaitSpec:
     return WaitSpec(**{**arguments, "deadline_at": STARTED_AT + DEFAULT_TIMEOUT, **values})
 
 
-def paused(step: WaitResult | Pause) -> Pause:
-    assert isinstance(step, Pause)
+def paused(step: WaitResult | NextPoll) -> NextPoll:
+    assert isinstance(step, NextPoll)
     return step
 
 
-def error_of(step: WaitResult | Pause) -> PineconeError:
+def error_of(step: WaitResult | NextPoll) -> PineconeError:
     """Return the error with which a wait has ended."""
     assert isinstance(step, WaitResult)
     assert step.error is not None
@@ -112,7 +117,7 @@ def test_wait_ends_at_its_deadline(outcomes: list[Any], poke_interval: float | N
     wait, now = Wait(spec(poke_interval=poke_interval)), STARTED_AT
     for outcome in outcomes:
         step = wait.step(outcome, now)
-        if not isinstance(step, Pause):
+        if not isinstance(step, NextPoll):
             assert isinstance(step.error, WaitTimeout | PineconeUnreachable)
             return
         assert 0 < step.seconds <= wait.spec.deadline_at - now + 1e-6
@@ -187,13 +192,13 @@ def test_not_found_means_not_visible_yet_in_the_first_minute(
 def test_few_rejections_do_not_end_the_wait(status: int, times: list[float]) -> None:
     wait = Wait(spec())
     for seconds in times:
-        paused(wait.step(PineconePermanentError("rejected", status_code=status), STARTED_AT + seconds))
+        paused(wait.step(REJECTIONS[status]("rejected", status_code=status), STARTED_AT + seconds))
 
 
 @pytest.mark.parametrize("between", [backup("Initializing"), PineconeTransientError("503", status_code=503)])
 def test_only_consecutive_rejections_count(between: Any) -> None:
     wait = Wait(spec())
-    rejected = PineconePermanentError("401", status_code=401)
+    rejected = Unauthorized("401", status_code=401)
     for seconds in (0, 50):
         paused(wait.step(rejected, STARTED_AT + seconds))
     paused(wait.step(between, STARTED_AT + 100))
@@ -211,7 +216,7 @@ def test_missing_connection_ends_the_wait_if_it_persists() -> None:
 
 
 def test_rescheduled_poll_that_is_rejected_a_minute_after_the_start_ends_the_wait() -> None:
-    rejected = PineconePermanentError("403", status_code=403)
+    rejected = PermissionDenied("403", status_code=403)
     paused(Wait(spec(), rescheduled=True).step(rejected, STARTED_AT + 59))
     assert error_of(Wait(spec(), rescheduled=True).step(rejected, STARTED_AT + 60)) is rejected
 
@@ -310,7 +315,7 @@ def test_model_survives_the_event_with_unknown_fields(resource: Resource, model:
                 PineconeUnreachable("11 failed polls"),
                 PineconeInputError("no key"),
                 ConnectionNotFound("it does not exist"),
-                PineconePermanentError("HTTP 403", status_code=403, code="FORBIDDEN", message="no", request_id="r-1"),
+                QuotaExceeded("HTTP 403", status_code=403, code="FORBIDDEN", message="no", request_id="r-1"),
                 PineconePermanentError("HTTP 302", status_code=302),
             )
         ],
@@ -330,8 +335,8 @@ def test_error_survives_the_event(resource: Resource, error: PineconeError) -> N
 
 
 def test_event_holds_only_json_types_and_the_facts_of_the_error() -> None:
-    event = WaitResult(error=PineconePermanentError("text", **RESPONSE_FACTS)).to_event()  # type: ignore[arg-type]
-    error = {"type": "PineconePermanentError", "text": "text", "index_name": None, **RESPONSE_FACTS}
+    event = WaitResult(error=QuotaExceeded("text", **RESPONSE_FACTS)).to_event()  # type: ignore[arg-type]
+    error = {"type": "QuotaExceeded", "text": "text", "index_name": None, **RESPONSE_FACTS}
     assert event == {"model": None, "error": error}
     assert WaitResult(model=backup("Ready")).to_event() == {"model": backup("Ready"), "error": None}
 

@@ -11,7 +11,7 @@ from support.clock import FakeClock
 from support.constants import INDEX
 from support.emulator_client import Ask
 from support.operators import methods
-from support.tasks import Outcome, TaskInstance, make_task, run_try
+from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeTransientError, WaitTimeout
@@ -170,12 +170,23 @@ def test_backup_that_someone_else_deletes_during_the_wait_is_a_success(
 
 
 def test_key_that_is_replaced_while_a_restore_runs(
-    emulator: Emulator, delete: Delete, backup_id: str, start_restore: StartRestore
+    emulator: Emulator,
+    delete: Delete,
+    backup_id: str,
+    start_restore: StartRestore,
+    clock: FakeClock,
+    connect: Connect,
 ) -> None:
     start_restore(60)
-    emulator.fault(*DELETE, nth=2, status=401)
+
+    def replace_key(_: float) -> None:
+        emulator.api_key = "the-new-key"
+        connect()
+
+    clock.on_sleep = replace_key
     outcome = delete(backup_id)
     assert (outcome.state, outcome.value["found"]) == ("success", True)
+    assert [exchange.status for exchange in emulator.requests].count(401) >= 1
 
 
 def test_key_that_stays_rejected_fails_without_a_retry(emulator: Emulator, delete: Delete, backup_id: str) -> None:
@@ -183,7 +194,7 @@ def test_key_that_stays_rejected_fails_without_a_retry(emulator: Emulator, delet
     outcome = delete(backup_id)
     assert outcome.state == "failed"
     assert "HTTP 401" in outcome.message
-    assert methods(emulator) == ["GET", "DELETE", "DELETE"]
+    assert methods(emulator) == ["GET", "DELETE"]
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 422])

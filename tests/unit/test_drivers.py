@@ -9,6 +9,7 @@ import pytest
 from support.clock import FakeClock
 
 from airflow_pinecone.errors import (
+    BackupInUse,
     PineconeConnectionError,
     PineconeError,
     PineconePermanentError,
@@ -17,19 +18,19 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import (
-    SEARCH_SECONDS,
     delete_when_unused,
     poll_once,
     poll_until_found,
     wait_async,
     wait_sync,
 )
+from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 pytestmark = pytest.mark.anyio
 
 UNAVAILABLE = PineconeTransientError("HTTP 503", status_code=503)
 REJECTED = PineconePermanentError("HTTP 400", status_code=400)
-IN_USE = PineconePermanentError("HTTP 412: a restore uses it", status_code=412)
+IN_USE = BackupInUse("HTTP 412: a restore uses it", status_code=412)
 Drive = Callable[..., Awaitable[WaitResult]]
 
 
@@ -69,8 +70,8 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
         return wait_sync(wait, poll, log, clock)
 
     async def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
-        async def poll_after(pause: float, early: float) -> Any:
-            await clock.sleep_async(pause)
+        async def poll_after(interval: float, early: float) -> Any:
+            await clock.sleep_async(interval)
             return poll_once(poll)
 
         return await wait_async(wait, poll_after, log, clock)
@@ -131,8 +132,8 @@ async def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: Fake
     outcomes = iter([backup("Initializing"), UNAVAILABLE, backup("Initializing"), backup("Ready")])
     asked: list[tuple[float, float]] = []
 
-    async def poll(pause: float, early: float) -> Any:
-        asked.append((pause, early))
+    async def poll(interval: float, early: float) -> Any:
+        asked.append((interval, early))
         return next(outcomes)
 
     await wait_async(make_wait(clock), poll, print, clock)

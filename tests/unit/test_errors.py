@@ -24,7 +24,19 @@ CAN_RETRY_CAN_RECREATE = {
     "PineconeInputError": (False, False),
     "ConnectionNotFound": (True, False),
     "PineconeRequestError": (False, False),
+    "ConnectionChanged": (False, False),
     "PineconePermanentError": (False, False),
+    "Unauthorized": (False, False),
+    "PaymentRequired": (False, False),
+    "Forbidden": (False, False),
+    "PermissionDenied": (False, False),
+    "QuotaExceeded": (False, False),
+    "PlanRequired": (False, False),
+    "DeletionProtected": (False, False),
+    "NotFound": (False, False),
+    "Conflict": (False, False),
+    "BackupInUse": (False, False),
+    "BackupNotReady": (False, False),
     "PineconeTransientError": (True, False),
     "PineconeConnectionError": (True, False),
     "CreateOutcomeUnknown": (True, False),
@@ -53,7 +65,8 @@ def documented_tree() -> Iterator[tuple[str, str]]:
 
 
 def test_docstring_shows_the_tree() -> None:
-    actual = {name: error_class.__bases__[0].__name__ for name, error_class in CLASSES.items()}
+    classes = {**CLASSES, "InvalidArgument": InvalidArgument}
+    actual = {name: error_class.__bases__[0].__name__ for name, error_class in classes.items()}
     assert dict(documented_tree()) == actual
     assert len(list(documented_tree())) == len(actual)
 

@@ -85,8 +85,9 @@ def test_sensor_waits_for_a_fresh_backup(world: Emulator, sense: Sense, mode: di
         (1, {"created_at": None}),
         (1, {"created_at": ...}),
         (1, {"created_at": "today"}),
+        (-2, {}),
     ],
-    ids=["old", "running", "failed", "null time", "no time", "invalid time"],
+    ids=["old", "running", "failed", "null time", "no time", "invalid time", "in the future"],
 )
 def test_backup_is_not_fresh(
     world: Emulator, sense: Sense, mode: dict[str, Any], hours: float, fields: dict[str, Any]
@@ -102,6 +103,14 @@ def test_backup_of_an_earlier_index_with_the_same_name_is_not_fresh(world: Emula
     add_backup(world, 2, source_index_id="id-of-the-deleted-index")
     add_backup(world, 1, status="Initializing")
     assert sense(timeout=300).state == "failed"
+
+
+def test_sensor_says_why_the_current_index_is_unknown(world: Emulator, sense: Sense) -> None:
+    add_backup(world, 1)
+    undated = add_backup(world, 1, source_index_id="id-of-the-new-index", created_at=None)
+    outcome = sense(timeout=300)
+    assert outcome.state == "failed"
+    assert f"its current index is unknown, because created_at of {undated['backup_id']} is missing" in outcome.message
 
 
 def test_timeout_names_the_newest_backup(world: Emulator, sense: Sense, mode: dict[str, Any]) -> None:
@@ -138,9 +147,8 @@ def test_rejected_request_fails_the_task_at_once(
     assert type(outcome.error) is AirflowFailException
     assert INDEX in outcome.message
     assert f"HTTP {status}" in outcome.message
-    # After a 401 the request is repeated with the current key. After a 404, the backups of a deleted index are searched
-    # in the project.
-    assert len(world.requests) == (2 if status in (401, 404) else 1)
+    # After a 404, the backups of a deleted index are searched in the project.
+    assert len(world.requests) == (2 if status == 404 else 1)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -149,8 +157,8 @@ def test_rejections_that_do_not_persist_do_not_end_the_wait(
 ) -> None:
     def reject(_: float) -> None:
         if len(clock.slept) == 2:
-            # After a 401 the request is repeated, and after a 404 the project is searched.
-            world.fault(*LIST, status=status, times=4 if status == 401 else 2)
+            # After a 404 the project is searched.
+            world.fault(*LIST, status=status, times=2)
             if status == 404:
                 world.fault("GET", "/backups", status=404, times=2)
         if len(clock.slept) == 4:
@@ -169,9 +177,9 @@ def test_rejections_that_persist_end_the_wait(world: Emulator, sense: Sense, clo
     clock.on_sleep = reject
     outcome = sense(poke_interval=40)
     assert type(outcome.error) is AirflowFailException
-    # Three pokes in a row, over at least 60 seconds. After a 401 the request is repeated with the current key.
+    # Three pokes in a row, over at least 60 seconds.
     rejected = [exchange for exchange in world.requests if exchange.status == status]
-    assert len(rejected) == (6 if status == 401 else 3)
+    assert len(rejected) == 3
 
 
 def test_replaced_key_does_not_end_the_wait(

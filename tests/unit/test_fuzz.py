@@ -27,11 +27,13 @@ from support.tasks import TaskInstance, make_task, run_try
 from airflow_pinecone import operators, sensors
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.models import created_at
-from airflow_pinecone.api.transport import Operation
+from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.errors import PineconeError, PruneIncomplete
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.policy import CheckRules
-from airflow_pinecone.rules import check, history, identity, retention
+from airflow_pinecone.rules import check, identity, retention
+from airflow_pinecone.rules.history import BackupHistory
+from airflow_pinecone.runtime.tries import start_try
 
 BACKUP_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
 MARK = "[airflow-pinecone 90177680dfff23fb16c75484b2112d02]"
@@ -336,7 +338,6 @@ CALLS: dict[str, Callable[[PineconeHook], Any]] = {
     "delete_index": lambda hook: hook.delete_index("docs-example"),
     "create_index_from_backup": lambda hook: hook.create_index_from_backup(BACKUP_ID, name="docs-2"),
     "describe_restore_job": lambda hook: hook.describe_restore_job("r-1"),
-    "describe_restore": lambda hook: hook.describe_restore("r-1"),
     "list_restore_jobs": lambda hook: list(hook.list_restore_jobs()),
     "describe_index_stats": lambda hook: hook.describe_index_stats("docs-example"),
     "test_connection": lambda hook: hook.test_connection(),
@@ -352,7 +353,6 @@ FIELDS = {
     "describe_index": "name",
     "create_index_from_backup": "restore_job_id index_id",
     "describe_restore_job": _JOB_FIELDS,
-    "describe_restore": f"{_JOB_FIELDS} index_id index_name",
     "list_restore_jobs": _JOB_FIELDS,
 }
 
@@ -502,24 +502,22 @@ def test_prune_deletes_only_what_it_may_delete(
     max_shrink=st.sampled_from([None, 0, 0.5]),
 )
 def test_decisions_accept_every_checked_backup(changes: list[Change], records: Any, max_shrink: float | None) -> None:
-    origin = identity.origin_of(TaskInstance(run_started=NOW).context)
+    origin = start_try(TaskInstance(run_started=NOW).context, NOW.timestamp()).origin
     page = {"data": [backup(number, description=origin.mark) for number in range(5)]}
     rows = checked_backups(Response(changes=changes).content(page))
-    newest = history.newest_ready(rows)
+    history = BackupHistory(rows)
+    newest = history.newest_ready
     assert newest is None or (newest["status"] == "Ready" and created_at(newest))
-    usable, failed = identity.find(rows, origin)
+    usable, failed = identity.backups_of(origin, rows)
     assert usable is None or usable["status"] not in ("Failed", "InitializationFailed")
     assert all(row["status"] in ("Failed", "InitializationFailed") for row in failed)
-    index_id = history.current_index_id(rows)
-    plan = retention.plan(
-        rows, retention.RetentionRules(keep_last=1), source_index_id=index_id, now=NOW, remove_failed=True
-    )
+    plan = retention.plan(history, retention.RetentionRules(keep_last=1), now=NOW, remove_failed=True)
     assert len(plan.decisions) == len(rows)
     assert all(len(line) < 1000 for line in plan.table().splitlines())
     for row in rows:
         rules = CheckRules(max_shrink=max_shrink)
         try:
-            earlier = history.previous_ready(row, rows)
+            earlier = history.previous(row)
         except PineconeError as error:
             check_error(error)
             continue
@@ -534,7 +532,7 @@ def test_decisions_accept_every_checked_backup(changes: list[Change], records: A
 
 def checked_backups(content: bytes) -> list[Any]:
     """Return the backups of a page that pass the checks of responses, each once."""
-    operation = Operation("GET", ("backups",), "list the backups")
+    operation = Operation("list_project_backups", "GET", ("backups",), "list the backups")
     rows: dict[str, Any] = {}
     with contextlib.suppress(ValueError, RecursionError, TypeError, KeyError):
         for row in json.loads(content)["data"]:

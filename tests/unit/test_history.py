@@ -1,16 +1,16 @@
-"""The questions about the backups of one index name: order, current index, newest Ready backup, previous backup."""
+"""The backups of one index name: their order, their index, their age, and the newest and the previous one."""
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.rules.history import Dated, current_index_id, newest_first, newest_ready, previous_ready
+from airflow_pinecone.rules.history import CLOCK_SKEW, Age, BackupHistory, age_of
 
 # Values of created_at and source_index_id that tell nothing. `...` stands for a missing field.
 NOT_TIMES = [None, ..., "", "yesterday", 1_747_240_645]
@@ -34,14 +34,28 @@ def day(number: int) -> str:
     return f"2025-05-{number:02}T00:00:00Z"
 
 
-def ids(rows: list[Dated]) -> list[str]:
-    return [row.backup["backup_id"] for row in rows]
+def current_index_id(*backups: BackupModel) -> str | None:
+    """Return the current index of a history, which does not depend on the order of the backups."""
+    (index_id,) = {BackupHistory(order).current_index_id for order in itertools.permutations(backups)}
+    return index_id
 
 
-# newest_first
+def newest_ready(*backups: BackupModel) -> BackupModel | None:
+    newest = [BackupHistory(order).newest_ready for order in itertools.permutations(backups)]
+    assert all(one == newest[0] for one in newest)
+    return newest[0]
 
 
-def test_newest_first_sorts_by_time_then_by_id_and_puts_unknown_times_last() -> None:
+def previous(own: BackupModel, others: list[BackupModel]) -> BackupModel | None:
+    first, second = (BackupHistory(order).previous(own) for order in (others, others[::-1]))
+    assert first == second
+    return first
+
+
+# The order
+
+
+def test_newest_is_first_and_unknown_times_are_last() -> None:
     newest_to_oldest = [
         backup("a", day(3)),
         backup("c", day(2)),
@@ -53,48 +67,67 @@ def test_newest_first_sorts_by_time_then_by_id_and_puts_unknown_times_last() -> 
         backup("y", "yesterday"),
     ]
     for order in itertools.permutations(newest_to_oldest):
-        assert [row.backup for row in newest_first(order)] == newest_to_oldest
+        history = BackupHistory(order)
+        assert [row.backup for row in history.rows] == newest_to_oldest
+        assert list(history.undated) == newest_to_oldest[-2:]
+    assert BackupHistory(newest_to_oldest).rows[3].created_at == datetime(2025, 5, 2, tzinfo=UTC)
+    assert BackupHistory([]).rows == ()
 
 
-def test_newest_first_returns_the_times_in_utc() -> None:
-    rows = newest_first(iter([backup("b", "2025-05-14T18:37:25+02:00"), backup("a", None)]))
-    assert [row.created_at for row in rows] == [datetime(2025, 5, 14, 16, 37, 25, tzinfo=UTC), None]
-    assert ids(rows) == ["b", "a"]
-    assert newest_first([]) == []
-
-
-# current_index_id
+# The current index
 
 
 @pytest.mark.parametrize("status", ["Ready", "Initializing", "Failed", "InitializationFailed", "SomethingNew"])
 def test_current_index_is_that_of_the_newest_backup_whatever_its_status(status: str) -> None:
     old = backup("old", day(1), source_index_id="i-0")
     new = backup("new", day(2), source_index_id="i-1", status=status)
-    assert current_index_id([old, new]) == current_index_id([new, old]) == "i-1"
-    assert current_index_id(iter([old])) == "i-0"
+    assert current_index_id(old, new) == "i-1"
+    assert current_index_id(old) == "i-0"
+    assert current_index_id() is None
+    history = BackupHistory([old, new])
+    assert [row.backup for row in history.current] == [new]
+    assert [row.backup for row in history.earlier] == [old]
 
 
 @pytest.mark.parametrize("created", NOT_TIMES)
-def test_current_index_ignores_backups_without_a_time(created: Any) -> None:
-    undated = backup("undated", created, source_index_id="i-9")
-    assert current_index_id([undated]) is None
-    assert current_index_id([undated, backup("dated", day(1), source_index_id="i-0")]) == "i-0"
+def test_current_index_is_unknown_if_a_backup_without_a_time_may_be_of_a_newer_one(created: Any) -> None:
+    old, undated = backup("old", day(1), source_index_id="i-0"), backup("undated", created, source_index_id="i-9")
+    assert current_index_id(undated) is None
+    assert current_index_id(undated, old) is None
+    history = BackupHistory([old, undated])
+    assert (history.possibly_newer, history.newest_ready, history.current) == ((undated,), None, ())
+    assert "created_at of undated is missing or invalid" in history.why_unknown
+
+
+@pytest.mark.parametrize("index_id", ["i-0", "i-1"])
+def test_backup_without_a_time_does_not_matter_if_its_index_has_another_one(index_id: str) -> None:
+    """The names of indexes are reused one after the other, so that index is not newer than all others."""
+    old, new = backup("old", day(1), source_index_id="i-0"), backup("new", day(2), source_index_id="i-1")
+    undated = backup("undated", None, source_index_id=index_id)
+    assert current_index_id(old, new, undated) == "i-1"
+    assert newest_ready(old, new, undated) == new
+    assert BackupHistory([old, new, undated]).why_unknown == ""
 
 
 @pytest.mark.parametrize("index_id", NO_IDS)
 def test_current_index_is_unknown_if_the_newest_backup_has_no_index_id(index_id: Any) -> None:
-    old = backup("old", day(1))
     new = backup("new", day(2), source_index_id=index_id)
-    assert current_index_id([old, new]) is None
-    assert current_index_id([]) is None
+    for status in ("Ready", "Failed"):
+        assert current_index_id(backup("old", day(1)), new | {"status": status}) is None
+    assert newest_ready(new) is newest_ready(new, backup("old", day(1))) is None
+    # An older backup without the id does not matter.
+    ready = backup("ready", day(3))
+    assert newest_ready(ready, new) == ready
 
 
-def test_current_index_of_two_backups_with_the_same_time_is_that_of_the_greater_id() -> None:
-    first, second = backup("a", day(1), source_index_id="i-a"), backup("b", day(1), source_index_id="i-b")
-    assert current_index_id([first, second]) == current_index_id([second, first]) == "i-b"
+def test_of_two_backups_with_the_same_time_the_one_with_the_greater_id_is_newer() -> None:
+    first, second = backup("a", day(1)), backup("b", day(1))
+    assert newest_ready(first, second) == second
+    other_index = backup("c", day(1), source_index_id="i-2")
+    assert newest_ready(first, second, other_index) == other_index
 
 
-# newest_ready
+# The newest Ready backup
 
 
 def test_newest_ready_is_the_newest_ready_backup_of_the_current_index() -> None:
@@ -104,45 +137,38 @@ def test_newest_ready_is_the_newest_ready_backup_of_the_current_index() -> None:
     running = backup("running", day(4), status="Initializing")
     failed = backup("failed", day(5), status="Failed")
     undated = backup("undated", None)
-    for order in itertools.permutations([earlier_index, older, newest, running, failed, undated]):
-        assert newest_ready(order) == newest
-    assert newest_ready(iter([earlier_index])) == earlier_index
+    assert newest_ready(earlier_index, older, newest, running, failed, undated) == newest
+    assert newest_ready(earlier_index) == earlier_index
+    for unusable in (running, failed):
+        assert newest_ready(earlier_index, unusable) is None
 
 
-def test_newest_ready_ignores_earlier_indexes_while_the_current_one_has_no_ready_backup() -> None:
-    earlier_index = backup("earlier index", day(1), source_index_id="i-0")
-    for status in ("Initializing", "Failed"):
-        assert newest_ready([earlier_index, backup("new", day(2), status=status)]) is None
+# The age
+
+NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("created", NOT_TIMES)
-def test_newest_ready_ignores_backups_without_a_time(created: Any) -> None:
-    undated, dated = backup("undated", created), backup("dated", day(1))
-    assert newest_ready([undated]) is None
-    assert newest_ready([undated, dated]) == dated
-    assert newest_ready([]) is None
+@pytest.mark.parametrize(
+    ("moment", "age"),
+    [
+        (NOW - timedelta(days=1), Age(86400.0)),
+        (NOW, Age(0.0)),
+        (NOW + CLOCK_SKEW, Age(0.0)),
+        (NOW + CLOCK_SKEW + timedelta(seconds=1), Age(None, in_future=True)),
+        (None, Age(None)),
+    ],
+)
+def test_age_is_known_unknown_or_in_the_future(moment: datetime | None, age: Age) -> None:
+    assert age_of(moment, NOW) == age
+    created = moment.isoformat() if moment else None
+    own = backup("own", created)
+    assert BackupHistory([own]).age(own, NOW) == age
+    # Only a known age can be below a limit.
+    assert age.is_below(100_000) == (age.seconds is not None)
+    assert not age.is_below(0.0)
 
 
-@pytest.mark.parametrize("index_id", NO_IDS)
-def test_newest_ready_is_none_if_the_newest_backup_has_no_index_id(index_id: Any) -> None:
-    """Without the id it is unknown which index has the name now, so no backup is known to be of it."""
-    ready = backup("ready", day(1))
-    unknown = backup("unknown", day(2), source_index_id=index_id)
-    assert newest_ready([unknown]) is None
-    assert newest_ready([ready, unknown]) is None
-    assert newest_ready([ready, backup("unknown", day(2), source_index_id=index_id, status="Failed")]) is None
-    # An older backup without the id does not matter.
-    assert newest_ready([ready, backup("unknown", "2025-04-01T00:00:00Z", source_index_id=index_id)]) == ready
-
-
-def test_newest_ready_of_two_backups_with_the_same_time_is_the_one_with_the_greater_id() -> None:
-    first, second = backup("a", day(1)), backup("b", day(1))
-    assert newest_ready([first, second]) == newest_ready([second, first]) == second
-    other_index = backup("c", day(1), source_index_id="i-2")
-    assert newest_ready([first, second, other_index]) == other_index
-
-
-# previous_ready
+# The previous backup
 
 OWN = "2025-05-02T00:00:00.000000Z"
 
@@ -161,20 +187,30 @@ def test_previous_is_the_newest_earlier_ready_backup_of_the_same_index() -> None
         backup("at the same time", OWN),
         backup("undated", None),
     ]
-    assert previous_ready(own, others) == previous_ready(own, others[::-1]) == expected
-    assert previous_ready(own, iter(others[1:])) == expected
+    assert previous(own, others) == previous(own, others[1:]) == expected
+
+
+def test_previous_of_the_first_backup_of_an_index_is_that_of_the_earlier_index() -> None:
+    """A recreated index must not look like one that never had a backup."""
+    own = backup("own", OWN)
+    oldest = backup("oldest", "2025-03-01T00:00:00Z", source_index_id="i-0")
+    earlier = backup("earlier", "2025-04-01T00:00:00Z", source_index_id="i-0")
+    failed = backup("failed", "2025-04-02T00:00:00Z", source_index_id="i-0", status="Failed")
+    assert previous(own, [own, oldest, earlier, failed]) == earlier
+    with pytest.raises(BackupCheckFailed, match="created_at of unknown is missing or invalid"):
+        previous(own, [own, backup("unknown", None, source_index_id="i-0")])
 
 
 @pytest.mark.parametrize("own_id", ["a", "c"])
 def test_previous_of_two_with_the_same_time_is_the_one_with_the_greater_id(own_id: str) -> None:
     others = [backup("b1", day(1)), backup("b2", day(1))]
-    assert previous_ready(backup(own_id, OWN), others) == previous_ready(backup(own_id, OWN), others[::-1]) == others[1]
+    assert previous(backup(own_id, OWN), others) == others[1]
 
 
 @pytest.mark.parametrize("status", ["Ready", "Initializing", "Failed"])
 def test_previous_does_not_depend_on_the_status_of_the_backup_itself(status: str) -> None:
     earlier = backup("earlier", day(1))
-    assert previous_ready(backup("own", OWN, status=status), [earlier]) == earlier
+    assert previous(backup("own", OWN, status=status), [earlier]) == earlier
 
 
 @pytest.mark.parametrize(
@@ -182,27 +218,26 @@ def test_previous_does_not_depend_on_the_status_of_the_backup_itself(status: str
     [
         [],
         [backup("own", OWN)],
-        [backup("other", None, source_index_id="i-0")],
-        [backup("other", None, source_index_id=...)],
         [backup("other", day(1), status="Failed")],
         [backup("other", None, status="Failed")],
         [backup("other", OWN)],
         [backup("other", day(3))],
+        [backup("other", day(3), source_index_id="i-0")],
     ],
 )
-def test_previous_is_none_if_no_ready_backup_of_the_index_is_earlier(others: list[BackupModel]) -> None:
-    assert previous_ready(backup("own", OWN), others) is None
+def test_previous_is_none_if_no_ready_backup_is_earlier(others: list[BackupModel]) -> None:
+    assert previous(backup("own", OWN), others) is None
 
 
 def test_previous_does_not_need_the_time_of_the_only_backup() -> None:
     own = backup("own", None)
-    assert previous_ready(own, [own]) is None
+    assert previous(own, [own]) is None
 
 
 @pytest.mark.parametrize("created", NOT_TIMES)
 def test_previous_is_an_error_if_the_time_of_the_backup_is_unknown(created: Any) -> None:
     with pytest.raises(BackupCheckFailed, match=r"own .*created_at is missing or invalid"):
-        previous_ready(backup("own", created), [backup("other", day(1))])
+        previous(backup("own", created), [backup("other", day(1))])
 
 
 @pytest.mark.parametrize("created", NOT_TIMES)
@@ -211,11 +246,11 @@ def test_previous_is_an_error_if_the_time_of_the_only_candidates_is_unknown(crea
     undated = [backup("b-1", created), backup("b-2", created)]
     for others in (undated, [*undated, backup("later", day(3))]):
         with pytest.raises(BackupCheckFailed, match=r"own .*created_at of b-2, b-1 is missing or invalid"):
-            previous_ready(backup("own", OWN), others)
+            previous(backup("own", OWN), others)
 
 
 @pytest.mark.parametrize("index_id", NO_IDS)
 def test_previous_is_an_error_if_the_index_of_the_backup_is_unknown(index_id: Any) -> None:
     others = [backup("other", day(1)), backup("unknown", day(1), source_index_id=index_id)]
     with pytest.raises(BackupCheckFailed, match=r"own .*source_index_id is missing"):
-        previous_ready(backup("own", OWN, source_index_id=index_id), others)
+        previous(backup("own", OWN, source_index_id=index_id), others)

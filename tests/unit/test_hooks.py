@@ -12,6 +12,7 @@ from unittest.mock import create_autospec, sentinel
 import pytest
 import requests_mock as mock_requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection, redact
+from requests import Request
 from support.clients import set_connection
 from support.clock import FakeClock
 from support.constants import API_KEY, CONNECTION_VARIABLE
@@ -19,15 +20,17 @@ from support.frames import frames_of
 from support.wire import Certificate, Wire, http_response
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.transport import Settings
+from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
+    NotFound,
     PineconeConnectionError,
     PineconeInputError,
     PineconePermanentError,
     PineconeTransientError,
 )
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.policy import IndexRules, Policy
 
 # The methods that search for several ids are for the triggerer, which uses the client.
 CLIENT_METHODS = {
@@ -91,7 +94,7 @@ def test_connection_is_read_when_it_is_first_needed_and_then_kept(monkeypatch: p
     session = hook.get_conn()
     monkeypatch.delenv("AIRFLOW_CONN_PINECONE_DEFAULT")
     assert session is hook.get_conn() is hook.client.session
-    assert session.headers["Api-Key"] == API_KEY
+    assert session.prepare_request(Request("GET", "https://api.pinecone.io")).headers["Api-Key"] == API_KEY
 
 
 @pytest.mark.parametrize("value", [None, '{"conn_type": "pinecone"}'], ids=["missing", "invalid"])
@@ -99,15 +102,14 @@ def test_connection_that_cannot_be_read_again_after_a_401_stays(
     emulator: Emulator, connection: None, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     hook = PineconeHook()
-    client = hook.client
+    assert len(hook.list_indexes()) == 1
     monkeypatch.delenv(CONNECTION_VARIABLE)
     if value:
         monkeypatch.setenv(CONNECTION_VARIABLE, value)
     emulator.fault("GET", "/indexes", status=401)
     with pytest.raises(PineconePermanentError, match="HTTP 401"):
-        hook.call(lambda client: client.list_indexes())
-    assert hook.client is client
-    assert len(hook.call(lambda client: client.list_indexes())) == 1
+        hook.list_indexes()
+    assert len(hook.list_indexes()) == 1
 
 
 def test_settings_do_not_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,6 +284,59 @@ def test_defaults_are_those_of_the_client() -> None:
     client.list_backups.assert_called_once_with(None, retry=True)
     hook.create_index_from_backup("b-1", name="docs-2")
     client.create_index_from_backup.assert_called_once_with("b-1", name="docs-2", tags=None, deletion_protection=None)
+
+
+# The questions that a DAG asks
+
+
+@pytest.mark.usefixtures("connection")
+def test_newest_ready_backup(emulator: Emulator) -> None:
+    hook = PineconeHook()
+    assert hook.newest_ready_backup("docs-example") is None
+    emulator.add_backup("docs-example", age=200, source_index_id="earlier")
+    newest = emulator.add_backup("docs-example", age=100)
+    emulator.add_backup("docs-example", age=50, status="Failed")
+    assert hook.newest_ready_backup("docs-example") == newest
+    hook.delete_index("docs-example")
+    assert hook.newest_ready_backup("docs-example") == newest
+    with pytest.raises(NotFound):
+        hook.newest_ready_backup("no-such-index")
+
+
+@pytest.mark.usefixtures("connection")
+def test_backup_report(emulator: Emulator) -> None:
+    emulator.add_index("late")
+    emulator.add_backup("docs-example", age=100)
+    emulator.add_backup("late", age=200)
+    hook = PineconeHook()
+    policy = Policy(IndexRules(max_age=150), {"never": IndexRules(max_age=150, max_restore_age=150)})
+    report = hook.backup_report(policy, include=["docs-*", "late", "other"], exclude="x-*")
+    assert [(row["index_name"], row["status"]) for row in report["indexes"]] == [
+        ("late", "late"),
+        ("docs-example", "ok"),
+    ]
+    assert report["missing"] == ["other"]
+    assert len(hook.backup_report(policy, exclude="late")["indexes"]) == 1
+    # The restore jobs matter only if a rule needs them.
+    emulator.fault("GET", "/restore-jobs", status=400, times=None)
+    assert len(hook.backup_report(Policy(IndexRules(max_age=150)))["indexes"]) == 2
+    with pytest.raises(PineconePermanentError):
+        hook.backup_report(policy)
+
+
+@pytest.mark.parametrize("arguments", [{"policy": Policy(IndexRules(0))}, {"include": [1]}, {"exclude": ""}], ids=str)
+def test_invalid_report_sends_nothing(emulator: Emulator, connection: None, arguments: dict[str, Any]) -> None:
+    with pytest.raises(PineconeInputError):
+        PineconeHook().backup_report(**{"policy": Policy(IndexRules(max_age=1)), **arguments})
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(("max_timeout", "timeout"), [(None, 7.5), (3.0, 3.0), (60.0, 7.5)])
+def test_timeout_of_the_connection_can_be_limited(
+    monkeypatch: pytest.MonkeyPatch, max_timeout: float | None, timeout: float
+) -> None:
+    set_connection(monkeypatch, extra={"timeout": 7.5})
+    assert PineconeHook(max_timeout=max_timeout).settings.timeout == timeout
 
 
 # The button in the UI

@@ -15,15 +15,14 @@ from airflow_pinecone.rules.identity import (
     DESCRIPTION_LENGTH,
     Creator,
     Origin,
+    backups_of,
     creator_of,
     default_name,
     describe,
-    find,
-    first_try_of,
     has_mark,
     hold_of,
-    origin_of,
 )
+from airflow_pinecone.runtime.tries import first_try_of, start_try
 
 ORIGIN = Origin("etl", "scheduled__2025-05-14", "backup", -1, "2025-05-14T16:37:25.625540+00:00", 1)
 VALID_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
@@ -52,6 +51,10 @@ def context(
     ti_ids = {"dag_id": "etl", "run_id": "manual__1", "task_id": "backup"} | ids
     ti = SimpleNamespace(**ti_ids, try_number=try_number, max_tries=max_tries, map_index=map_index)
     return {"ti": ti, "dag_run": SimpleNamespace(start_date=started)}
+
+
+def origin_in(context: Any) -> Origin:
+    return start_try(context, 0.0).origin
 
 
 def backup(description: Any, status: str = "Ready", backup_id: str = "b-1", **fields: Any) -> Any:
@@ -100,15 +103,15 @@ def test_all_tries_until_a_clear_have_one_origin(earlier_tries: int, retries: in
     # Airflow sets it so, at first and when the task is cleared.
     max_tries = earlier_tries + retries
     tries = range(earlier_tries + 1, max_tries + 2)
-    assert len({origin_of(context(try_number, max_tries)).mark for try_number in tries}) == 1
+    assert len({origin_in(context(try_number, max_tries)).mark for try_number in tries}) == 1
     assert first_try_of(context(max_tries=max_tries), retries) == earlier_tries + 1
 
 
 @without_deadline
 @given(st.integers(1, 20), st.integers(0, 20))
 def test_a_cleared_task_has_a_new_origin(cleared_after: int, retries: int) -> None:
-    before = origin_of(context(cleared_after, max(retries, cleared_after - 1)))
-    after = origin_of(context(cleared_after + 1, cleared_after + retries))
+    before = origin_in(context(cleared_after, max(retries, cleared_after - 1)))
+    after = origin_in(context(cleared_after + 1, cleared_after + retries))
     assert before.mark != after.mark
 
 
@@ -125,17 +128,17 @@ def test_a_cleared_task_has_a_new_origin(cleared_after: int, retries: int) -> No
     ids=str,
 )
 def test_tasks_runs_mapped_instances_and_installations_do_not_share_a_mark(other: dict[str, Any]) -> None:
-    assert origin_of(context(**other)).mark != origin_of(context()).mark
+    assert origin_in(context(**other)).mark != origin_in(context()).mark
 
 
 def test_origin_does_not_depend_on_the_time_zone_of_the_run_start() -> None:
     same_moment = RUN_STARTED_AT.astimezone(timezone(timedelta(hours=9)))
-    assert origin_of(context(started=same_moment)) == origin_of(context())
+    assert origin_in(context(started=same_moment)) == origin_in(context())
 
 
 def test_origin_without_retries_and_map_index() -> None:
     without = context(max_tries=0, map_index=None)
-    assert (first_try_of(without, None), origin_of(without).map_index) == (1, -1)
+    assert (first_try_of(without, None), origin_in(without).map_index) == (1, -1)
 
 
 # The description
@@ -148,10 +151,10 @@ def test_description_is_bounded_and_ends_with_the_mark(words: str | None, origin
     assert len(description) <= DESCRIPTION_LENGTH
     assert description.endswith(" " + origin.mark)
     model = backup(description)
-    assert find([model], origin) == (model, [])
+    assert backups_of(origin, [model]) == (model, [])
 
 
-def test_description_names_the_origin_of_the_backup() -> None:
+def test_description_names_the_origin_in_the_backup() -> None:
     description = describe("before the reindex\n", ORIGIN)
     assert description.startswith("before the reindex | ")
     assert description.endswith(f"dag etl, run scheduled__2025-05-14, task backup {ORIGIN.mark}")
@@ -179,7 +182,7 @@ def test_ids_are_truncated_before_the_mark() -> None:
 
 def test_mark_within_the_words_of_a_user_is_ignored() -> None:
     other = ORIGIN._replace(run_id="other")
-    assert find([backup(describe(f"like {ORIGIN.mark}", other))], ORIGIN) == (None, [])
+    assert backups_of(ORIGIN, [backup(describe(f"like {ORIGIN.mark}", other))]) == (None, [])
 
 
 # The name
@@ -216,33 +219,33 @@ def test_default_name_has_the_index_and_the_time_in_utc(index_name: str, name: s
 def test_find_returns_the_backup_of_the_origin(status: str) -> None:
     ours = backup(describe("words", ORIGIN), status, "b-2")
     others = [backup(describe("words", ORIGIN._replace(run_id=run))) for run in ("b", "c")]
-    found = find([others[0], ours, others[1]], ORIGIN)
+    found = backups_of(ORIGIN, [others[0], ours, others[1]])
     assert (found.usable, found.failed) == (ours, [])
 
 
 @pytest.mark.parametrize("status", ["Failed", "InitializationFailed"])
 def test_find_separates_failed_backups(status: str) -> None:
     failed = backup(describe(None, ORIGIN), status)
-    assert find([failed], ORIGIN) == (None, [failed])
+    assert backups_of(ORIGIN, [failed]) == (None, [failed])
     ready = backup(describe(None, ORIGIN), "Ready", "b-2")
-    found = find([failed, ready], ORIGIN)
+    found = backups_of(ORIGIN, [failed, ready])
     assert (found.usable, found.failed) == (ready, [failed])
 
 
 @pytest.mark.parametrize("description", [None, "", " ", "words", 5, [], {}, "[airflow-pinecone ]", ORIGIN.mark[:-1]])
 def test_find_ignores_backups_without_the_mark(description: Any) -> None:
-    assert find([backup(description), backup_without_description()], ORIGIN) == (None, [])
-    assert find([], ORIGIN) == (None, [])
+    assert backups_of(ORIGIN, [backup(description), backup_without_description()]) == (None, [])
+    assert backups_of(ORIGIN, []) == (None, [])
 
 
 def test_find_ignores_white_space_after_the_mark() -> None:
     model = backup(describe(None, ORIGIN) + " \n")
-    assert find([model], ORIGIN).usable == model
+    assert backups_of(ORIGIN, [model]).usable == model
 
 
 def test_find_reads_an_iterator_once() -> None:
     model = backup(describe(None, ORIGIN))
-    assert find(iter([model]), ORIGIN).usable == model
+    assert backups_of(ORIGIN, iter([model])).usable == model
 
 
 # has_mark
@@ -274,8 +277,8 @@ def test_backup_of_others_has_no_mark(description: Any) -> None:
 
 def test_ready_backup_is_preferred_if_there_are_two() -> None:
     running, ready = backup(ORIGIN.mark, "Initializing", "b-1"), backup(ORIGIN.mark, "Ready", "b-2")
-    assert find([running, ready], ORIGIN).usable == ready
-    assert find([ready, running], ORIGIN).usable == ready
+    assert backups_of(ORIGIN, [running, ready]).usable == ready
+    assert backups_of(ORIGIN, [ready, running]).usable == ready
 
 
 # The hold
@@ -298,7 +301,7 @@ def test_hold_is_never_truncated(words: str | None, origin: Origin, end: datetim
     assert len(description) <= DESCRIPTION_LENGTH
     model = backup(description + " \n")
     assert hold_of(model, now) == (end if now < end else None)
-    assert find([model], origin).usable == model
+    assert backups_of(origin, [model]).usable == model
     assert has_mark(model)
 
 

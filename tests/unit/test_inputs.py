@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
+from airflow_pinecone.api.hosts import is_host
 from airflow_pinecone.common.inputs import (
-    is_host,
     is_id,
-    one_line,
-    show_value,
     validate_duration,
     validate_id,
     validate_index_name,
     validate_text,
 )
+from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import PineconeInputError
 
 NOT_TEXT: list[Any] = [None, 5, True, b"docs", ["docs"], {"a": 1}]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_pinecone.common.durations import DEFAULT_TIMEOUT
 from airflow_pinecone.errors import PineconeTransientError
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.intervals import (
     MAX_FAILED_POLLS,
     MAX_INTERVAL,

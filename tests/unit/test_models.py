@@ -39,7 +39,7 @@ UNKNOWN_STATUSES = ["", "SomethingNew", "Scheduled", "Pending", "Initializing", 
     ],
 )
 def test_backup_phase(status: str, phase: Phase) -> None:
-    assert backup_phase(status) == phase
+    assert backup_phase({"status": status}) == phase  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_backup_phase(status: str, phase: Phase) -> None:
     ],
 )
 def test_restore_job_phase(status: str, phase: Phase) -> None:
-    assert restore_job_phase(status) == phase
+    assert restore_job_phase({"status": status}) == phase  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import CreateOutcomeUnknown, RestoreFailed, RestoreNotFound, WaitTimeout
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
-from airflow_pinecone.rules.identity import origin_of
+from airflow_pinecone.runtime.tries import start_try
 from airflow_pinecone.sensors import RestoreJobSensor
-from airflow_pinecone.waiting.drivers import SEARCH_SECONDS
+from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 RESTORE = ("POST", "/backups/*/create-index")
 OPERATOR = list(WAITS)
@@ -67,7 +67,7 @@ def other_run(clock: FakeClock) -> TaskInstance:
 
 def digest(ti: TaskInstance) -> str:
     """Return the value of the tag of the index that a task instance restores."""
-    return origin_of(ti.context).digest
+    return start_try(ti.context, 0.0).origin.digest
 
 
 @pytest.fixture

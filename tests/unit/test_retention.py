@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_pinecone.api.models import backup_phase, created_at
 from airflow_pinecone.errors import PineconeInputError
-from airflow_pinecone.rules.history import current_index_id
+from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.rules.identity import Origin, describe
 from airflow_pinecone.rules.retention import Plan, RetentionRules, plan
 
@@ -49,9 +49,8 @@ def backup(backup_id: str, created: Any, **fields: Any) -> Any:
 
 def decide(backups: list[Any], now: datetime = NOW, rules: RetentionRules | None = None, **arguments: Any) -> Plan:
     rule_arguments = {name: arguments.pop(name) for name in RetentionRules._fields if name in arguments}
-    return plan(
-        backups, rules or RetentionRules(**rule_arguments), now=now, **{"source_index_id": "current", **arguments}
-    )
+    history = BackupHistory(backups, index_exists=arguments.pop("index_exists", True))
+    return plan(history, rules or RetentionRules(**rule_arguments), now=now, **arguments)
 
 
 def kept(decided: Plan) -> set[str]:
@@ -70,7 +69,12 @@ def reasons(decided: Plan, backup_id: str) -> tuple[str, ...]:
 # The table of cases. Each case has rules and a history: backups named by their times, an asterisk marks the kept ones.
 # Backups are of the current index and ours, unless another index or one of these words follows the time.
 
-WORDS = {"held": HELD, "by-hand": BY_HAND, "undescribed": {"description": None}}
+WORDS: dict[str, dict[str, Any]] = {
+    "held": HELD,
+    "by-hand": BY_HAND,
+    "undescribed": {"description": None},
+    "unknown": {"source_index_id": None},
+}
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "the newest three": ({"keep_last": 3}, "*05-14T03 *05-14T02 *05-13T03 05-12T03 05-11T03"),
@@ -124,7 +128,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "*05-14T03 *05-13T03 05-12T03 *04-14T03@earlier *04-13T03@earlier 04-12T03@earlier",
     ),
     "no deleted index to include": ({"keep_last": 1, **INCLUDE_DELETED}, "*05-14T03 05-13T03"),
-    "the current index is unknown": ({"keep_last": 1, "source_index_id": None}, "*05-14T03 *05-13T03"),
+    "the current index is unknown": ({"keep_last": 1}, "*05-14T03@unknown *05-13T03 *05-12T03"),
     "a held backup does not displace another": ({"keep_last": 1}, "*05-14T03@held *05-13T03 05-12T03"),
     "a newer backup of others does not displace ours": ({"keep_within": DAY}, "*05-14T03@by-hand *05-10T03 05-01T03"),
     "without owned_only": ({"keep_last": 1, "owned_only": False}, "*05-14T03 05-13T03@by-hand 05-12T03@undescribed"),
@@ -217,7 +221,7 @@ def test_backup_of_a_deleted_index_is_kept_with_that_reason() -> None:
 
 def test_backup_has_each_reason_to_keep_it_whatever_the_rules_are() -> None:
     other = backup("other", "05-15T03", source_index_id="earlier", description="by hand", status="Failed")
-    decided = decide([other, backup("good", "05-14T03")], keep_last=1)
+    decided = decide([other, backup("good", "05-14T03"), backup("newest", "05-16T03")], keep_last=1)
     terms = ["earlier index", "owned_only", "remove_failed", "created after"]
     assert [term in reason for term, reason in zip(terms, reasons(decided, "other"), strict=True)] == [True] * 4
 
@@ -455,8 +459,8 @@ def by_age(backup: Any) -> tuple[datetime, str]:
 def test_deleted_backups_meet_every_condition(
     history: list[Any], rules: RetentionRules, now: datetime, switches: dict[str, bool]
 ) -> None:
-    source = current_index_id(history)
-    decided = decide(history, now, rules, source_index_id=source, **switches)
+    source = BackupHistory(history).current_index_id
+    decided = decide(history, now, rules, **switches)
     assert sorted(d.backup["backup_id"] for d in decided.decisions) == sorted(b["backup_id"] for b in history)
     assert all(d.reasons for d in decided.decisions)
     for decision in decided.deleted:
@@ -502,14 +506,12 @@ def test_second_prune_deletes_nothing(
     history: list[Any], rules: RetentionRules, now: datetime, switches: dict[str, bool], hours: int
 ) -> None:
     """Neither at the same time nor later, unless a backup was too young for the first prune."""
-    source = current_index_id(history)
-    first = decide(history, now, rules, source_index_id=source, **switches)
+    first = decide(history, now, rules, **switches)
     rest = [decision.backup for decision in first.kept]
-    assert current_index_id(rest) == source
-    second = decide(rest, now, rules, source_index_id=source, **switches)
+    second = decide(rest, now, rules, **switches)
     assert deleted(second) == set()
     if all((created_at(b) or now) <= now for b in history):
-        later = decide(rest, now + timedelta(hours=hours), rules, source_index_id=source, **switches)
+        later = decide(rest, now + timedelta(hours=hours), rules, **switches)
         assert deleted(later) == set()
 
 
@@ -521,7 +523,6 @@ def test_plan_does_not_depend_on_the_order_of_the_backups(
     shuffled = history.copy()
     random.shuffle(shuffled)
     assert decide(shuffled, now, rules, **switches) == decide(history, now, rules, **switches)
-    assert current_index_id(shuffled) == current_index_id(history)
 
 
 @without_deadline
@@ -529,4 +530,17 @@ def test_plan_does_not_depend_on_the_order_of_the_backups(
 def test_rules_keep_only_ready_backups(history: list[Any], rules: RetentionRules, now: datetime) -> None:
     for decision in decide(history, now, rules).kept:
         if any(reason.startswith("keep_") for reason in decision.reasons):
-            assert backup_phase(decision.backup["status"]) == "succeeded"
+            assert backup_phase(decision.backup) == "succeeded"
+
+
+@pytest.mark.parametrize("undated", [None, "yesterday", MISSING])
+def test_nothing_is_deleted_while_the_current_index_is_unknown(undated: Any) -> None:
+    """The newest backup has no time, and another index than the dated ones: those may be of the earlier index."""
+    history = [backup(f"b-{day}", f"05-0{day}T00") for day in range(1, 6)]
+    newest = backup("newest", undated, source_index_id="recreated")
+    decided = decide([*history, newest], keep_last=1)
+    assert deleted(decided) == set()
+    assert "created_at of newest is missing or invalid" in reasons(decided, "b-1")[0]
+    # Without it, the rules apply, and with a time it is the newest one.
+    assert len(deleted(decide(history, keep_last=1))) == 4
+    assert deleted(decide([*history, {**newest, "created_at": "2025-05-10T00:00:00Z"}], keep_last=1)) == set()

@@ -84,6 +84,7 @@ def test_age_is_computed_from_any_form_of_created_at(
         (5, {"created_at": None}),
         (5, {"created_at": ...}),
         (5, {"created_at": "just now"}),
+        (-120, {}),
     ],
     ids=str,
 )

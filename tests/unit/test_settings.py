@@ -11,8 +11,7 @@ from airflow.providers.common.compat.sdk import Connection
 from support.constants import API_KEY as KEY
 from support.frames import frames_of
 
-from airflow_pinecone.api.settings import settings_from
-from airflow_pinecone.api.transport import Settings
+from airflow_pinecone.api.settings import Settings, settings_from
 from airflow_pinecone.errors import PineconeInputError
 
 

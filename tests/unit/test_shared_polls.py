@@ -15,9 +15,11 @@ from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
 
 from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     BackupNotFound,
+    ConnectionChanged,
     ConnectionNotFound,
     PineconeInputError,
     RestoreNotFound,
@@ -27,6 +29,7 @@ from airflow_pinecone.waiting import shared_client
 from airflow_pinecone.waiting import shared_polls as shared
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
+from airflow_pinecone.waiting.resources import RESTORE
 from airflow_pinecone.waiting.shared_polls import shared_polls
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +46,7 @@ class Waits:
         read_error: What reading the connection raises.
         url: The control plane in the connection.
         api_key: The API key in the connection.
+        control_plane: The control plane at which the waits started.
     """
 
     def __init__(self, emulator: Emulator, clock: SteppedClock) -> None:
@@ -51,17 +55,18 @@ class Waits:
         self.clock = clock
         self.reads = 0
         self.read_error: Exception | None = None
+        self.control_plane: str | None = None
         self.api_key = API_KEY
         self.tasks: list[asyncio.Task[WaitResult]] = []
         self.logged: list[str] = []
         # The tasks of pytest.
         self._test_tasks = len(asyncio.all_tasks())
 
-    async def read_client(self) -> PineconeClient:
+    async def read_settings(self) -> Settings:
         self.reads += 1
         if self.read_error:
             raise self.read_error
-        return make_client(self.url, self.clock, api_key=self.api_key)
+        return Settings("pinecone_default", self.url, self.api_key, "2025-10", 5.0)
 
     def start(
         self, *resource_ids: str, resource_type: str = "backup", timeout: float = 3600.0, interval: float | None = 5.0
@@ -73,7 +78,7 @@ class Waits:
             self.tasks.append(asyncio.create_task(self._wait(spec)))
 
     async def _wait(self, spec: WaitSpec) -> WaitResult:
-        async with shared_polls("pinecone_default", self.read_client, self.clock) as polls:
+        async with shared_polls("pinecone_default", self.control_plane, self.read_settings, self.clock) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
             return await wait_async(Wait(spec), poll, self.logged.append, self.clock)
 
@@ -279,7 +284,7 @@ async def test_rejected_key_is_a_rejected_poll_of_each_wait(waits: Waits, emulat
     waits.start(*add_backups(emulator, 40))
     await waits.advance(5)
     emulator.api_key = OTHER_KEY
-    assert await waits.advance(5) == [LIST, LIST]
+    assert await waits.advance(5) == [LIST]
     assert sum("HTTP 401" in message for message in waits.logged) == 40
 
 
@@ -346,7 +351,7 @@ async def test_restores_share_a_listing_of_jobs_and_one_of_indexes(waits: Waits,
         emulator.finish_restore(job)
     assert await waits.advance(5) == ["GET /restore-jobs", "GET /indexes"]
     model = waits.result().model
-    assert model == client.describe_restore(jobs[0])
+    assert model == RESTORE.poll(client, jobs[0])
     assert model is not None
     assert model["status"] == "Completed"
     assert [task.done() for task in waits.tasks] == [True, True, True, False, False]
@@ -461,11 +466,50 @@ async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator
     waits.start(*add_backups(emulator, 20))
     await waits.advance(5)
     emulator.api_key = OTHER_KEY
-    # One describe for each wait, and one that was repeated with the key that was read again.
-    assert len(await waits.advance(5)) <= 20 + 4
+    # The key is still the same, so no describe is repeated.
+    assert len(await waits.advance(5)) == 20
     assert waits.reads == 2
     await waits.advance(5)
     assert waits.reads == 3
+
+
+async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls(waits: Waits, emulator: Emulator) -> None:
+    waits.start(*add_backups(emulator, 2))
+    await waits.advance(5)
+    emulator.api_key = waits.api_key = OTHER_KEY
+    await waits.advance(shared_client.CHECK_SECONDS)
+    waits.start(*add_backups(emulator, 2))
+    assert await waits.advance(5) == [LIST]
+
+
+@pytest.mark.parametrize("describes", [False, True])
+async def test_replaced_host_ends_every_wait(waits: Waits, emulator: Emulator, describes: bool) -> None:
+    """The backups are at the previous host: a wait must not report that they no longer exist."""
+    with Emulator(OTHER_KEY, [INDEX], clock=waits.clock.time) as other:
+        if describes:
+            emulator.fault("GET", "/backups", status=403, times=None)
+        waits.start(*add_backups(emulator, 10))
+        await waits.advance(5)
+        emulator.api_key = waits.api_key = OTHER_KEY
+        waits.url = other.url
+        await waits.advance(5)
+        assert other.requests == []
+    for number in range(10):
+        error = waits.result(number).error
+        assert isinstance(error, ConnectionChanged)
+        assert emulator.url in str(error)
+        assert other.url in str(error)
+
+
+async def test_connection_must_name_the_control_plane_of_the_worker(waits: Waits, emulator: Emulator) -> None:
+    (backup_id,) = add_backups(emulator, 1)
+    waits.control_plane = "https://api.pinecone.io"
+    waits.start(backup_id)
+    assert await waits.advance(5) == []
+    assert isinstance(waits.result(0).error, ConnectionChanged)
+    waits.control_plane = emulator.url
+    waits.start(backup_id)
+    assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
 
 
 async def test_connection_that_cannot_be_read_again_leaves_the_previous_key(waits: Waits, emulator: Emulator) -> None:
@@ -555,11 +599,11 @@ async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
 ) -> None:
     monkeypatch.setattr(shared_client, "READ_SECONDS", 0.05)
 
-    async def never() -> PineconeClient:
+    async def never() -> Settings:
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(waits, "read_client", never)
+    monkeypatch.setattr(waits, "read_settings", never)
     waits.start(*add_backups(emulator, 2))
     assert await waits.advance(5) == []
     assert (
@@ -573,13 +617,13 @@ async def test_connection_is_read_without_the_context_of_a_wait(waits: Waits, em
     variable = contextvars.ContextVar("variable", default="none")
     seen: list[str] = []
 
-    read = waits.read_client
+    read = waits.read_settings
 
-    async def read_client() -> PineconeClient:
+    async def read_settings() -> Settings:
         seen.append(variable.get())
         return await read()
 
-    waits.read_client = read_client  # type: ignore[method-assign]
+    waits.read_settings = read_settings  # type: ignore[method-assign]
     variable.set("of the wait")
     waits.start(*add_backups(emulator, 1))
     await waits.advance(5)

@@ -140,7 +140,6 @@ def test_retry_false_sends_one_request(
         lambda: client.describe_index("docs-example", retry=False),
         lambda: client.describe_restore_job("r-1", retry=False),
         lambda: next(client.list_restore_jobs(retry=False)),
-        lambda: client.describe_restore("r-1", retry=False),
     ]
     for call in calls:
         with pytest.raises(PineconeTransientError):

@@ -56,6 +56,7 @@ def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulato
     assert path == "airflow_pinecone.triggers.WaitTrigger"
     assert arguments == {
         "conn_id": CONN_ID,
+        "control_plane": world.url,
         "delete_on_kill": False,
         "resource_type": "backup",
         "resource_id": world.backups[0]["backup_id"],

@@ -15,9 +15,16 @@ from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import Connect
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import PineconeConnectionError, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.errors import (
+    PermissionDenied,
+    PineconeConnectionError,
+    PineconePermanentError,
+    PineconeTransientError,
+    Unauthorized,
+)
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
+from airflow_pinecone.rules.report import Project
 from airflow_pinecone.ui.project_cache import Answer, ProjectCache
 from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
 
@@ -51,7 +58,7 @@ class Reader:
         if self.error:
             raise self.error
         now = datetime.fromtimestamp(self._clock.time(), UTC)
-        project = coverage.Project([], [], [])
+        project = Project([], [], [])
         return Copy(project, coverage.report(project, Policy(IndexRules(DAY)), now=now), now)
 
 
@@ -105,7 +112,7 @@ async def test_a_copy_is_read_again_after_30_s(cache: ProjectCache, reader: Read
 
 
 async def test_failure_is_not_repeated_for_10_s(cache: ProjectCache, reader: Reader, stepped: SteppedClock) -> None:
-    reader.error = PineconePermanentError("No.", status_code=401)
+    reader.error = Unauthorized("No.", status_code=401)
     for _ in range(VIEWERS):
         answer = await cache.get("one")
         assert answer.copy is None
@@ -268,7 +275,7 @@ def test_missing_connection_is_explained(monkeypatch: pytest.MonkeyPatch, clock:
     [
         (DeadlinePassed(), "Pinecone did not respond within 10 seconds."),
         (PineconeConnectionError("x", sent=False), "Pinecone could not be reached."),
-        (PineconePermanentError("x", status_code=403), "Pinecone does not permit this API key to list the project."),
+        (PermissionDenied("x", status_code=403), "Pinecone does not permit this API key to list the project."),
         (PineconePermanentError("x", status_code=302), "Pinecone rejected a request."),
         (PineconeTransientError("x", status_code=599), "Pinecone returned an error."),
     ],

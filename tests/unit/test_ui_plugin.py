@@ -12,11 +12,10 @@ import airflow
 import pytest
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_pinecone.provider_info import get_provider_info
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
-from airflow_pinecone.ui import settings as settings_module
+from airflow_pinecone.runtime.links import url_prefix
 from airflow_pinecone.ui.plugin import PineconeBackupsPlugin
-from airflow_pinecone.ui.settings import read_prefix, read_settings
+from airflow_pinecone.ui.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = "AIRFLOW__PINECONE__UI_CONNECTIONS"
@@ -122,9 +121,6 @@ def test_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
     assert settings == (("pinecone_default",), 108_000.0, "")
-    options = get_provider_info()["config"]["pinecone"]["options"]
-    assert options["ui_connections"]["default"] == settings_module._DEFAULT_CONNECTIONS
-    assert float(options["ui_max_age"]["default"]) == settings_module._DEFAULT_MAX_AGE
 
 
 @pytest.mark.parametrize(
@@ -144,4 +140,4 @@ def test_connections_are_separated_by_commas(
 )
 def test_prefix_is_the_path_of_the_url(monkeypatch: pytest.MonkeyPatch, url: str, prefix: str) -> None:
     monkeypatch.setenv(BASE_URL, url)
-    assert read_prefix() == prefix
+    assert url_prefix() == prefix

@@ -12,6 +12,7 @@ from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
+from airflow_pinecone.rules.report import Project
 from airflow_pinecone.ui.formats import show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
@@ -34,7 +35,7 @@ def backup(**fields: Any) -> BackupModel:
 
 
 def copy_of(*backups: BackupModel) -> Copy:
-    project = coverage.Project([], backups, [])
+    project = Project([], backups, [])
     return Copy(project, coverage.report(project, Policy(IndexRules(86400)), now=NOW), NOW)
 
 

@@ -146,10 +146,17 @@ def test_first_backup_passes(emulator: Emulator, verify: Verify, logged: Callabl
     assert "no earlier Ready backup" in logged()
 
 
-def test_backup_of_an_earlier_index_with_the_same_name_is_not_compared(emulator: Emulator, verify: Verify) -> None:
-    add(emulator, 1000, age=HOUR, source_index_id="the-deleted-index")
+def test_first_backup_of_a_recreated_index_is_compared_with_the_earlier_index(
+    emulator: Emulator, verify: Verify
+) -> None:
+    earlier = add(emulator, 1000, age=HOUR, source_index_id="the-deleted-index")
+    first = add(emulator, 1, age=60)
+    outcome = verify(first, max_shrink=0.5)
+    assert outcome.state == "failed"
+    assert f"the earlier backup {earlier}" in outcome.message
+    # The next one is compared with a backup of its own index.
     outcome = verify(add(emulator, 1), max_shrink=0)
-    assert (outcome.state, outcome.value["compared_to"]) == ("success", None)
+    assert (outcome.state, outcome.value["compared_to"]["id"]) == ("success", first)
 
 
 def test_previous_backup_is_searched_on_all_pages(emulator: Emulator, verify: Verify) -> None:

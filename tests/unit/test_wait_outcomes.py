@@ -17,6 +17,8 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
+    NotFound,
+    PermissionDenied,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
@@ -27,7 +29,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
-from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MIN_INTERVAL, MIN_REJECTED_POLLS, TEMPORARY_REJECTIONS
+from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MIN_INTERVAL, MIN_REJECTED_POLLS
 
 OPERATOR = ["worker", "triggerer"]
 SENSOR = ["poke", "reschedule", "deferred"]
@@ -222,10 +224,10 @@ def test_rejected_poll_fails_the_task_without_retry(waits: Waits, waiter: str, s
     waits.emulator.next_backup(backup_ends="never")
     fault = waits.emulator.fault(*DESCRIBE, nth=3, status=status, times=None)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
-    if status in TEMPORARY_REJECTIONS and waiter != "reschedule":
+    if status in (401, 403) and waiter != "reschedule":
         assert fault.hits >= MIN_REJECTED_POLLS
     else:
-        assert fault.hits == (2 if status == 401 else 1)  # After a 401 the request is repeated with the current key.
+        assert fault.hits == 1
     assert outcome.state == "failed"
     assert type(outcome.error) is AirflowFailException
     assert f"HTTP {status}" in outcome.message
@@ -303,9 +305,9 @@ def facts_of(error: PineconeError) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reason", "error_class", "cause"),
     [
-        (REJECTED, PineconePermanentError, None),
+        (REJECTED, PermissionDenied, None),
         (UNREACHABLE, PineconeUnreachable, PineconeTransientError),
-        (DISAPPEARED, BackupNotFound, PineconePermanentError),
+        (DISAPPEARED, BackupNotFound, NotFound),
         (FAILED, BackupFailed, None),
         (TIMED_OUT, WaitTimeout, None),
     ],

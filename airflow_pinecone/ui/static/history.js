@@ -9,17 +9,17 @@ export async function showHistory(root, signal) {
   if (!place) {
     return;
   }
-  say(place, "Loading the history…");
+  showText(place, "Loading the history…");
   try {
     const events = await readEvents(place.dataset, signal);
     if (events.length === 0) {
-      say(place, "Airflow has no event of a backup of this index. Add an asset to the outlets of CreateBackupOperator.");
+      showText(place, "Airflow has no event of a backup of this index. Add an asset to the outlets of CreateBackupOperator.");
       return;
     }
     place.replaceChildren(historyTable(events, existenceOf(root, place.dataset.asOf), place.dataset.prefix));
   } catch (error) {
     if (!signal?.aborted) {
-      say(place, `The history could not be loaded: ${error.message}.`);
+      showText(place, `The history could not be loaded: ${error.message}.`);
     }
   }
 }
@@ -129,7 +129,7 @@ function showDuration(seconds) {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-function say(place, text) {
+function showText(place, text) {
   const paragraph = element("p", text);
   paragraph.setAttribute("role", "status");
   place.replaceChildren(paragraph);

@@ -5,9 +5,9 @@ import { showHistory } from "./history.js";
 
 // Airflow looks for the component under this name, which is that of the plugin's React app.
 const NAME = "Pinecone backups";
-const app = new URL("..", import.meta.url).pathname; // PREFIX/pinecone-backups/
-const prefix = app.slice(0, -"/pinecone-backups/".length);
-const place = `${prefix}/plugin/pinecone-backups`;
+const app = new URL("..", import.meta.url).pathname; // PREFIX/ROUTE/
+const [prefix, route] = app.match(/^(.*)\/([^/]+)\/$/).slice(1);
+const place = `${prefix}/plugin/${route}`;
 
 function PineconeBackups() {
   const { React, ReactRouterDOM } = globalThis;
@@ -24,7 +24,7 @@ function PineconeBackups() {
 }
 
 async function show(root, signal) {
-  say(root, "Loading…");
+  showText(root, "Loading…");
   try {
     const response = await fetch(fragmentUrl(), { signal });
     if (response.status === 401) {
@@ -40,7 +40,7 @@ async function show(root, signal) {
     await showHistory(root, signal);
   } catch (error) {
     if (!signal.aborted) {
-      say(root, `The page could not be loaded: ${error.message}. Check the API server, and reload the page.`);
+      showText(root, `The page could not be loaded: ${error.message}. Check the API server, and reload the page.`);
     }
   }
 }
@@ -53,7 +53,7 @@ function fragmentUrl() {
   return `${app}${path}?${query}`;
 }
 
-function say(root, text) {
+function showText(root, text) {
   const paragraph = document.createElement("p");
   paragraph.setAttribute("role", "status");
   paragraph.textContent = text;

@@ -1,0 +1,27 @@
+"""One call of the API."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from airflow_pinecone.errors import PineconeTransientError
+
+
+class Operation(NamedTuple):
+    """One call of the API.
+
+    Attributes:
+        name: Its name in Pinecone's reference, such as ``describe_backup``.
+        method: The HTTP method.
+        path: The segments of the path, not quoted.
+        description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
+    """
+
+    name: str
+    method: str
+    path: tuple[str, ...]
+    description: str
+
+    def invalid_response(self, problem: str) -> PineconeTransientError:
+        """Return the error for a response that is not valid. ``problem`` completes 'the response ...'."""
+        return PineconeTransientError(f"Could not {self.description}: the response {problem}.")

@@ -1,0 +1,121 @@
+"""The report about the backups of a project, as JSON types. ``coverage`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypedDict
+
+from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel
+from airflow_pinecone.policy import Status
+
+LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
+
+
+class Project(NamedTuple):
+    """What Pinecone lists of a project.
+
+    Attributes:
+        indexes: The indexes.
+        backups: The backups, without duplicates, in any order.
+        restore_jobs: The restore jobs.
+    """
+
+    indexes: Sequence[IndexModel]
+    backups: Sequence[BackupModel]
+    restore_jobs: Sequence[RestoreJobModel]
+
+
+class CreatedBy(TypedDict):
+    """The task that created a backup; ``map_index`` is -1 if it is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+
+class BackupFacts(TypedDict):
+    """A backup in the report."""
+
+    backup_id: str
+    status: str
+    created_at: str
+    record_count: int | None
+    size_bytes: int | None
+    created_by: CreatedBy | None
+
+
+class RestoreFacts(TypedDict):
+    """A Completed restore in the report. ``age`` is in seconds; None if it is in the future."""
+
+    restore_job_id: str
+    backup_id: str
+    completed_at: str
+    age: float | None
+
+
+class Problem(TypedDict):
+    """Why an index does not have the status ok."""
+
+    status: Status
+    text: str
+
+
+class IndexReport(TypedDict):
+    """The row of an index. Ages are in seconds; a backup from the future has none.
+
+    ``status`` is the worst of the problems. ``failed`` is the newest failed backup if it is newer than the newest Ready
+    one; ``running`` is the newest one whose status is not final. ``record_change`` and ``size_change`` are shares of
+    the previous Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this
+    package did not create, such as those of Pinecone's backup schedules.
+    """
+
+    index_name: str
+    status: Status
+    problems: list[Problem]
+    max_age: float
+    age: float | None
+    newest_ready: BackupFacts | None
+    failed: BackupFacts | None
+    running: BackupFacts | None
+    record_change: float | None
+    size_change: float | None
+    backup_count: int
+    held: int
+    created_elsewhere: int
+    last_restore: RestoreFacts | None
+
+
+class Leftover(TypedDict):
+    """Backups that do not belong to an existing index. ``reason`` says to which index they belong."""
+
+    index_name: str
+    source_index_id: str | None
+    reason: LeftoverReason
+    backup_count: int
+    ready_count: int
+    newest_created_at: str | None
+    size_bytes: int
+
+
+class Report(TypedDict):
+    """The report, as JSON types.
+
+    ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unsupported`` has the names of
+    pod-based indexes, which Pinecone cannot back up. ``backup_count`` is the number of all backups of the project, for
+    which Pinecone has a quota.
+    """
+
+    as_of: str
+    verdict: str
+    indexes: list[IndexReport]
+    missing: list[str]
+    unsupported: list[str]
+    leftovers: list[Leftover]
+    backup_count: int
+
+
+def rows_with_problems(report: Report, statuses: Iterable[str]) -> list[IndexReport]:
+    """Return the rows that have one of some statuses. An index can have several, and its row shows the worst."""
+    wanted = set(statuses)
+    return [row for row in report["indexes"] if any(problem["status"] in wanted for problem in row["problems"])]
