@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_pinecone.api.models import IndexModel
-from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 

@@ -1,4 +1,4 @@
-"""Validate user input: names, ids, texts and durations. Invalid input raises an error before any request is sent.
+"""Validate user input: names, ids, texts and times. Invalid input raises an error before any request is sent.
 
 Each function returns the value that it has checked. ``name`` is the name of the parameter, for the message.
 """
@@ -9,11 +9,10 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 
-# The longest duration. A longer one is a mistake, and can be too large to be added to a date.
-MAX_DURATION = timedelta(days=365)
 _INDEX_NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
 _ID = r"[A-Za-z0-9_-]{1,128}"
 # How many characters of an invalid value are examined.
@@ -56,24 +55,6 @@ def validate_text(value: Any, name: str) -> str | None:
         f"{name} must be a string, not {show_value(value)}. With render_template_as_native_obj=True, a template whose "
         "text is a Python value, such as 42, renders to that value."
     )
-
-
-def validate_duration(value: Any, name: str) -> float:
-    """Check a duration, seconds or a timedelta above 0 and at most MAX_DURATION, and return it in seconds."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    # NaN is not above 0.
-    if is_number and 0 < seconds <= MAX_DURATION.total_seconds():
-        return float(seconds)
-    raise PineconeInputError(
-        f"{name} must be a number of seconds above 0 or a timedelta, at most {MAX_DURATION.days} days, "
-        f"not {show_value(value)}."
-    )
-
-
-def validate_optional_duration(value: Any, name: str) -> float | None:
-    """Check a duration that may be None."""
-    return None if value is None else validate_duration(value, name)
 
 
 def validate_hold(value: Any, now: datetime) -> datetime | None:

@@ -13,8 +13,9 @@ from airflow_pinecone.common.text import cell, count, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
-from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.metrics import send_audit_metrics
+from airflow_pinecone.runtime.task import checked_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
-from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
-from airflow_pinecone.runtime.task import PineconeTask, WaitingTask
+from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_pinecone.errors import CreateOutcomeUnknown
     from airflow_pinecone.runtime.tries import Try
     from airflow_pinecone.waiting.resources import Model
 
@@ -85,23 +84,23 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        with fail_without_retry():
-            this_try = self._start_try(context)
-            return self._complete(this_try, self._result_of_event(event))
+        return self._run_try(context, lambda this_try: self._complete(this_try, self._result_of_event(event)))
 
     def _execute(self, context: Context) -> Any:
-        with fail_without_retry():
-            return self._run(self._start_try(context))
+        return self._run_try(context, self._run)
 
     def _run(self, this_try: Try) -> Any:
         """Create a backup or a restore, or find the one of an earlier try, and wait for it."""
         raise AssertionError("subclasses must override _run")
 
-    def _start_try(self, context: Context, started_at: float | None = None) -> Try:
+    def _run_try(self, context: Context, run: Callable[[Try], Any], *, started_at: float | None = None) -> Any:
+        """Run a try, which may have started before, with the failure policy of operators."""
+        from airflow_pinecone.runtime.failures import fail_without_retry
         from airflow_pinecone.runtime.tries import start_try
 
         self._try = start_try(context, self.clock.time() if started_at is None else started_at)
-        return self._try
+        with fail_without_retry():
+            return run(self._try)
 
     def on_kill(self) -> None:
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
@@ -139,6 +138,8 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
         """
+        from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
         seconds = self._search_seconds(this_try)

@@ -9,20 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.inputs import (
-    validate_duration,
-    validate_hold,
-    validate_index_name,
-    validate_optional_duration,
-    validate_text,
-)
-from airflow_pinecone.common.text import show_seconds, show_time
-from airflow_pinecone.errors import CreateOutcomeUnknown
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.runtime.airflow_versions import trigger_at
-from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
-from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -117,11 +108,11 @@ class CreateBackupOperator(WaitingOperator):
             self.settle = validate_optional_duration(settle, "settle")
             if isinstance(hold_until, int | float | timedelta):
                 validate_duration(hold_until, "hold_until")
-        self.hold_until = hold_until
-        self.delete_on_kill = delete_on_kill
-        problem = self._argument_problem()
-        if problem:
-            raise InvalidArgument(problem)
+            self.hold_until = hold_until
+            self.delete_on_kill = delete_on_kill
+            problem = self._argument_problem()
+            if problem:
+                raise ValueError(problem)
 
     def _argument_problem(self) -> str:
         """Return which arguments contradict each other; empty if none do."""
@@ -189,12 +180,9 @@ class CreateBackupOperator(WaitingOperator):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        now = self.clock.time()
-        this_try = self._start_try(context, now - (self.settle or 0.0) if started_at is None else started_at)
-        this_try.settled_seconds = now - this_try.started_at
-        with fail_without_retry():
-            self._validate()
-            return self._wait_if_requested(this_try, self._find_or_create(this_try))
+        if started_at is None:
+            started_at = self.clock.time() - (self.settle or 0.0)
+        return cast("BackupModel", self._run_try(context, self._run_settled, started_at=started_at))
 
     def _run(self, this_try: Try) -> BackupModel:
         self._validate()
@@ -206,11 +194,18 @@ class CreateBackupOperator(WaitingOperator):
             backup = self._find_or_create(this_try)
         return self._wait_if_requested(this_try, backup)
 
+    def _run_settled(self, this_try: Try) -> BackupModel:
+        this_try.settled_seconds = self.clock.time() - this_try.started_at
+        self._validate()
+        return self._wait_if_requested(this_try, self._find_or_create(this_try))
+
     def _find_or_create(self, this_try: Try) -> BackupModel:
         """Create the backup after a wait, unless an earlier try that was still running has created it meanwhile."""
         return self._find_of_earlier_try(this_try) or self._create(this_try)
 
     def _validate(self) -> None:
+        from airflow_pinecone.common.inputs import validate_hold, validate_index_name, validate_text
+
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
         validate_text(self.description, "description")
@@ -229,6 +224,7 @@ class CreateBackupOperator(WaitingOperator):
     def _settle(self, this_try: Try, seconds: float) -> None:
         """Wait in the worker, or defer the task: it then resumes in ``execute_settled``."""
         from airflow_pinecone.api.models import WRITE_LAG
+        from airflow_pinecone.common.text import show_time
         from airflow_pinecone.waiting.intervals import MIN_INTERVAL, deferral_timeout
 
         now = self.clock.time()
@@ -253,6 +249,7 @@ class CreateBackupOperator(WaitingOperator):
         this_try.settled_seconds = self.clock.time() - this_try.started_at
 
     def _create(self, this_try: Try) -> BackupModel:
+        from airflow_pinecone.errors import CreateOutcomeUnknown
         from airflow_pinecone.rules.identity import default_name, describe, has_mark_of
 
         origin, now = this_try.origin, self._now()
@@ -281,6 +278,8 @@ class CreateBackupOperator(WaitingOperator):
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     def _hold(self, now: datetime) -> datetime | None:
+        from airflow_pinecone.common.inputs import validate_hold
+
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
             return hold
@@ -318,6 +317,7 @@ class CreateBackupOperator(WaitingOperator):
 
     def _reuse(self, this_try: Try) -> BackupModel | None:
         """Return a recent backup to use instead of a new one, if ``reuse_within`` allows it."""
+        from airflow_pinecone.common.text import show_seconds
         from airflow_pinecone.rules.history import BackupHistory
 
         if self.reuse_within is None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.inputs import validate_duration, validate_optional_duration
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import NotFound
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.identity import hold_of
-from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.task import checked_arguments
 from airflow_pinecone.waiting.drivers import delete_when_unused
 from airflow_pinecone.waiting.intervals import deadline_of
 

@@ -23,7 +23,8 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules import retention
-from airflow_pinecone.runtime.failures import checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.task import checked_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -10,8 +10,9 @@ from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import CheckRules
 from airflow_pinecone.rules.check import Baseline, backup_baseline, check_backup, index_baseline
-from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, fail_without_retry
+from airflow_pinecone.runtime.failures import InvalidArgument, fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
+from airflow_pinecone.runtime.task import checked_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -23,7 +23,7 @@ from airflow_pinecone.api.models import (
     is_pod_based,
     is_ready,
 )
-from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import cell, count, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.policy import STATUSES, IndexRules, Policy, Status

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from airflow_pinecone.api.models import BackupModel, backup_phase, is_ready
-from airflow_pinecone.common.inputs import MAX_DURATION
+from airflow_pinecone.common.durations import MAX_DURATION
 from airflow_pinecone.common.text import cell, show_time, show_value, text_table
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.rules.history import BackupHistory, index_id_of

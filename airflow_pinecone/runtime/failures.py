@@ -1,4 +1,4 @@
-"""What an error means for a task: the failure policies of operators and sensors, and the check of arguments."""
+"""What an error means for a task: the failure policies of operators and sensors."""
 
 from __future__ import annotations
 
@@ -24,15 +24,6 @@ class InvalidArgument(PineconeInputError, AirflowFailException):
 
     Airflow creates a mapped task in the worker. It does not retry a task that fails with an AirflowFailException there.
     """
-
-
-@contextmanager
-def checked_arguments() -> Iterator[None]:
-    """Turn the PineconeInputError of a check in the constructor of an operator or a sensor into InvalidArgument."""
-    try:
-        yield
-    except PineconeInputError as error:
-        raise InvalidArgument(str(error)) from error
 
 
 @contextmanager

@@ -7,8 +7,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
 
-from airflow_pinecone.common.inputs import is_id
-from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 if TYPE_CHECKING:
@@ -58,6 +56,8 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
     The console only shows the projects of Pinecone itself.
     """
     from airflow_pinecone.api.settings import DEFAULT_HOST
+    from airflow_pinecone.common.inputs import is_id
+    from airflow_pinecone.errors import PineconeInputError
 
     if not (LINKS and is_id(backup_id)):
         return

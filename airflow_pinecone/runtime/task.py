@@ -6,6 +6,8 @@ CreateBackupOperator and BackupSensor, methods that only run in a task import wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 
 # How long operators and sensors wait for a backup or a restore, in seconds.
 DEFAULT_TIMEOUT = 6 * 60 * 60.0
+
+
+@contextmanager
+def checked_arguments() -> Iterator[None]:
+    """Turn the PineconeInputError of a check in a constructor, which is a ValueError, into InvalidArgument."""
+    try:
+        yield
+    except ValueError as error:
+        from airflow_pinecone.runtime.failures import InvalidArgument
+
+        raise InvalidArgument(str(error)) from error
 
 
 class PineconeTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_pinecone.common.clock import monotonic_epoch_clock
-from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.runtime.airflow_versions import SelfPacedPokes, first_reschedule_at, is_trigger_timeout
-from airflow_pinecone.runtime.failures import InvalidArgument, checked_arguments, sensor_outcomes
-from airflow_pinecone.runtime.task import PineconeTask, WaitingTask
+from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,12 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         self.conn_id = conn_id
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
         self.silent_fail = False
+
+    def _outcomes(self) -> AbstractContextManager[None]:
+        """Turn errors into Airflow's outcomes."""
+        from airflow_pinecone.runtime.failures import sensor_outcomes
+
+        return sensor_outcomes(self, self._timeout_message)
 
     def _timeout_message(self, error: BaseException) -> str:
         """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
@@ -89,10 +95,11 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         timeout: float | timedelta,
         **kwargs: Any,
     ) -> None:
-        if kwargs.get("exponential_backoff"):
-            raise InvalidArgument(
-                "exponential_backoff is not supported. Without a poke_interval the interval increases."
-            )
+        with checked_arguments():
+            if kwargs.get("exponential_backoff"):
+                raise ValueError(
+                    "exponential_backoff is not supported. Without a poke_interval the interval increases."
+                )
         interval = DEFAULT_POKE_INTERVAL if poke_interval is None else poke_interval
         super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
@@ -105,7 +112,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         raise AssertionError("subclasses must override _resource_id")
 
     def _execute(self, context: Context) -> Any:
-        with sensor_outcomes(self, self._timeout_message):
+        with self._outcomes():
             if not self.deferrable:
                 return BaseSensorOperator.execute(self, context)
             pokes = self._start_pokes(context)
@@ -165,7 +172,7 @@ class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
         Raises:
             AirflowException: As ``execute`` documents.
         """
-        with sensor_outcomes(self, self._timeout_message):
+        with self._outcomes():
             if is_trigger_timeout(next_method, next_kwargs):
                 raise AirflowSensorTimeout(
                     f"The triggerer returned no result for {self._resource_name} in time. Check that a triggerer is "

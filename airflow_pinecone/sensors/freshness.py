@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnValue
 
 from airflow_pinecone.api.models import created_at, xcom_safe
-from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
-from airflow_pinecone.runtime.failures import checked_arguments, sensor_outcomes
-from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 from airflow_pinecone.sensors.base import PineconeSensor
 from airflow_pinecone.waiting.intervals import (
     MAX_INTERVAL,
@@ -89,7 +88,7 @@ class BackupFreshnessSensor(PineconeSensor):
             AirflowSkipException: There was no fresh backup in time, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive pokes failed, in poke mode.
         """
-        with sensor_outcomes(self, self._timeout_message):
+        with self._outcomes():
             return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from airflow.configuration import conf
 
-from airflow_pinecone.common.inputs import validate_duration
+from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.provider_info import CONFIG
 from airflow_pinecone.runtime.links import url_prefix
 

@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_pinecone.api.hosts import is_host
-from airflow_pinecone.common.inputs import (
-    is_id,
-    validate_duration,
-    validate_id,
-    validate_index_name,
-    validate_text,
-)
+from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.inputs import is_id, validate_id, validate_index_name, validate_text
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import PineconeInputError
 
