@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from chaos.chains import TAG, RestoreChain, Verdict, create_chain, run_chain, table
+from chaos.chains import TAG, RestoreChain, create_chain
 from chaos.faults import FAULTS
+from chaos.verdict import Verdict, run_chain, table
 from local_airflow import LocalAirflow
 from support.real_airflow import API_KEY, Run
 

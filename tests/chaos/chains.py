@@ -1,7 +1,7 @@
-"""Chains: all tries of one backup or restore task on a real Airflow, with one fault, and a verdict on the outcome.
+"""Chains: all tries of one backup or restore task on a real Airflow, with one fault.
 
 A chain must succeed with the one backup that it created, Ready, or with the one index that it restored, or fail with a
-reason in its log. ``faults`` has the faults; ``run`` runs many chains.
+reason in its log. ``faults`` has the faults, ``verdict`` judges the outcome, and ``run`` runs many chains.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,21 +17,12 @@ from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
 from airflow_pinecone.api.models import backup_phase, restore_job_phase
-from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator import Emulator, Fault
 
 # Seconds for a whole chain. Several of its tries may search for a backup for 30 s each.
 CHAIN_TIMEOUT = 420.0
 MARK = re.compile(r"\[airflow-pinecone [0-9a-f]+\]")
 TAG = "airflow-pinecone"
-# The reason in the log of a failed task: the message of an error of this package, or that the task was killed.
-REASON = re.compile(
-    r'"exc_value": ?"(Could not |The outcome of a create request is unknown|Stopped waiting for '
-    r"|Backup [0-9a-f-]+ (of index \S+ failed|no longer exists|did not become Ready within)"
-    r"|Index \S+ already exists, and was not created by this task)"
-    r"|the task was marked as failed"
-    r"|The task was killed\. Backup [0-9a-f-]+ is kept in Pinecone"
-)
-OUTCOMES = {"success": "succeeded", "failed": "failed", "": "unfinished"}
 
 
 @dataclass
@@ -44,8 +34,8 @@ class Expected:
 
 
 @dataclass
-class Chain(Run, ABC):
-    """A run of one of the DAGs in dags/chaos.py. Its id is the name of its index.
+class Chain(Run):
+    """A run of one of the DAGs in dags/chaos.py that creates a backup of its index. Its id is the name of its index.
 
     Attributes:
         waiter: What waits: the suffix of the DAG id.
@@ -60,138 +50,8 @@ class Chain(Run, ABC):
     conn_id: str = "pinecone_default"
 
     # The task that sends the create request, and the XCom key of the id that it gets.
-    first_task: ClassVar[str]
-    id_key: ClassVar[str]
-
-    @property
-    def last_task(self) -> str:
-        """The task that succeeds when the wait is over."""
-        return self.first_task
-
-    @property
-    @abstractmethod
-    def create_path(self) -> str:
-        """The path of the create request."""
-
-    @property
-    @abstractmethod
-    def created(self) -> list[dict[str, Any]]:
-        """All backups or restore jobs that the chain created, the oldest first."""
-
-    @property
-    @abstractmethod
-    def usable(self) -> list[dict[str, Any]]:
-        """Those that exist and have not failed."""
-
-    @property
-    @abstractmethod
-    def results(self) -> list[dict[str, Any]]:
-        """What the last task may return: one for each that has succeeded."""
-
-    @abstractmethod
-    def is_named(self, model: dict[str, Any], log: str) -> bool:
-        """Return whether a log says how to find a backup or a restore."""
-
-    @abstractmethod
-    def prepare(self) -> None:
-        """Add to the emulator what must exist before the run."""
-
-    @abstractmethod
-    def plan(self, **settings: Any) -> None:
-        """Plan the lifecycle of the chain's next backup or restore, as ``Emulator.next_backup`` does."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Wait for a backup or restore, and let the unfinished ones succeed."""
-
-    @abstractmethod
-    def describe_path(self) -> str:
-        """Wait for a backup or restore, and return the path of the requests that poll it."""
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The params of the run."""
-        return {"index": self.index, "conn_id": self.conn_id}
-
-    def trigger(self, run_id: str | None = None) -> None:
-        """Trigger the run, or another one with the same params."""
-        self.airflow.trigger(self.dag_id, self.params, run_id=run_id or self.run_id)
-
-    def use_emulator(self, emulator: Emulator) -> None:
-        """Use another emulator. Call this before the run."""
-        self.emulator = emulator
-        self.prepare()
-        self.use_own_connection()
-
-    def use_own_connection(self) -> None:
-        """Use a connection that no other chain uses. Call this before the run.
-
-        The triggerer then polls the chain's backup with a describe. It would list the backups of several waits.
-        """
-        self.conn_id = self.run_id
-        self.airflow.api("POST", "connections", json=self._connection)
-
-    def update_connection(self) -> None:
-        """Store the current API key of the chain's own emulator in its connection, as a user does in the UI."""
-        self.airflow.api("PATCH", f"connections/{self.conn_id}", json=self._connection)
-
-    @property
-    def _connection(self) -> dict[str, str]:
-        return {
-            "connection_id": self.conn_id,
-            "conn_type": "pinecone",
-            "host": self.emulator.url,
-            "password": self.emulator.api_key,
-            "extra": json.dumps({"timeout": 5}),
-        }
-
-    def polls(self, status: int) -> int:
-        """Return the number of polls that were answered with a status."""
-        polls = [r for r in self.emulator.requests if (r.method, r.path) == ("GET", self.describe_path())]
-        return sum(poll.status == status for poll in polls)
-
-    def fail_sibling(self) -> None:
-        """Let the task beside the backup task fail."""
-        (self.airflow.home / "stop_points" / f"{self.run_id}.sibling").touch()
-
-    def stop_next_at(self, point: str) -> None:
-        """Let the run's next process stop at a stop point."""
-        (self.airflow.home / "stop_points" / f"{self.run_id}.{point}").touch()
-
-    def wait_for_stop_at(self, point: str) -> None:
-        """Wait until a process has stopped at a stop point."""
-        reached = self.airflow.home / "stop_points" / f"{self.run_id}.{point}.reached"
-        self.wait_until(reached.exists, f"a process at {point}")
-        reached.unlink()
-
-    def kill(self, target: str | None = None, task_id: str | None = None) -> None:
-        """Kill the process of a running task.
-
-        Args:
-            target: ``task``, or ``node`` to kill its supervisor, too, as when a node is lost; None chooses one.
-            task_id: The task; None for the first one.
-        """
-        task, supervisor = self.processes(task_id or self.first_task)
-        if (target or self.rng.choice(["task", "node"])) == "node":
-            # First, so that it cannot report the death of its task.
-            supervisor.kill()
-        task.kill()
-
-    def scheduler_saw_deferral(self) -> bool:
-        """Return whether the scheduler knows that the first task has deferred."""
-        return self.airflow.scheduler_saw_exit(self.dag_id, self.run_id, self.first_task)
-
-    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
-        """Wait until a condition is true."""
-        self.airflow.wait_until(condition, 240, f"{what} ({self.run_id}, {self.dag_id})")
-
-
-@dataclass
-class BackupChain(Chain):
-    """A chain that creates a backup of its index."""
-
-    first_task = "backup"
-    id_key = "backup_id"
+    first_task: ClassVar[str] = "backup"
+    id_key: ClassVar[str] = "backup_id"
 
     @property
     def last_task(self) -> str:
@@ -247,6 +107,94 @@ class BackupChain(Chain):
         """Wait for a backup, and return the path of requests that describe it."""
         self.wait_until(lambda: self.created, "a backup")
         return f"/backups/{self.created[-1]['backup_id']}"
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The params of the run."""
+        return {"index": self.index, "conn_id": self.conn_id}
+
+    def trigger(self, run_id: str | None = None) -> None:
+        """Trigger the run, or another one with the same params."""
+        self.airflow.trigger(self.dag_id, self.params, run_id=run_id or self.run_id)
+
+    def use_emulator(self, emulator: Emulator) -> None:
+        """Use another emulator. Call this before the run."""
+        self.emulator = emulator
+        self.prepare()
+        self.use_own_connection()
+
+    def use_own_connection(self) -> None:
+        """Use a connection that no other chain uses. Call this before the run.
+
+        The triggerer then polls the chain's backup with a describe. It would list the backups of several waits.
+        """
+        self.conn_id = self.run_id
+        self.airflow.api("POST", "connections", json=self._connection)
+
+    def plan_own_wait(self) -> None:
+        """Plan a wait that only ends with `finish`, and whose polls are only those of this chain."""
+        self.use_own_connection()
+        self.plan(backup_ends="never")
+
+    def next_poll(self, **settings: Any) -> Fault:
+        """Wait for the next poll of the chain, and return the fault with these settings that has affected it."""
+        fault = self.emulator.fault("GET", self.describe_path(), **settings)
+        fault.wait(120)
+        return fault
+
+    def update_connection(self) -> None:
+        """Store the current API key of the chain's own emulator in its connection, as a user does in the UI."""
+        self.airflow.api("PATCH", f"connections/{self.conn_id}", json=self._connection)
+
+    @property
+    def _connection(self) -> dict[str, str]:
+        return {
+            "connection_id": self.conn_id,
+            "conn_type": "pinecone",
+            "host": self.emulator.url,
+            "password": self.emulator.api_key,
+            "extra": json.dumps({"timeout": 5}),
+        }
+
+    def polls(self, status: int) -> int:
+        """Return the number of polls that were answered with a status."""
+        polls = [r for r in self.emulator.requests if (r.method, r.path) == ("GET", self.describe_path())]
+        return sum(poll.status == status for poll in polls)
+
+    def fail_sibling(self) -> None:
+        """Let the task beside the backup task fail."""
+        (self.airflow.home / "stop_points" / f"{self.run_id}.sibling").touch()
+
+    def stop_next_at(self, point: str) -> None:
+        """Let the run's next process stop at a stop point."""
+        (self.airflow.home / "stop_points" / f"{self.run_id}.{point}").touch()
+
+    def wait_for_stop_at(self, point: str) -> None:
+        """Wait until a process has stopped at a stop point."""
+        reached = self.airflow.home / "stop_points" / f"{self.run_id}.{point}.reached"
+        self.wait_until(reached.exists, f"a process at {point}")
+        reached.unlink()
+
+    def kill(self, target: str | None = None, task_id: str | None = None) -> None:
+        """Kill the process of a running task.
+
+        Args:
+            target: ``task``, or ``node`` to kill its supervisor, too, as when a node is lost; None chooses one.
+            task_id: The task; None for the first one.
+        """
+        task, supervisor = self.processes(task_id or self.first_task)
+        if (target or self.rng.choice(["task", "node"])) == "node":
+            # First, so that it cannot report the death of its task.
+            supervisor.kill()
+        task.kill()
+
+    def scheduler_saw_deferral(self) -> bool:
+        """Return whether the scheduler knows that the first task has deferred."""
+        return self.airflow.scheduler_saw_exit(self.dag_id, self.run_id, self.first_task)
+
+    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until a condition is true."""
+        self.airflow.wait_until(condition, 240, f"{what} ({self.run_id}, {self.dag_id})")
 
 
 @dataclass
@@ -307,7 +255,7 @@ class RestoreChain(Chain):
 
     def prepare(self) -> None:
         """Add the index and its backup."""
-        self.emulator.add_index(self.index)
+        super().prepare()
         self.emulator.add_backup(self.index)
 
     def plan(self, **settings: Any) -> None:
@@ -336,6 +284,11 @@ class RestoreChain(Chain):
         return next((i for i in self.emulator.indexes if i["name"] == job["target_index_name"]), {})
 
 
+# A fault, or another sequence of steps beside a run. The steps up to the first yield precede the run, the others
+# follow its start.
+Steps = Callable[[Chain], Iterator[None]]
+
+
 def create_chain(airflow: LocalAirflow, emulator: Emulator, name: str, waiter: str, rng: random.Random) -> Chain:
     """Create a chain.
 
@@ -349,118 +302,5 @@ def create_chain(airflow: LocalAirflow, emulator: Emulator, name: str, waiter: s
     Returns:
         The chain.
     """
-    chain_class = RestoreChain if waiter.startswith("restore") else BackupChain
+    chain_class = RestoreChain if waiter.startswith("restore") else Chain
     return chain_class(airflow, emulator, f"chaos_{waiter}", name, name, waiter, rng)
-
-
-# A fault, or another sequence of steps beside a run. The steps up to the first yield precede the run, the others
-# follow its start.
-Steps = Callable[[Chain], Iterator[None]]
-
-
-@dataclass
-class Verdict:
-    """The outcome of a chain, and what is wrong with it.
-
-    Attributes:
-        fault: The name of the fault.
-        chain: The chain.
-        state: The final state of the run; empty if it did not finish.
-        tries: The number of tries of its tasks.
-        created: The number of backups or restore jobs that were created.
-        lost: Usable backups or restores that are neither the result of the chain nor named in the log of its failure.
-        duplicated: Usable backups or restores beyond the expected number.
-        false_success: 1 if the run succeeded, but its result is not its Ready backup or its restored index.
-        problems: Everything else that is wrong.
-    """
-
-    fault: str
-    chain: Chain
-    state: str = ""
-    tries: int = 0
-    created: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    false_success: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    def judge(self) -> None:
-        """Compare Airflow, the emulator and the logs with what is expected. The run must have finished."""
-        chain = self.chain
-        tasks = dict.fromkeys([chain.first_task, chain.last_task])
-        self.tries = sum(chain.task(task)["try_number"] or 0 for task in tasks)
-        self.created = len(chain.created)
-        usable = chain.usable
-        self.duplicated = max(0, len(usable) - chain.expected.usable)
-        log = "\n".join(chain.log(task) for task in tasks)
-        result = chain.xcom(chain.last_task)
-        if self.state == "success":
-            self.false_success = int(result not in chain.results)
-            self.lost = max(0, chain.expected.usable - len(usable))
-        else:
-            self.lost = sum(not chain.is_named(model, log) for model in usable)
-            if not REASON.search(log):
-                self.problems.append("the run failed, and no log has the reason")
-        if self.state != chain.expected.state:
-            self.problems.append(f"the state is {self.state}, expected {chain.expected.state}")
-        if len(usable) < chain.expected.usable:
-            self.problems.append(f"{len(usable)} usable, expected {chain.expected.usable}")
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing is wrong."""
-        return not (self.lost or self.duplicated or self.false_success or self.problems)
-
-    def __str__(self) -> str:
-        """Return the verdict in one line."""
-        counts = {"lost": self.lost, "duplicated": self.duplicated, "false success": self.false_success}
-        wrong = [f"{count} {name}" for name, count in counts.items() if count]
-        facts = f"{self.tries} tries, {self.created} created, {OUTCOMES[self.state]}"
-        return f"{self.chain.run_id} {self.fault}, {self.chain.waiter}: {'; '.join([facts, *wrong, *self.problems])}"
-
-
-def run_chain(fault: str, steps: Steps, chain: Chain) -> Verdict:
-    """Run a chain with a fault until it has finished.
-
-    Args:
-        fault: The name of the fault.
-        steps: The fault.
-        chain: The chain. Its index is added here.
-
-    Returns:
-        The verdict. A fault that did not take effect is a problem, too.
-    """
-    verdict = Verdict(fault, chain)
-    try:
-        chain.prepare()
-        remaining_steps = steps(chain)
-        next(remaining_steps)
-        chain.trigger()
-        next(remaining_steps, None)
-        verdict.state = chain.final_state(CHAIN_TIMEOUT)
-        verdict.judge()
-    except Exception as error:
-        verdict.problems.append(f"{type(error).__name__}: {error}")
-    return verdict
-
-
-def table(verdicts: list[Verdict]) -> str:
-    """Return a Markdown table of all faults."""
-    faults = list(dict.fromkeys(v.fault for v in verdicts))
-    rows = [_row(fault, [v for v in verdicts if v.fault == fault]) for fault in faults]
-    header = ["fault", "chains", "tries", "created", "lost", "duplicated", "false success", "outcome"]
-    lines = [header, ["---", *["---:"] * 6, "---"], *rows, _row("**all**", verdicts)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _row(title: str, verdicts: list[Verdict]) -> list[str]:
-    sums = [
-        sum(v.tries for v in verdicts),
-        sum(v.created for v in verdicts),
-        sum(v.lost for v in verdicts),
-        sum(v.duplicated for v in verdicts),
-        sum(v.false_success for v in verdicts),
-    ]
-    states = [v.state for v in verdicts]
-    outcomes = [f"{states.count(state)} {word}" for state, word in OUTCOMES.items() if state in states]
-    return [title, str(len(verdicts)), *map(str, sums), ", ".join(outcomes)]

@@ -6,9 +6,10 @@ succeed with one Ready backup, the fault sets ``chain.expected``.
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, NamedTuple
@@ -31,6 +32,9 @@ class Fault(NamedTuple):
     waiters: Sequence[str]
 
 
+# What chooses the settings of `Emulator.fault`.
+Settings = Callable[[random.Random], dict[str, Any]]
+
 OPERATORS = ["worker", "triggerer"]
 ALL = [*OPERATORS, "sensor_poke", "sensor_deferred"]
 RESTORES = ["restore_worker", "restore_triggerer"]
@@ -49,21 +53,6 @@ def killed_before_post(chain: Chain) -> Iterator[None]:
     assert not chain.created
 
 
-def killed_and_post_lost(chain: Chain) -> Iterator[None]:
-    """Kill the task after the create request, which is never processed."""
-    yield from _killed_during_post(chain, hang="before", drop="before")
-
-
-def killed_and_post_processed_later(chain: Chain) -> Iterator[None]:
-    """Kill the task after the create request, which is processed when the retry may already search."""
-    yield from _killed_during_post(chain, hang="before", seconds=chain.rng.uniform(0, 15))
-
-
-def killed_before_response(chain: Chain) -> Iterator[None]:
-    """Kill the task when its backup or restore exists, before it has received the response."""
-    yield from _killed_during_post(chain, hang="after")
-
-
 def killed_before_xcom(chain: Chain) -> Iterator[None]:
     """Kill the task when it knows the id of its backup or restore, before Airflow does."""
     chain.stop_next_at(chain.id_key)
@@ -75,11 +64,9 @@ def killed_before_xcom(chain: Chain) -> Iterator[None]:
 
 def killed_during_wait(chain: Chain) -> Iterator[None]:
     """Kill the task during a poll."""
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
-    fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
-    fault.wait(120)
+    fault = chain.next_poll(hang="before")
     chain.kill(task_id=chain.last_task)
     fault.release()
     chain.finish()
@@ -125,11 +112,9 @@ def killed_twice(chain: Chain) -> Iterator[None]:
 
 def evicted(chain: Chain) -> Iterator[None]:
     """End the task with SIGTERM, and then with SIGKILL. The backup must not be deleted."""
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
-    fault = chain.emulator.fault("GET", chain.describe_path(), hang="before")
-    fault.wait(120)
+    fault = chain.next_poll(hang="before")
     _, supervisor = chain.processes()
     supervisor.send_signal(signal.SIGTERM)
     chain.wait_until(lambda: "did not mark it as failed" in chain.log(), "the log that the backup is kept")
@@ -141,61 +126,81 @@ def evicted(chain: Chain) -> Iterator[None]:
 # Responses
 
 
-def dropped_before_processing(chain: Chain) -> Iterator[None]:
-    """Drop the connection of the create request, which is not processed."""
-    yield from _fault_in_post(chain, drop="before")
+def killed_in_post(latest_release: float = 0.0, **settings: Any) -> Steps:
+    """Kill the task while its create request hangs, and release the request within some seconds."""
+
+    def steps(chain: Chain) -> Iterator[None]:
+        seconds = chain.rng.uniform(0, latest_release) if latest_release else 0.0
+        fault = chain.emulator.fault("POST", chain.create_path, **settings)
+        yield
+        fault.wait(120)
+        chain.kill()
+        threading.Event().wait(seconds)
+        fault.release()
+
+    return steps
 
 
-def dropped_after_processing(chain: Chain) -> Iterator[None]:
-    """Drop the connection of the create request after it has created the backup."""
-    yield from _fault_in_post(chain, drop="after")
+def in_post(choose: Settings) -> Steps:
+    """Let the create request fail. The settings with the prefix `plan_` are those of the backup or restore."""
+
+    def steps(chain: Chain) -> Iterator[None]:
+        settings = choose(chain.rng)
+        plan = {name.removeprefix("plan_"): settings.pop(name) for name in list(settings) if name.startswith("plan_")}
+        chain.plan(ready_after=chain.rng.uniform(1, 8), **plan)
+        fault = chain.emulator.fault("POST", chain.create_path, **settings)
+        yield
+        fault.wait(120)
+
+    return steps
 
 
-def truncated(chain: Chain) -> Iterator[None]:
-    """Send half of a response."""
-    yield from _fault_in_post_or_poll(chain, drop="during")
+def in_post_or_poll(choose: Settings) -> Steps:
+    """Let the create request fail, or one or two polls."""
+
+    def steps(chain: Chain) -> Iterator[None]:
+        settings = choose(chain.rng)
+        if chain.rng.random() < 0.5:
+            yield from in_post(lambda rng: settings)(chain)
+            return
+        chain.plan_own_wait()
+        yield
+        chain.next_poll(**{"times": chain.rng.randint(1, 2), **settings})
+        chain.finish()
+
+    return steps
 
 
-def throttled(chain: Chain) -> Iterator[None]:
+def throttled(rng: random.Random) -> dict[str, Any]:
     """Respond with 429 and a valid, an excessive or an invalid Retry-After."""
-    when = datetime.now(UTC) + timedelta(seconds=chain.rng.choice([-3600, 2, 4]))
+    when = datetime.now(UTC) + timedelta(seconds=rng.choice([-3600, 2, 4]))
     sensible = ["0", "1", "3", format_datetime(when, usegmt=True)]
     others = ["-5", "1e9", "soon", "", "nan", "99999999999999999999", "Wed, 21 Oct 1015 07:28:00 GMT"]
-    value = chain.rng.choice(sensible + others)
+    value = rng.choice(sensible + others)
     # After an excessive value the client waits for as long as it may wait for one call.
-    times = chain.rng.randint(1, 4) if value in sensible else 1
-    yield from _fault_in_post_or_poll(chain, status=429, headers={"Retry-After": value}, times=times)
+    times = rng.randint(1, 4) if value in sensible else 1
+    return {"status": 429, "headers": {"Retry-After": value}, "times": times}
 
 
-def server_error(chain: Chain) -> Iterator[None]:
+def server_error(rng: random.Random) -> dict[str, Any]:
     """Respond with 500, 502 in HTML, 503 or 504; the request may have been processed."""
-    status = chain.rng.choice([500, 502, 503, 504])
+    status = rng.choice([500, 502, 503, 504])
     body = {"body": HTML} if status == 502 else {}
     headers = {"Retry-After": "1"} if status == 503 else {}
-    yield from _fault_in_post_or_poll(chain, status=status, work=chain.rng.random() < 0.5, headers=headers, **body)
+    return {"status": status, "work": rng.random() < 0.5, "headers": headers, **body}
 
 
-def slow_response(chain: Chain) -> Iterator[None]:
-    """Send a response byte by byte, from its start or from its body on."""
-    yield from _fault_in_post_or_poll(chain, drip=chain.rng.choice(["head", "body"]))
-
-
-def endless_body(chain: Chain) -> Iterator[None]:
-    """Send a response whose body does not end."""
-    yield from _fault_in_post_or_poll(chain, endless=True)
-
-
-def invalid_body(chain: Chain) -> Iterator[None]:
+def invalid_body(rng: random.Random) -> dict[str, Any]:
     """Respond with 200 and a body that is not a backup, as a captive portal does."""
-    body = chain.rng.choice(["<html>Please log in</html>", "", "{", "null", "[]", '"Ready"', '{"status": "Ready"}'])
-    yield from _fault_in_post_or_poll(chain, status=200, body=body, work=True)
+    body = rng.choice(["<html>Please log in</html>", "", "{", "null", "[]", '"Ready"', '{"status": "Ready"}'])
+    return {"status": 200, "body": body, "work": True}
 
 
-def lost_and_listed_late(chain: Chain) -> Iterator[None]:
+def lost_and_listed_late(rng: random.Random) -> dict[str, Any]:
     """Lose the response to the create request, and list the backup late."""
-    backup = {"listed_after": chain.rng.uniform(5, 20)}
+    listed_after = rng.uniform(5, 20)
     losses: list[dict[str, Any]] = [{"drop": "after"}, {"status": 503, "work": True}]
-    yield from _fault_in_post(chain, backup, **chain.rng.choice(losses))
+    return {"plan_listed_after": listed_after, **rng.choice(losses)}
 
 
 def visible_late(chain: Chain) -> Iterator[None]:
@@ -208,8 +213,7 @@ def several_responses_lost(chain: Chain) -> Iterator[None]:
     """Lose the response to the create request, then let searches and polls fail."""
     fault = chain.emulator.fault("POST", chain.create_path, drop=chain.rng.choice(["after", "during"]))
     chain.emulator.fault("GET", chain.create_path, status=chain.rng.choice([429, 500, 503]), times=2)
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
     fault.wait(120)
     chain.emulator.fault("GET", chain.describe_path(), status=503, times=2)
@@ -227,7 +231,7 @@ def key_replaced(chain: Chain) -> Iterator[None]:
         chain.use_emulator(emulator)
         chain.plan(backup_ends="never")
         yield
-        emulator.fault("GET", chain.describe_path()).wait(120)
+        chain.next_poll()
         emulator.api_key = f"{API_KEY}-2"
         chain.wait_until(lambda: chain.polls(401), "a rejected poll")
         threading.Event().wait(chain.rng.uniform(0, 20))
@@ -241,11 +245,9 @@ def key_replaced(chain: Chain) -> Iterator[None]:
 
 def permission_blip(chain: Chain) -> Iterator[None]:
     """Reject all polls with 403 or 404 for up to 40 s. This must not end the wait."""
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
-    fault = chain.emulator.fault("GET", chain.describe_path(), status=chain.rng.choice([403, 404]), times=None)
-    fault.wait(120)
+    fault = chain.next_poll(status=chain.rng.choice([403, 404]), times=None)
     threading.Event().wait(chain.rng.uniform(0, 40))
     # No further request is affected.
     fault.times = 1
@@ -321,11 +323,9 @@ def cleared_during_wait(chain: Chain) -> Iterator[None]:
 def marked_as_failed(chain: Chain) -> Iterator[None]:
     """Mark the task as failed: delete_on_kill deletes the unfinished backup."""
     chain.expected = Expected("failed", 0)
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
-    fault = chain.emulator.fault("GET", chain.describe_path())
-    fault.wait(120)
+    chain.next_poll()
     chain.set_state("failed")
     chain.wait_until(lambda: not chain.backups, "the backup to be deleted")
 
@@ -333,10 +333,9 @@ def marked_as_failed(chain: Chain) -> Iterator[None]:
 def sibling_fails(chain: Chain) -> Iterator[None]:
     """Let another task of a DAG with ``fail_fast`` fail: Airflow ends the waiting task, and the backup is kept."""
     chain.expected = Expected("failed")
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
+    chain.plan_own_wait()
     yield
-    chain.emulator.fault("GET", chain.describe_path()).wait(120)
+    chain.next_poll()
     deferred = chain.waiter.endswith("triggerer")
     chain.wait_until(lambda: chain.task()["state"] == ("deferred" if deferred else "running"), "the wait")
     chain.fail_sibling()
@@ -379,58 +378,41 @@ def execution_timeout(chain: Chain) -> Iterator[None]:
     chain.finish()
 
 
-def _killed_during_post(chain: Chain, seconds: float = 0.0, **settings: Any) -> Iterator[None]:
-    """Kill the task while its create request hangs, and release the request after some seconds."""
-    fault = chain.emulator.fault("POST", chain.create_path, **settings)
-    yield
-    fault.wait(120)
-    chain.kill()
-    threading.Event().wait(seconds)
-    fault.release()
-
-
-def _fault_in_post(chain: Chain, backup: dict[str, Any] | None = None, **settings: Any) -> Iterator[None]:
-    """Let the create request fail. `backup` has more settings of the backup."""
-    chain.plan(ready_after=chain.rng.uniform(1, 8), **(backup or {}))
-    fault = chain.emulator.fault("POST", chain.create_path, **settings)
-    yield
-    fault.wait(120)
-
-
-def _fault_in_post_or_poll(chain: Chain, **settings: Any) -> Iterator[None]:
-    """Let the create request fail, or one or two polls."""
-    if chain.rng.random() < 0.5:
-        yield from _fault_in_post(chain, **settings)
-        return
-    chain.use_own_connection()
-    chain.plan(backup_ends="never")
-    yield
-    fault = chain.emulator.fault("GET", chain.describe_path(), **{"times": chain.rng.randint(1, 2), **settings})
-    fault.wait(120)
-    chain.finish()
-
+# The faults of a backup that are also those of a restore, and what waits for the restore.
+_OF_RESTORES = {
+    "killed before the POST": RESTORES,
+    "killed after the POST, which is lost": RESTORES,
+    "killed after the POST, which is processed later": RESTORES,
+    "killed between the POST and the response": RESTORES,
+    "killed between the response and XCom": RESTORES,
+    "killed during the wait": ["restore_worker"],
+    "killed between the wait and XCom": RESTORES,
+    "lost response, listed up to 20 s late": RESTORES,
+    "key replaced during the wait": RESTORES,
+    "403 or 404 for up to 40 s": RESTORES,
+}
 
 # By the name in the table.
 FAULTS = {
     "killed before the POST": Fault(killed_before_post, ALL),
-    "killed after the POST, which is lost": Fault(killed_and_post_lost, ALL),
-    "killed after the POST, which is processed later": Fault(killed_and_post_processed_later, ALL),
-    "killed between the POST and the response": Fault(killed_before_response, ALL),
+    "killed after the POST, which is lost": Fault(killed_in_post(hang="before", drop="before"), ALL),
+    "killed after the POST, which is processed later": Fault(killed_in_post(15, hang="before"), ALL),
+    "killed between the POST and the response": Fault(killed_in_post(hang="after"), ALL),
     "killed between the response and XCom": Fault(killed_before_xcom, ALL),
     "killed during the wait": Fault(killed_during_wait, ["worker", "sensor_poke"]),
     "killed between the wait and XCom": Fault(killed_after_wait, OPERATORS),
     "killed while resuming": Fault(killed_while_resuming, ["triggerer"]),
     "killed at two points": Fault(killed_twice, OPERATORS),
     "evicted: SIGTERM, then SIGKILL": Fault(evicted, ["worker"]),
-    "connection dropped before processing": Fault(dropped_before_processing, ALL),
-    "connection dropped after processing": Fault(dropped_after_processing, ALL),
-    "truncated response": Fault(truncated, ALL),
-    "429 with any Retry-After": Fault(throttled, ALL),
-    "500, 502 in HTML, 503, 504": Fault(server_error, ALL),
-    "slow response": Fault(slow_response, ALL),
-    "endless response body": Fault(endless_body, ALL),
-    "200 with an invalid body": Fault(invalid_body, ALL),
-    "lost response, listed up to 20 s late": Fault(lost_and_listed_late, ALL),
+    "connection dropped before processing": Fault(in_post(lambda rng: {"drop": "before"}), ALL),
+    "connection dropped after processing": Fault(in_post(lambda rng: {"drop": "after"}), ALL),
+    "truncated response": Fault(in_post_or_poll(lambda rng: {"drop": "during"}), ALL),
+    "429 with any Retry-After": Fault(in_post_or_poll(throttled), ALL),
+    "500, 502 in HTML, 503, 504": Fault(in_post_or_poll(server_error), ALL),
+    "slow response": Fault(in_post_or_poll(lambda rng: {"drip": rng.choice(["head", "body"])}), ALL),
+    "endless response body": Fault(in_post_or_poll(lambda rng: {"endless": True}), ALL),
+    "200 with an invalid body": Fault(in_post_or_poll(invalid_body), ALL),
+    "lost response, listed up to 20 s late": Fault(in_post(lost_and_listed_late), ALL),
     "visible up to 20 s late": Fault(visible_late, ALL),
     "several responses lost": Fault(several_responses_lost, ALL),
     "backup fails once": Fault(backup_fails_once, OPERATORS),
@@ -444,15 +426,6 @@ FAULTS = {
     "key replaced during the wait": Fault(key_replaced, ALL),
     "403 or 404 for up to 40 s": Fault(permission_blip, ALL),
     "fail_fast: another task fails": Fault(sibling_fails, ["fail_fast_worker", "fail_fast_triggerer"]),
-    "restore, killed before the POST": Fault(killed_before_post, RESTORES),
-    "restore, killed after the POST, which is lost": Fault(killed_and_post_lost, RESTORES),
-    "restore, killed after the POST, which is processed later": Fault(killed_and_post_processed_later, RESTORES),
-    "restore, killed between the POST and the response": Fault(killed_before_response, RESTORES),
-    "restore, killed between the response and XCom": Fault(killed_before_xcom, RESTORES),
-    "restore, killed during the wait": Fault(killed_during_wait, ["restore_worker"]),
-    "restore, killed between the wait and XCom": Fault(killed_after_wait, RESTORES),
-    "restore, lost response, listed up to 20 s late": Fault(lost_and_listed_late, RESTORES),
-    "restore, key replaced during the wait": Fault(key_replaced, RESTORES),
-    "restore, 403 or 404 for up to 40 s": Fault(permission_blip, RESTORES),
-    "restore, name in use by another run's restore": Fault(restored_by_another_run, RESTORES),
 }
+FAULTS |= {f"restore, {name}": Fault(FAULTS[name].steps, waiters) for name, waiters in _OF_RESTORES.items()}
+FAULTS["restore, name in use by another run's restore"] = Fault(restored_by_another_run, RESTORES)

@@ -21,8 +21,9 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 
 import psutil
-from chaos.chains import CHAIN_TIMEOUT, Chain, Steps, Verdict, create_chain, run_chain, table
+from chaos.chains import CHAIN_TIMEOUT, Chain, Steps, create_chain
 from chaos.faults import ALL, FAULTS, OPERATORS
+from chaos.verdict import Verdict, run_chain, table
 from support.real_airflow import API_KEY, ROOT, create_airflow, files_with
 
 from airflow_pinecone.emulator import Emulator
@@ -281,7 +282,7 @@ def waiting(chain: Chain) -> Iterator[None]:
         polled = f"Backup {path.removeprefix('/backups/')}: its status is"
         chain.wait_until(lambda: polled in chain.log(chain.last_task), "the first poll in the triggerer")
     else:
-        chain.emulator.fault("GET", path).wait(120)
+        chain.next_poll()
     yield
     chain.finish()
 
