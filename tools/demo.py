@@ -35,7 +35,7 @@ RUN_TIMEOUT = 300.0
 REAL_RUN_TIMEOUT = 6.5 * 3600
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print a line immediately."""
     print(text, flush=True)
 
@@ -76,14 +76,14 @@ def main() -> None:
         if index:
             host = os.environ.get("PINECONE_CONTROLLER_HOST", "https://api.pinecone.io")
             timeout = REAL_RUN_TIMEOUT
-            say(f"Backing up index {index} at {host}")
+            log(f"Backing up index {index} at {host}")
         else:
             index, key, timeout = "docs-example", secrets.token_urlsafe(24), RUN_TIMEOUT
             emulator = stack.enter_context(Emulator(api_key=key, indexes=[index], ready_after=8.0))
             add_history(emulator, index, records=95)
             host = emulator.url
-            say(f"The Pinecone emulator is running at {host}")
-        say("Starting Airflow (about 40 seconds) ...")
+            log(f"The Pinecone emulator is running at {host}")
+        log("Starting Airflow (about 40 seconds) ...")
         started = time.monotonic()
         airflow = stack.enter_context(
             LocalAirflow(
@@ -93,17 +93,17 @@ def main() -> None:
                 port=port,
             )
         )
-        say(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
+        log(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
         run_id = airflow.trigger(DAG, {"index": index})
-        say(f"Triggered run {run_id} of {DAG}")
+        log(f"Triggered run {run_id} of {DAG}")
         show_progress(airflow, run_id, timeout)
         show_result(airflow, run_id)
         if os.environ.get("KEEP"):
-            say(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
-            say(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
-            say("Press Ctrl-C to stop it.")
+            log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
+            log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
+            log("Press Ctrl-C to stop it.")
             signal.pause()
-        say("Cleaning up ...")
+        log("Cleaning up ...")
     shutil.rmtree(HOME)
 
 
@@ -115,7 +115,7 @@ def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
         for task_id, state in airflow.tasks(DAG, run_id).items():
             if state and shown.get(task_id) != state:
                 shown[task_id] = state
-                say(f"  {time.strftime('%H:%M:%S')}  {task_id:<8}  {state}")
+                log(f"  {time.strftime('%H:%M:%S')}  {task_id:<8}  {state}")
         return airflow.run_state(DAG, run_id) in FINISHED
 
     airflow.wait_until(finished, timeout, f"run {run_id} to finish")
@@ -126,11 +126,11 @@ def show_result(airflow: LocalAirflow, run_id: str) -> None:
     if airflow.run_state(DAG, run_id) != "success":
         for task_id, state in airflow.tasks(DAG, run_id).items():
             if state == "failed":
-                say(airflow.log(DAG, run_id, task_id)[-3000:])
+                log(airflow.log(DAG, run_id, task_id)[-3000:])
         fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {HOME / 'logs'}")
-    say("\nThe run succeeded. The backup in XCom:")
-    say(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
-    say(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
+    log("\nThe run succeeded. The backup in XCom:")
+    log(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
+    log(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
 
 
 if __name__ == "__main__":
@@ -140,5 +140,5 @@ if __name__ == "__main__":
         fail(f"{error}. Airflow's output is in {HOME / 'airflow.out'}")
     except KeyboardInterrupt:
         shutil.rmtree(HOME, ignore_errors=True)
-        say("\nStopped.")
+        log("\nStopped.")
         raise SystemExit(0 if os.environ.get("KEEP") else 130) from None
