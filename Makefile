@@ -1,5 +1,6 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
-# make test        run all tests but those in a browser, also with real Airflow processes
+# make test        run the fast tests, and a short run on a real Airflow
+# make test-all    run all tests but those in a browser: make test, then make test-rest
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
 # make test-ui     test the page in Airflow's UI with a browser          needs Chromium
 # make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
@@ -20,7 +21,7 @@ CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIR
 export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
-.PHONY: demo test test-fast test-ui matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
 
 $(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
@@ -30,18 +31,27 @@ demo: $(VENV)/made
 
 # The tests partly sleep, so three workers are faster than two on two cores. Each worker imports all tests, which takes
 # half as long from compiled files.
-test test-fast test-ui: export PYTHONDONTWRITEBYTECODE :=
+test test-rest test-fast test-ui: export PYTHONDONTWRITEBYTECODE :=
+FAST := $(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/emulator
 
 # The fast tests cover the package. The code that Airflow's processes run is not measured: the tests kill them.
 test: $(VENV)/made
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered tests/unit tests/emulator
-	$(BIN)/python -m pytest tests/airflow
+	$(FAST) --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest tests/airflow/test_short_run.py
+
+test-all: test
+	@$(MAKE) test-rest
+
+# The tests in test_real_*.py share one Airflow, on which their runs are side by side. The others start their own.
+test-rest: $(VENV)/made
+	$(BIN)/python -m pytest tests/airflow/test_real_*.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/airflow --ignore-glob='*/test_real_*' --ignore-glob='*/test_short_run.py'
 
 test-fast: $(VENV)/made
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/emulator
+	$(FAST)
 
 test-ui: $(VENV)/made
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/ui
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/ui
 
 matrix: $(VENV)/made
 	@$(BIN)/nox --session fast lowest; status=$$?; $(BIN)/python tools/matrix_table.py .matrix; exit $$status

@@ -119,6 +119,10 @@ class AirflowApi:
             raise AirflowError(f"{method} {path}: HTTP {response.status_code}: {response.text[:1000]}")
         return response.json() if response.content else None
 
+    def page(self, path: str) -> str:
+        """Return the HTML of a page, whatever the status of the response."""
+        return self._session.get(f"{self.url}/{path}", timeout=30).text
+
     def trigger(
         self, dag_id: str, params: Mapping[str, Any] | None = None, timeout: float = 90.0, run_id: str | None = None
     ) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -52,53 +52,54 @@ def demo(url: str, index: str, **variables: str) -> Iterator[subprocess.Popen[st
             process.wait(60)
 
 
-def airflow_sessions() -> set[int]:
-    """Return the sessions of the processes with "airflow" in their names."""
-    sessions = set()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if "airflow" in process.name():
-                sessions.add(session_of(process))
-    return {session for session in sessions if session}
+def read_until(process: subprocess.Popen[str], text: str) -> tuple[str, set[int | None]]:
+    """Read the output of the demo until it contains a text, and return it with the sessions of the demo's Airflow."""
+    assert process.stdout is not None
+    output = ""
+    watchdog = threading.Timer(240, process.kill)
+    watchdog.start()
+    while text not in output and (line := process.stdout.readline()):
+        output += line
+    watchdog.cancel()
+    assert text in output, output
+    sessions = {session_of(child) for child in psutil.Process(process.pid).children(recursive=True)}
+    assert running(sessions)
+    return output, sessions
+
+
+def running(sessions: set[int | None]) -> list[psutil.Process]:
+    """Return the running processes of some sessions."""
+    return [process for process in psutil.process_iter() if session_of(process) in sessions]
 
 
 def test_demo_backs_up_a_given_index_and_keeps_the_ui_running() -> None:
     port = free_port()
-    before = airflow_sessions()
     with (
         Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as emulator,
         demo(emulator.url, "my-index", KEEP="1", PORT=str(port)) as process,
     ):
-        assert process.stdout is not None
-        output = ""
-        watchdog = threading.Timer(240, process.kill)
-        watchdog.start()
         # The last line before the demo waits for the user.
-        while "Ctrl-C" not in output and (line := process.stdout.readline()):
-            output += line
-        watchdog.cancel()
-        assert "Ctrl-C" in output, output
+        output, sessions = read_until(process, "Ctrl-C")
         shown = json.loads(output[output.index("{") : output.rindex("}") + 1])
         assert [shown] == emulator.backups
         assert shown["status"] == "Ready"
         assert KEY not in output
         assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in output
-        assert airflow_sessions() - before
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert not HOME.exists()
-    assert not airflow_sessions() - before
+    assert not running(sessions)
 
 
 def test_demo_reports_a_failed_run_in_one_line() -> None:
-    before = airflow_sessions()
     with Emulator(api_key=KEY) as emulator, demo(emulator.url, "no-such-index") as process:
+        _, sessions = read_until(process, "Triggered run")
         output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "create a backup of index no-such-index: HTTP 404" in output
     assert "make demo: the run failed" in output
-    assert not airflow_sessions() - before
+    assert not running(sessions)
     assert output.rstrip().splitlines()[-1].startswith("make demo:")
     # A user reads the logs after a failure.
     assert (HOME / "logs").is_dir()

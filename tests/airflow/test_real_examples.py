@@ -1,11 +1,10 @@
-"""The example DAGs for fleets, restores, rollbacks and assets, unchanged, in a real Airflow."""
+"""The example DAGs, unchanged, in a real Airflow."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Any
+from collections.abc import Iterator
 
-import pytest
+from chaos.side_by_side import Case, on_runs, run_case
 from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
@@ -14,126 +13,149 @@ from airflow_pinecone.emulator import Emulator
 FLEET = 20
 
 
-def trigger_run(airflow: LocalAirflow, emulator: Emulator, dag_id: str, index: str, **params: Any) -> Run:
-    return Run(airflow, emulator, dag_id, airflow.trigger(dag_id, {"index": index, **params}), index)
+def nothing(run: Run) -> Iterator[None]:
+    yield
 
 
-def test_fleet_continues_when_one_index_fails(real_airflow: LocalAirflow, emulator: Emulator) -> None:
-    prefix = f"fleet-{uuid.uuid4().hex[:6]}-"
-    names = [f"{prefix}{n:02}" for n in range(FLEET)]
-    for name in names:
-        emulator.add_index(name)
-    emulator.add_index(f"{prefix}pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+@on_runs("backup_index", "reindex_with_backup", steps=nothing)
+def test_backup_is_ready(run: Run) -> None:
+    assert run.final_state() == "success"
+    check_example(run)
+
+
+def wait_for_the_reindex(run: Run) -> Iterator[None]:
+    """Wait until reindex_on_backup has run, which the asset of the backup starts."""
+    yield
+    assert run.final_state() == "success"
+    run.airflow.wait_until(lambda: reindexed(run), 240, "a run of reindex_on_backup")
+
+
+def reindexed(run: Run) -> list[str]:
+    """Return the ids of the backups after which reindex_on_backup has run."""
+    dag_id = "reindex_on_backup"
+    runs = run.airflow.api("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+    return [run.airflow.xcom(dag_id, r["dag_run_id"], "reindex") for r in runs if r["state"] == "success"]
+
+
+@on_runs("backup_deferrable", steps=wait_for_the_reindex)
+def test_new_backup_starts_the_reindex(run: Run) -> None:
+    check_example(run)
+    backup = next(b for b in run.emulator.backups if b["backup_id"] == reindexed(run)[0])
+    assert backup["status"] == "Ready"
+    assert "dag backup_deferrable" in backup["description"]
+
+
+def check_example(run: Run) -> None:
+    """Check that all tasks of an example have succeeded, and that its backup is Ready."""
+    assert set(run.states().values()) == {"success"}
+    model = run.xcom("ready" if run.dag_id == "backup_index" else "backup")
+    assert model in run.emulator.backups
+    assert model["status"] == "Ready"
+    assert f"dag {run.dag_id}, run {run.run_id}, task backup" in model["description"]
+
+
+def reject_one_index(run: Run) -> Iterator[dict[str, str]]:
+    """Back up a fleet in which the backups of one index are rejected, and one index is pod-based."""
+    prefix = f"{run.index}-"
+    for n in range(FLEET):
+        run.emulator.add_index(f"{prefix}{n:02}")
+    run.emulator.add_index(f"{prefix}pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    run.emulator.fault("POST", f"/indexes/{prefix}17/backups", status=403, times=None)
+    yield {"prefix": prefix}
+
+
+def test_fleet_continues_when_one_index_fails(quiet_airflow: LocalAirflow, emulator: Emulator) -> None:
+    run = run_case(quiet_airflow, emulator, Case("backup_fleet", reject_one_index))
+    assert run.final_state() == "failed"
+    names = [f"{run.index}-{n:02}" for n in range(FLEET)]
     failing = names[17]
-    emulator.fault("POST", f"/indexes/{failing}/backups", status=403, times=None)
-    run = trigger_run(real_airflow, emulator, "backup_fleet", prefix, prefix=prefix)
-    assert run.final_state(400) == "failed"
     states = run.mapped_states("protect.backup")
     assert states == {name: "failed" if name == failing else "success" for name in names}
     # No index has a backup yet, so there is nothing to prune.
     assert set(run.mapped_states("protect.prune").values()) == {"skipped"}
     assert run.xcom("summary") == {"ready": [n for n in names if n != failing], "failed": [failing]}
     assert run.task("summary")["state"] == "success"
-    created = [b for b in emulator.backups if b["source_index_name"] in names]
+    created = [b for b in run.emulator.backups if b["source_index_name"] in names]
     assert len(created) == FLEET - 1
     assert {b["status"] for b in created} == {"Ready"}
     log = run.log("list_indexes")
-    assert f"{prefix}pod" in log
+    assert f"{run.index}-pod" in log
     assert "pod-based" in log
 
 
-def test_restore_drill_compares_and_deletes_the_scratch_index(
-    real_airflow: LocalAirflow, emulator: Emulator, index: str
-) -> None:
-    backup = emulator.add_backup(index, age=60)
-    emulator.next_restore(restore_after=2)
-    run = trigger_run(real_airflow, emulator, "restore_drill", index)
+def restore_all_records(run: Run) -> Iterator[None]:
+    backup = run.emulator.add_backup(run.index, age=60)
+    run.emulator.next_restore(backup["backup_id"], restore_after=2)
+    yield
+
+
+def restore_other_records(run: Run) -> Iterator[None]:
+    run.emulator.add_backup(run.index, age=60, record_count=12345)
+    yield
+
+
+def fail_the_restore(run: Run) -> Iterator[None]:
+    """Let the restore fail after its response was lost. The retry would be in 5 minutes."""
+    backup = run.emulator.add_backup(run.index, age=60)
+    run.emulator.fault("POST", f"/backups/{backup['backup_id']}/create-index", drop="after")
+    run.emulator.next_restore(backup["backup_id"], ends="Failed", restore_after=1)
+    yield
+    run.wait_for_state("up_for_retry", "restore", 240)
+    run.set_state("failed", "restore")
+
+
+@on_runs("restore_drill", steps=restore_all_records)
+def test_restore_drill_compares_and_deletes_the_scratch_index(run: Run) -> None:
     assert run.final_state() == "success"
+    (backup,) = run.backups
     assert run.xcom("compare") == {"backup_id": backup["backup_id"], "records": backup["record_count"]}
-    scratch = run.xcom("choose", "scratch")
-    jobs = [job for job in emulator.restore_jobs if job["backup_id"] == backup["backup_id"]]
-    assert [job["target_index_name"] for job in jobs] == [scratch]
-    assert scratch not in [i["name"] for i in emulator.indexes]
+    jobs = [job for job in run.emulator.restore_jobs if job["backup_id"] == backup["backup_id"]]
+    assert [job["target_index_name"] for job in jobs] == [run.xcom("choose", "scratch")]
+    check_scratch_index_is_deleted(run)
 
 
-@pytest.mark.parametrize("reason", ["restore fails", "record counts differ"])
-def test_failed_restore_drill_deletes_the_scratch_index(
-    real_airflow: LocalAirflow, emulator: Emulator, index: str, reason: str
-) -> None:
-    if reason == "restore fails":
-        emulator.add_backup(index, age=60)
-        emulator.fault("POST", "/backups/*/create-index", drop="after")
-        emulator.next_restore(restore_ends="Failed", restore_after=1)
-    else:
-        emulator.add_backup(index, age=60, record_count=12345)
-    run = trigger_run(real_airflow, emulator, "restore_drill", index)
-    if reason == "restore fails":
-        run.wait_for_state("up_for_retry", "restore", 90)
-        run.set_state("failed", "restore")
-    assert run.final_state(180) == "failed"
+@on_runs("restore_drill", steps=fail_the_restore)
+def test_drill_whose_restore_fails_deletes_the_scratch_index(run: Run) -> None:
+    assert run.final_state() == "failed"
+    check_scratch_index_is_deleted(run)
+
+
+@on_runs("restore_drill", steps=restore_other_records)
+def test_drill_that_finds_other_records_deletes_the_scratch_index(run: Run) -> None:
+    assert run.final_state() == "failed"
+    check_scratch_index_is_deleted(run)
+
+
+def check_scratch_index_is_deleted(run: Run) -> None:
     assert run.task("delete_scratch")["state"] == "success"
-    assert run.xcom("choose", "scratch") not in [i["name"] for i in emulator.indexes]
+    assert run.xcom("choose", "scratch") not in [i["name"] for i in run.emulator.indexes]
 
 
-def test_successful_reindex_needs_no_approval(real_airflow: LocalAirflow, emulator: Emulator, index: str) -> None:
-    run = trigger_run(real_airflow, emulator, "reindex_with_rollback", index)
+@on_runs("reindex_with_rollback", steps=nothing)
+def test_successful_reindex_needs_no_approval(run: Run) -> None:
     assert run.final_state() == "success"
     assert run.states()["approve"] == run.states()["restore"] == "skipped"
     assert run.xcom("check") == 96
 
 
-def test_failed_reindex_is_rolled_back_after_approval(
-    real_airflow: LocalAirflow, emulator: Emulator, index: str
-) -> None:
-    emulator.next_backup(index, ready_after=6)
-    run = trigger_run(real_airflow, emulator, "reindex_with_rollback", index)
-    real_airflow.wait_until(lambda: run.backups, 60, "the backup")
-    emulator.set_records(index, 3)  # The check after the reindex finds too few records.
-    real_airflow.wait_until(lambda: run.states().get("approve") in ("deferred", "awaiting_input"), 90, "the approval")
-    real_airflow.wait_until(
-        lambda: real_airflow.scheduler_saw_exit(run.dag_id, run.run_id, "approve"), 60, "the scheduler"
-    )
+def lose_records_and_approve(run: Run) -> Iterator[None]:
+    """Remove records before the check after the reindex, and approve the rollback."""
+    airflow = run.airflow
+    run.emulator.next_backup(run.index, backup_ends="never")
+    yield
+    airflow.wait_until(lambda: run.backups, 240, "the backup")
+    run.emulator.set_records(run.index, 3)
+    run.emulator.finish_backup(run.backups[0]["backup_id"])
+    airflow.wait_until(lambda: run.states().get("approve") in ("deferred", "awaiting_input"), 240, "the approval")
+    airflow.wait_until(lambda: airflow.scheduler_saw_exit(run.dag_id, run.run_id, "approve"), 60, "the scheduler")
     path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/approve/-1/hitlDetails"
-    real_airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+    airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+
+
+@on_runs("reindex_with_rollback", steps=lose_records_and_approve)
+def test_failed_reindex_is_rolled_back_after_approval(run: Run) -> None:
     assert run.final_state() == "failed"  # The check failed, although the rollback succeeds.
     assert run.task("restore")["state"] == "success"
     restored = run.xcom("restore")
     assert restored["backup_id"] == run.backups[0]["backup_id"]
-    assert {index, restored["index_name"]} <= {i["name"] for i in emulator.indexes}
-
-
-def test_new_backup_starts_the_reindex(real_airflow: LocalAirflow, emulator: Emulator) -> None:
-    real_airflow.trigger("backup_deferrable")
-
-    def reindexed() -> str | None:
-        for run in real_airflow.api("GET", "dags/reindex_on_backup/dagRuns")["dag_runs"]:
-            if run["state"] == "success":
-                return str(real_airflow.xcom("reindex_on_backup", run["dag_run_id"], "reindex"))
-        return None
-
-    backup_id = real_airflow.wait_until(reindexed, 120, "a run of reindex_on_backup")
-    (backup,) = (b for b in emulator.backups if b["backup_id"] == backup_id)
-    assert backup["status"] == "Ready"
-    assert "dag backup_deferrable" in backup["description"]
-
-
-@pytest.mark.parametrize("failure", ["lost response", "task killed", "task and supervisor killed"])
-def test_interrupted_restore_is_not_repeated(
-    real_airflow: LocalAirflow, emulator: Emulator, index: str, failure: str
-) -> None:
-    backup_id = emulator.add_backup(index)["backup_id"]
-    settings = {"drop": "after"} if failure == "lost response" else {"hang": "after"}
-    fault = emulator.fault("POST", f"/backups/{backup_id}/create-index", **settings)
-    run = trigger_run(real_airflow, emulator, "restore", index, backup_id=backup_id)
-    if failure != "lost response":
-        fault.wait(60)
-        task, supervisor = run.processes("restore")
-        if failure == "task and supervisor killed":
-            supervisor.kill()
-        task.kill()
-        fault.release()
-    assert run.final_state() == "success"
-    assert run.task("restore")["try_number"] == (1 if failure == "lost response" else 2)
-    jobs = [job for job in emulator.restore_jobs if job["backup_id"] == backup_id]
-    assert [job["status"] for job in jobs] == ["Completed"]
-    assert [i["name"] for i in emulator.indexes].count(f"{index}-2") == 1
+    assert {run.index, restored["index_name"]} <= {i["name"] for i in run.emulator.indexes}

@@ -161,12 +161,8 @@ class Chain(Run):
         polls = [r for r in self.emulator.requests if (r.method, r.path) == ("GET", self.describe_path())]
         return sum(poll.status == status for poll in polls)
 
-    def fail_sibling(self) -> None:
-        """Let the task beside the backup task fail."""
-        (self.airflow.home / "stop_points" / f"{self.run_id}.sibling").touch()
-
     def stop_next_at(self, point: str) -> None:
-        """Let the run's next process stop at a stop point."""
+        """Let the run's next process stop at a stop point. At the point `sibling`, the task beside it fails."""
         (self.airflow.home / "stop_points" / f"{self.run_id}.{point}").touch()
 
     def wait_for_stop_at(self, point: str) -> None:
@@ -187,10 +183,6 @@ class Chain(Run):
             # First, so that it cannot report the death of its task.
             supervisor.kill()
         task.kill()
-
-    def scheduler_saw_deferral(self) -> bool:
-        """Return whether the scheduler knows that the first task has deferred."""
-        return self.airflow.scheduler_saw_exit(self.dag_id, self.run_id, self.first_task)
 
     def wait_until(self, condition: Callable[[], Any], what: str) -> None:
         """Wait until a condition is true."""
@@ -290,17 +282,6 @@ Steps = Callable[[Chain], Iterator[None]]
 
 
 def create_chain(airflow: LocalAirflow, emulator: Emulator, name: str, waiter: str, rng: random.Random) -> Chain:
-    """Create a chain.
-
-    Args:
-        airflow: The Airflow that runs it.
-        emulator: The emulator.
-        name: The id of the run and the name of the index.
-        waiter: What waits: the suffix of the DAG id.
-        rng: Where a fault takes its details from.
-
-    Returns:
-        The chain.
-    """
+    """Create a chain. The name is the id of its run and the name of its index."""
     chain_class = RestoreChain if waiter.startswith("restore") else Chain
     return chain_class(airflow, emulator, f"chaos_{waiter}", name, name, waiter, rng)

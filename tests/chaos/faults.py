@@ -21,12 +21,7 @@ from airflow_pinecone.emulator import Emulator
 
 
 class Fault(NamedTuple):
-    """A fault, and the ways of waiting for which it makes sense.
-
-    Attributes:
-        steps: The steps of a chain with this fault.
-        waiters: What waits for the backup or restore. Each is the suffix of a DAG id in dags/chaos.py.
-    """
+    """The steps of a chain with a fault, and what may wait in it: suffixes of DAG ids in dags/chaos.py."""
 
     steps: Steps
     waiters: Sequence[str]
@@ -35,6 +30,8 @@ class Fault(NamedTuple):
 # What chooses the settings of `Emulator.fault`.
 Settings = Callable[[random.Random], dict[str, Any]]
 
+# The stop point before a task pushes the id of its backup or restore.
+ID = "id"
 OPERATORS = ["worker", "triggerer"]
 ALL = [*OPERATORS, "sensor_poke", "sensor_deferred"]
 RESTORES = ["restore_worker", "restore_triggerer"]
@@ -44,22 +41,41 @@ HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
 # Kills. The process stops or hangs at the chosen point first, so that the kill happens there and nowhere else.
 
 
-def killed_before_post(chain: Chain) -> Iterator[None]:
-    """Kill the task before it has sent a request."""
-    chain.stop_next_at("execute")
-    yield
-    chain.wait_for_stop_at("execute")
-    chain.kill()
-    assert not chain.created
+def killed_at(point: str, created: int) -> Steps:
+    """Kill the task at a stop point, where it has created a number of backups or restores.
+
+    ``execute`` is before the task sends a request, `ID` is when it knows the id of its backup or restore and Airflow
+    does not, and ``return_value`` is after the wait, before it has pushed its result; a deferred task has resumed then.
+    """
+
+    def steps(chain: Chain) -> Iterator[None]:
+        stop_point = chain.id_key if point == ID else point
+        chain.stop_next_at(stop_point)
+        if point == "return_value":
+            chain.plan(backup_ends="never")
+        yield
+        if point == "return_value":
+            chain.finish()
+        chain.wait_for_stop_at(stop_point)
+        assert len(chain.created) == created
+        chain.kill()
+
+    return steps
 
 
-def killed_before_xcom(chain: Chain) -> Iterator[None]:
-    """Kill the task when it knows the id of its backup or restore, before Airflow does."""
-    chain.stop_next_at(chain.id_key)
-    yield
-    chain.wait_for_stop_at(chain.id_key)
-    assert len(chain.created) == 1
-    chain.kill()
+def killed_in_post(latest_release: float = 0.0, **settings: Any) -> Steps:
+    """Kill the task while its create request hangs, and release the request within some seconds."""
+
+    def steps(chain: Chain) -> Iterator[None]:
+        seconds = chain.rng.uniform(0, latest_release) if latest_release else 0.0
+        fault = chain.emulator.fault("POST", chain.create_path, **settings)
+        yield
+        fault.wait(120)
+        chain.kill()
+        threading.Event().wait(seconds)
+        fault.release()
+
+    return steps
 
 
 def killed_during_wait(chain: Chain) -> Iterator[None]:
@@ -70,16 +86,6 @@ def killed_during_wait(chain: Chain) -> Iterator[None]:
     chain.kill(task_id=chain.last_task)
     fault.release()
     chain.finish()
-
-
-def killed_after_wait(chain: Chain) -> Iterator[None]:
-    """Kill the task after the wait, before it has pushed its result; a deferred task has resumed then."""
-    chain.stop_next_at("return_value")
-    chain.plan(backup_ends="never")
-    yield
-    chain.finish()
-    chain.wait_for_stop_at("return_value")
-    chain.kill()
 
 
 def killed_while_resuming(chain: Chain) -> Iterator[None]:
@@ -126,17 +132,12 @@ def evicted(chain: Chain) -> Iterator[None]:
 # Responses
 
 
-def killed_in_post(latest_release: float = 0.0, **settings: Any) -> Steps:
-    """Kill the task while its create request hangs, and release the request within some seconds."""
+def planned(choose: Settings) -> Steps:
+    """Plan the lifecycle of the backup."""
 
     def steps(chain: Chain) -> Iterator[None]:
-        seconds = chain.rng.uniform(0, latest_release) if latest_release else 0.0
-        fault = chain.emulator.fault("POST", chain.create_path, **settings)
+        chain.plan(**choose(chain.rng))
         yield
-        fault.wait(120)
-        chain.kill()
-        threading.Event().wait(seconds)
-        fault.release()
 
     return steps
 
@@ -203,10 +204,14 @@ def lost_and_listed_late(rng: random.Random) -> dict[str, Any]:
     return {"plan_listed_after": listed_after, **rng.choice(losses)}
 
 
-def visible_late(chain: Chain) -> Iterator[None]:
+def visible_late(rng: random.Random) -> dict[str, Any]:
     """Neither describe nor list a new backup for a while."""
-    chain.plan(ready_after=5, listed_after=20, described_after=chain.rng.uniform(2, 20))
-    yield
+    return {"ready_after": 5, "listed_after": 20, "described_after": rng.uniform(2, 20)}
+
+
+def disappearing(rng: random.Random) -> dict[str, Any]:
+    """Delete the backup during the wait; a retry creates another."""
+    return {"ends": "never", "disappears_after": rng.uniform(1, 5)}
 
 
 def several_responses_lost(chain: Chain) -> Iterator[None]:
@@ -277,12 +282,6 @@ def backup_always_fails(chain: Chain) -> Iterator[None]:
     yield
 
 
-def backup_disappears(chain: Chain) -> Iterator[None]:
-    """Delete the backup during the wait; a retry creates another."""
-    chain.plan(backup_ends="never", disappears_after=chain.rng.uniform(1, 5))
-    yield
-
-
 def rejected(chain: Chain) -> Iterator[None]:
     """Reject the create request: one try, and no backup."""
     status = chain.rng.choice([400, 401, 402, 403, 404, 422])
@@ -314,7 +313,8 @@ def cleared_during_wait(chain: Chain) -> Iterator[None]:
     chain.plan(backup_ends="never")
     yield
     chain.describe_path()
-    chain.wait_until(lambda: chain.task()["state"] == "deferred" and chain.scheduler_saw_deferral(), "the deferral")
+    chain.wait_until(lambda: chain.task()["state"] == "deferred", "the deferral")
+    chain.wait_until(lambda: chain.airflow.scheduler_saw_exit(chain.dag_id, chain.run_id, "backup"), "the scheduler")
     chain.clear()
     chain.wait_until(lambda: len(chain.created) == 2, "the second backup")
     chain.finish()
@@ -338,7 +338,7 @@ def sibling_fails(chain: Chain) -> Iterator[None]:
     chain.next_poll()
     deferred = chain.waiter.endswith("triggerer")
     chain.wait_until(lambda: chain.task()["state"] == ("deferred" if deferred else "running"), "the wait")
-    chain.fail_sibling()
+    chain.stop_next_at("sibling")
     assert chain.final_state() == "failed"
     # Airflow fails a running task, and skips a deferred one.
     assert chain.task()["state"] == ("skipped" if deferred else "failed")
@@ -394,13 +394,13 @@ _OF_RESTORES = {
 
 # By the name in the table.
 FAULTS = {
-    "killed before the POST": Fault(killed_before_post, ALL),
+    "killed before the POST": Fault(killed_at("execute", created=0), ALL),
     "killed after the POST, which is lost": Fault(killed_in_post(hang="before", drop="before"), ALL),
     "killed after the POST, which is processed later": Fault(killed_in_post(15, hang="before"), ALL),
     "killed between the POST and the response": Fault(killed_in_post(hang="after"), ALL),
-    "killed between the response and XCom": Fault(killed_before_xcom, ALL),
+    "killed between the response and XCom": Fault(killed_at(ID, created=1), ALL),
     "killed during the wait": Fault(killed_during_wait, ["worker", "sensor_poke"]),
-    "killed between the wait and XCom": Fault(killed_after_wait, OPERATORS),
+    "killed between the wait and XCom": Fault(killed_at("return_value", created=1), OPERATORS),
     "killed while resuming": Fault(killed_while_resuming, ["triggerer"]),
     "killed at two points": Fault(killed_twice, OPERATORS),
     "evicted: SIGTERM, then SIGKILL": Fault(evicted, ["worker"]),
@@ -413,11 +413,11 @@ FAULTS = {
     "endless response body": Fault(in_post_or_poll(lambda rng: {"endless": True}), ALL),
     "200 with an invalid body": Fault(in_post_or_poll(invalid_body), ALL),
     "lost response, listed up to 20 s late": Fault(in_post(lost_and_listed_late), ALL),
-    "visible up to 20 s late": Fault(visible_late, ALL),
+    "visible up to 20 s late": Fault(planned(visible_late), ALL),
     "several responses lost": Fault(several_responses_lost, ALL),
     "backup fails once": Fault(backup_fails_once, OPERATORS),
     "backup always fails": Fault(backup_always_fails, OPERATORS),
-    "backup disappears": Fault(backup_disappears, OPERATORS),
+    "backup disappears": Fault(planned(disappearing), OPERATORS),
     "rejected: 400 to 422": Fault(rejected, ALL),
     "cleared after success": Fault(cleared_after_success, OPERATORS),
     "cleared during the wait": Fault(cleared_during_wait, ["triggerer"]),

@@ -80,16 +80,7 @@ class Verdict:
 
 
 def run_chain(fault: str, steps: Steps, chain: Chain) -> Verdict:
-    """Run a chain with a fault until it has finished.
-
-    Args:
-        fault: The name of the fault.
-        steps: The fault.
-        chain: The chain. Its index is added here.
-
-    Returns:
-        The verdict. A fault that did not take effect is a problem, too.
-    """
+    """Run a chain with a fault until it has finished. A fault that did not take effect is a problem, too."""
     verdict = Verdict(fault, chain)
     try:
         chain.prepare()

@@ -6,7 +6,7 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, AssetAlias, task
 
-from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
+from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.sensors import BackupSensor
 
 INDEX = "{{ params.index }}"
@@ -22,22 +22,19 @@ SENSOR_VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def dag(dag_id: str, **params: str) -> DAG:
+def dag(dag_id: str) -> DAG:
     """Create a DAG that only runs when it is triggered."""
     return DAG(
         dag_id,
         schedule=None,
         start_date=pendulum.datetime(2025, 1, 1),
-        params={"index": "docs-example", **params},
+        params={"index": "docs-example"},
         default_args={"retries": 1, "retry_delay": timedelta(seconds=1)},
     )
 
 
-with dag("create"):
-    CreateBackupOperator(task_id="backup", index_name=INDEX)
-
 for waiter, deferrable in {"worker": False, "triggerer": True}.items():
-    for prefix, timeout in {"wait_in": 60, "time_out_in": 8}.items():
+    for prefix, timeout in {"wait_in": 120, "time_out_in": 15}.items():
         with dag(f"{prefix}_{waiter}"):
             CreateBackupOperator(
                 task_id="backup",
@@ -74,9 +71,4 @@ with dag("mapped"):
 with dag("mapped_assets"):
     CreateBackupOperator.partial(
         task_id="backup", wait_for_completion=True, deferrable=True, outlets=[AssetAlias("test-backups")]
-    ).expand(index_name=["{{ params.index }}-a", "{{ params.index }}-b"])
-
-with dag("restore", backup_id=""):
-    CreateIndexFromBackupOperator(
-        task_id="restore", backup_id="{{ params.backup_id }}", index_name="{{ params.index }}-2"
-    )
+    ).expand(index_name=[f"{INDEX}-{n}" for n in range(3)])
