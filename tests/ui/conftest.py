@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.operators import OUR_DESCRIPTION
 from ui.api_server import API_KEY, HOSTILE, RUN, ApiServer, Open
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from airflow_pinecone.emulator import Emulator
 
@@ -57,14 +58,17 @@ def pinecones() -> Iterator[dict[str, Emulator]]:
         yield emulators
 
 
-# Each process of pytest-xdist runs one API server.
-PREFIXES = [
-    pytest.param("", id="without prefix", marks=pytest.mark.xdist_group("without prefix")),
-    pytest.param("/team/airflow", id="with prefix", marks=pytest.mark.xdist_group("with prefix")),
-]
+PREFIXES = {"without prefix": "", "with prefix": "/team/airflow"}
 
 
-@pytest.fixture(scope="session", params=PREFIXES)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let each process of pytest-xdist run one API server. With pytest 9, the groups of pytest-xdist have no effect."""
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: next(name for name in PREFIXES if f"[{name}" in nodeid)
+    return scheduler
+
+
+@pytest.fixture(scope="session", params=list(PREFIXES.values()), ids=list(PREFIXES))
 def server(request: pytest.FixtureRequest, pinecones: dict[str, Emulator]) -> Iterator[ApiServer]:
     """Run an API server with a run whose task has created the newest backup but one."""
     connections = {
