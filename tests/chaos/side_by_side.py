@@ -20,7 +20,7 @@ RunSteps = Callable[[Run], Iterator[Mapping[str, Any] | None]]
 # With more at the same time, two busy cores start tasks too late for the time limits of the tests. If a deferral ends
 # before the scheduler knows of it, Airflow even fails the try.
 PARALLEL_RUNS = 8
-# Seconds for a run and for each of its steps. Airflow 2.11 runs one task at a time on SQLite.
+# Seconds for a run and for each of its steps.
 TIMEOUT = 600.0
 
 
@@ -78,16 +78,13 @@ def run_case(airflow: LocalAirflow, emulator: Emulator, case: Case) -> Run:
 
 @contextmanager
 def started(
-    request: pytest.FixtureRequest, run: Callable[[str, Any], Any], *fixtures: str
+    request: pytest.FixtureRequest, run: Callable[[str, Any], Any], *fixtures: str, parallel: int = PARALLEL_RUNS
 ) -> Iterator[dict[Any, Future[Any]]]:
-    """Start what the selected tests need, side by side, and return the futures by the parameter of the fixture.
+    """Start what the selected tests need, side by side: `run` gets the name of a fixture and its parameter.
 
-    Args:
-        request: The request of a fixture with the scope of the session.
-        run: What to do for a fixture and its parameter.
-        fixtures: The fixtures.
+    The request is that of a fixture with the scope of the session. The result has the futures by parameter.
     """
-    pool = ThreadPoolExecutor(PARALLEL_RUNS)
+    pool = ThreadPoolExecutor(parallel)
     futures: dict[Any, Future[Any]] = {}
     for item in request.session.items:
         if any(mark.args[0] for mark in item.iter_markers("skipif")):

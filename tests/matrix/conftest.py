@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.side_by_side import run_case, started
 from local_airflow import LocalAirflow
 from support.airflow_2 import LocalAirflow2
 from support.constants import CONN_ID
@@ -60,15 +61,16 @@ def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(HOME)
 
 
+@pytest.fixture(scope="session")
+def runs(request: pytest.FixtureRequest, airflow: LocalAirflow, emulator: Emulator) -> Iterator[dict[Any, Future[Run]]]:
+    """Start the runs of all selected tests side by side."""
+    # Airflow 2.11 runs one task at a time on SQLite.
+    parallel, airflow.poll_interval = (1, 0.25) if IS_AIRFLOW_2 else (8, 1.0)
+    with started(request, lambda _, case: run_case(airflow, emulator, case), "run", parallel=parallel) as futures:
+        yield futures
+
+
 @pytest.fixture
-def trigger(airflow: LocalAirflow, emulator: Emulator) -> Callable[..., Run]:
-    """Return a function that triggers a run of a DAG on an index of its own."""
-
-    def trigger(dag_id: str, **behaviour: Any) -> Run:
-        index = f"test-{uuid.uuid4().hex[:12]}"
-        emulator.add_index(index)
-        if behaviour:
-            emulator.next_backup(index, **behaviour)
-        return Run(airflow, emulator, dag_id, airflow.trigger(dag_id, {"index": index}), index)
-
-    return trigger
+def run(request: pytest.FixtureRequest, runs: dict[Any, Future[Run]]) -> Run:
+    """Return the finished run of the test's case."""
+    return runs[request.param].result()

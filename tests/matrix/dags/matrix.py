@@ -44,10 +44,10 @@ with dag("mapped"):
 
 # The first try times out. The test then finishes the backup, and the retry waits for it.
 with dag("timeout"):
-    CreateBackupOperator(**{**WAIT, "timeout": 12}, deferrable=True)
+    CreateBackupOperator(**{**WAIT, "timeout": 20}, deferrable=True)
 
 with dag("execution_timeout"):
-    CreateBackupOperator(**WAIT, execution_timeout=timedelta(seconds=12))
+    CreateBackupOperator(**WAIT, execution_timeout=timedelta(seconds=20))
 
 for waiter, deferrable in {"worker": False, "triggerer": True}.items():
     with dag(f"delete_on_kill_{waiter}"):
