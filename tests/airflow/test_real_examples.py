@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaos.side_by_side import Case, on_runs, run_case
+import pytest
+from chaos.side_by_side import Case, on_runs, planned, run_case
 from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
@@ -13,11 +14,7 @@ from airflow_pinecone.emulator import Emulator
 FLEET = 20
 
 
-def nothing(run: Run) -> Iterator[None]:
-    yield
-
-
-@on_runs("backup_index", "reindex_with_backup", steps=nothing)
+@on_runs("backup_index", "reindex_with_backup", steps=planned())
 def test_backup_is_ready(run: Run) -> None:
     assert run.final_state() == "success"
     check_example(run)
@@ -114,14 +111,11 @@ def test_restore_drill_compares_and_deletes_the_scratch_index(run: Run) -> None:
     check_scratch_index_is_deleted(run)
 
 
-@on_runs("restore_drill", steps=fail_the_restore)
-def test_drill_whose_restore_fails_deletes_the_scratch_index(run: Run) -> None:
-    assert run.final_state() == "failed"
-    check_scratch_index_is_deleted(run)
+FAILED_DRILLS = [Case("restore_drill", fail_the_restore), Case("restore_drill", restore_other_records)]
 
 
-@on_runs("restore_drill", steps=restore_other_records)
-def test_drill_that_finds_other_records_deletes_the_scratch_index(run: Run) -> None:
+@pytest.mark.parametrize("run", FAILED_DRILLS, ids=["restore fails", "other records"], indirect=True)
+def test_failed_restore_drill_deletes_the_scratch_index(run: Run) -> None:
     assert run.final_state() == "failed"
     check_scratch_index_is_deleted(run)
 
@@ -131,7 +125,7 @@ def check_scratch_index_is_deleted(run: Run) -> None:
     assert run.xcom("choose", "scratch") not in [i["name"] for i in run.emulator.indexes]
 
 
-@on_runs("reindex_with_rollback", steps=nothing)
+@on_runs("reindex_with_rollback", steps=planned())
 def test_successful_reindex_needs_no_approval(run: Run) -> None:
     assert run.final_state() == "success"
     assert run.states()["approve"] == run.states()["restore"] == "skipped"

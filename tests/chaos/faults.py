@@ -342,8 +342,7 @@ def sibling_fails(chain: Chain) -> Iterator[None]:
     assert chain.final_state() == "failed"
     # Airflow fails a running task, and skips a deferred one.
     assert chain.task()["state"] == ("skipped" if deferred else "failed")
-    (backup,) = chain.created
-    kept = f"Backup {backup['backup_id']} is kept in Pinecone"
+    kept = f"Backup {chain.created[0]['backup_id']} is kept in Pinecone"
     chain.wait_until(lambda: kept in chain.log(), "the log that the backup is kept")
     chain.finish()
 

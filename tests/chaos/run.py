@@ -43,12 +43,10 @@ SETTINGS = {
 
 
 class Position(NamedTuple):
-    """Where a chain is when a disruption happens.
+    """Where a chain is when a disruption happens, and what waits in it.
 
-    Attributes:
-        steps: Bring a chain there before their second yield, and let it continue after it. Only ``starting`` has no
-            second yield.
-        waiter: What waits for the backup.
+    The steps bring the chain there before their second yield, and let it continue after it. Only ``starting`` has no
+    second yield.
     """
 
     steps: Steps
@@ -56,13 +54,7 @@ class Position(NamedTuple):
 
 
 class Disruption(NamedTuple):
-    """Something that happens to many chains at once.
-
-    Attributes:
-        cause: Disrupts the chains.
-        positions: Where the chains are.
-        tries: How many tries each backup task must have used; None for any number.
-    """
+    """What happens to many chains at once, and how many tries each backup task must use; None for any number."""
 
     cause: Callable[[Sequence[Chain]], None]
     positions: Sequence[Position]
@@ -70,13 +62,7 @@ class Disruption(NamedTuple):
 
 
 class ChaosRun:
-    """All chains of `make chaos`, on one Airflow and one emulator.
-
-    Args:
-        seed: The seed for the details of the faults.
-        only: Run only the faults and disruptions whose names contain this text.
-        emulator: The emulator, which must be running.
-    """
+    """All chains of `make chaos` whose names contain the text `only`, on one Airflow and one running emulator."""
 
     def __init__(self, seed: int, only: str, emulator: Emulator) -> None:
         self.only = only
