@@ -95,7 +95,7 @@ def fail_the_restore(run: Run) -> Iterator[None]:
     """Let the restore fail after its response was lost. The retry would be in 5 minutes."""
     backup = run.emulator.add_backup(run.index, age=60)
     run.emulator.fault("POST", f"/backups/{backup['backup_id']}/create-index", drop="after")
-    run.emulator.next_restore(backup["backup_id"], ends="Failed", restore_after=1)
+    run.emulator.next_restore(backup["backup_id"], restore_ends="Failed", restore_after=1)
     yield
     run.wait_for_state("up_for_retry", "restore", 240)
     run.set_state("failed", "restore")
