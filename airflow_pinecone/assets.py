@@ -53,7 +53,12 @@ def backup_asset(index_name: str) -> Asset:
     Raises:
         PineconeInputError: The name is invalid. This is a ValueError.
     """
-    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}/backups")
+    return Asset(uri=backups_uri(validate_index_name(index_name)))
+
+
+def backups_uri(index_name: str) -> str:
+    """Return the URI of the Asset of an index's backups."""
+    return f"{SCHEME}://{index_name}/backups"
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

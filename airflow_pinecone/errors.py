@@ -1,7 +1,7 @@
 """The errors of this package, in one tree.
 
     PineconeError
-    ├── PineconeInputError            a name, an id, a duration or a connection is invalid; no request was sent
+    ├── PineconeInputError            a name, an id, a duration or a connection is invalid
     │   ├── InvalidArgument           an argument of an operator or a sensor is invalid; also an AirflowFailException
     │   ├── ConnectionNotFound        Airflow did not find the connection, or could not read it
     │   └── ConnectionChanged         the connection names another control plane than when the work started
@@ -19,7 +19,7 @@
     │   │   ├── BackupInUse           412: a restore from the backup is running
     │   │   └── BackupNotReady        412: the backup to restore is not Ready
     │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
-    │       └── PineconeConnectionError   no response was received
+    │       └── PineconeConnectionError   no response was received, or the connection could not be read
     ├── CreateOutcomeUnknown          a create request may have succeeded, but its result was not found
     ├── BackupFailed                  the backup has a failed status
     ├── BackupNotFound                the backup no longer exists
@@ -90,7 +90,7 @@ class PineconeError(Exception):
 
 
 class PineconeInputError(PineconeError, ValueError):
-    """A name, an id, a duration or a connection is invalid. Raised before any request is sent."""
+    """A name, an id, a duration or a connection is invalid. Except for ConnectionChanged, no request was sent."""
 
 
 class ConnectionNotFound(PineconeInputError):
@@ -107,7 +107,7 @@ class PineconeRequestError(PineconeError):
     """A request failed.
 
     Attributes:
-        status_code: The HTTP status, or None if no response was received.
+        status_code: The HTTP status of an error response, or None if there was none.
         code: Pinecone's error code, such as ``NOT_FOUND``, or None.
         message: Pinecone's error message, truncated.
         request_id: Pinecone's id of the request, or None.
@@ -193,7 +193,7 @@ class PineconeTransientError(PineconeRequestError):
 
 
 class PineconeConnectionError(PineconeTransientError):
-    """No response was received.
+    """No response was received, or Airflow could not read the connection.
 
     Attributes:
         sent: Whether the request may have reached Pinecone. False if no connection was established.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_index_name
-from airflow_pinecone.common.text import count, one_line, show_value
+from airflow_pinecone.common.text import counted, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.rules import coverage
@@ -109,7 +108,7 @@ class PineconeHook(BaseHook):
             number = len(self.list_indexes(retry=False))
         except PineconeError as error:
             return False, str(error)
-        return True, f"Connected. The project has {count(number, 'index')}."
+        return True, f"Connected. The project has {counted(number, 'index')}."
 
     def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
         """Create a backup of an index. The request is not repeated once Pinecone may have processed it.
@@ -215,7 +214,7 @@ class PineconeHook(BaseHook):
             if policy.needs_restores:
                 raise error
             self.log.warning("The report has no restores. %s", error)
-        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
     def delete_backup(self, backup_id: str) -> None:
@@ -355,7 +354,7 @@ class PineconeHook(BaseHook):
         return self.client.list_restore_jobs(retry=retry)
 
     def _read_settings(self) -> Settings:
-        # No variable here holds the connection: settings_from says why.
+        # The connection is not assigned to a variable, because error trackers show the variables of a frame.
         settings = settings_from(self._masked_connection(), self.conn_id)
         if self._max_timeout is not None:
             settings = replace(settings, timeout=min(settings.timeout, self._max_timeout))

@@ -1,4 +1,4 @@
-"""What the backups of each index must satisfy. Constructors check it at each parse."""
+"""What the backups of each index must satisfy. AuditBackupsOperator validates it at each parse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
-from airflow_pinecone.api.models import IndexModel
-from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.api.models import IndexModel, tags_of
+from airflow_pinecone.common.durations import is_number, validate_duration, validate_optional_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 
@@ -34,9 +34,11 @@ class CheckRules(NamedTuple):
 
     def validate(self) -> None:
         """Raise PineconeInputError if a rule is invalid."""
-        if self.min_records is not None and (type(self.min_records) is not int or self.min_records < 0):
+        if self.min_records is not None and not (
+            isinstance(self.min_records, int) and is_number(self.min_records) and self.min_records >= 0
+        ):
             raise PineconeInputError(f"min_records must be an integer, 0 or above, not {show_value(self.min_records)}.")
-        if self.max_shrink is not None and not (type(self.max_shrink) in (int, float) and 0 <= self.max_shrink <= 1):
+        if self.max_shrink is not None and not (is_number(self.max_shrink) and 0 <= self.max_shrink <= 1):
             raise PineconeInputError(
                 f"max_shrink must be a number from 0 to 1, such as 0.2, not {show_value(self.max_shrink)}."
             )
@@ -68,6 +70,11 @@ class IndexRules(NamedTuple):
         validate_duration(self.max_age, "max_age")
         validate_optional_duration(self.max_restore_age, "max_restore_age")
         self.check_rules.validate()
+
+    @property
+    def max_age_seconds(self) -> float:
+        """``max_age`` in seconds."""
+        return validate_duration(self.max_age, "max_age")
 
     @property
     def check_rules(self) -> CheckRules:
@@ -127,8 +134,8 @@ class Policy(NamedTuple):
             if tag is None:
                 matches = fnmatchcase(index["name"], key)
             else:
-                tags: object = index.get("tags")
-                matches = isinstance(tags, dict) and tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
+                tags = tags_of(index)
+                matches = tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
             if matches:
                 return rules
         return self.default

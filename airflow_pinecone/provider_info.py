@@ -33,8 +33,8 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
 }
-# The defaults are also those of ui/settings.py. That of ui_max_age is a day between two backups, and six hours for the
-# backup itself and retries.
+# The defaults are also those of ui/settings.py. The 30 hours of ui_max_age are a day between two backups, and six hours
+# for the backup itself and its retries.
 CONFIG: dict[str, Any] = {
     "pinecone": {
         "description": "The page Pinecone backups in the UI of Airflow 3.1.1 or later. Restart the API server after "

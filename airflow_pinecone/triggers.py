@@ -13,8 +13,8 @@ from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.runtime import on_kill
 from airflow_pinecone.runtime.airflow_versions import call_airflow
+from airflow_pinecone.runtime.on_kill import delete_unfinished, log_kept
 from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
 from airflow_pinecone.waiting.intervals import deferral_timeout
@@ -101,14 +101,10 @@ class WaitTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Delete or keep the backup or restore when the deferred task is killed. Airflow 3.3 and later call this."""
         if not self.delete_on_kill:
-            self.log.info(
-                "The task was killed. %s %s is kept in Pinecone.", self.spec.resource.label, self.spec.resource_id
-            )
+            log_kept(self.log.info, self.spec.resource.label, self.spec.resource_id)
             return
         hook = PineconeHook(self.conn_id, clock=self.clock)
-        await call_airflow(
-            partial(on_kill.delete_unfinished, hook, self.spec.resource_id, self.task_instance, self.log.info)
-        )
+        await call_airflow(partial(delete_unfinished, hook, self.spec.resource_id, self.task_instance, self.log.info))
 
     def _read_settings(self) -> Settings:
         # The waits of a connection share a client, which does not call Airflow: its requests run in any thread.

@@ -49,7 +49,9 @@ with DAG(
         from airflow_pinecone.hooks import PineconeHook
         from airflow_pinecone.policy import IndexRules, Policy
 
-        policy = Policy(IndexRules(MAX_AGE), POLICY)
+        # Whether a backup is due does not depend on restores: without max_restore_age, they need not be listed.
+        rules = {key: rules._replace(max_restore_age=None) for key, rules in POLICY.items()}
+        policy = Policy(IndexRules(MAX_AGE), rules)
         report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*")
         for name in report["unsupported"]:
             log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)

@@ -106,7 +106,7 @@ REFUSALS = (
     Refusal(412, BackupNotReady, "The backup is not Ready. Wait until it is.", operation="create_index_from_backup"),
     Refusal(422, PineconePermanentError, "Pinecone could not parse the request. Check the name and the description."),
 )
-_REDIRECT = "This is not a response from Pinecone. Check the host of {connection}, and any proxy."
+_NOT_FROM_PINECONE = "This is not a response from Pinecone. Check the host of {connection}, and any proxy."
 
 
 class Response(NamedTuple):
@@ -120,16 +120,16 @@ class Response(NamedTuple):
 
 
 def request_error(
-    operation: Operation, response: Response, conn_id: str, *, longest_pause: float
+    operation: Operation, response: Response, conn_id: str, *, max_retry_after: float
 ) -> PineconeRequestError:
-    """Return the error for a response. A Retry-After above ``longest_pause`` seconds is in its message."""
+    """Return the error for a response. A Retry-After above ``max_retry_after`` seconds is in its message."""
     error_class, advice = _meaning(operation, response)
     retry_after = response.retry_after or 0.0
     sentences = [
         f"Could not {operation.description}: HTTP {response.status}{f' {response.code}' if response.code else ''}"
         f"{f', {response.message!r}' if response.message else ''}.",
         advice.format(connection=f"connection {conn_id}"),
-        f"Pinecone asks to retry after {retry_after:.0f} s." if retry_after > longest_pause else "",
+        f"Pinecone asks to retry after {retry_after:.0f} s." if retry_after > max_retry_after else "",
         f"Pinecone request id: {response.request_id}." if response.request_id else "",
     ]
     return error_class(
@@ -146,7 +146,7 @@ def _meaning(operation: Operation, response: Response) -> tuple[type[PineconeReq
     status = response.status
     # A 2xx response that is not JSON comes from something between the client and Pinecone.
     if status < 300:
-        return PineconeTransientError, _REDIRECT
+        return PineconeTransientError, _NOT_FROM_PINECONE
     if status in (408, 429) or status >= 500:
         return PineconeTransientError, ""
     text = f"{response.code} {response.message}".replace("_", " ").lower()
@@ -154,7 +154,7 @@ def _meaning(operation: Operation, response: Response) -> tuple[type[PineconeReq
         is_for = row.status == status and row.operation in ("", operation.name)
         if is_for and (not row.words or any(re.search(rf"\b{word}\b", text) for word in row.words)):
             return row.error, row.advice
-    return PineconePermanentError, _REDIRECT if status < 400 else ""
+    return PineconePermanentError, _NOT_FROM_PINECONE if status < 400 else ""
 
 
 def connection_error(

@@ -36,7 +36,7 @@ _RESTORE_JOBS = Listing(
 
 
 class PineconeClient:
-    """Calls Pinecone's control plane. Several threads may use one client at the same time.
+    """Calls Pinecone's API. Several threads may use one client at the same time.
 
     GET and DELETE requests are repeated after 408, 429, 5xx and connection errors: at most 5 attempts, and none starts
     later than 60 seconds after the first. A POST is repeated only if Pinecone did not process it. After a 401, each

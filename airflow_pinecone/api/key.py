@@ -16,7 +16,7 @@ from airflow_pinecone.common.text import one_line
 from airflow_pinecone.errors import ConnectionChanged, PineconeError
 
 ReadSettings = Callable[[], Settings]
-# In seconds. Requests that are rejected at about the same time read the connection once.
+# In seconds. Requests that are rejected at about the same time share one read of the connection.
 MIN_READ_INTERVAL = 1.0
 
 
@@ -27,21 +27,23 @@ class ApiKey(AuthBase):
 
     Attributes:
         settings: The settings, with the key that is in use.
-        generation: How often the key was replaced. A request knows by this number, not by the key itself, which key it
-            used.
+        generation: How often the key was replaced. A request notes this number before it is sent, and need not know the
+            key itself.
     """
 
     def __init__(
         self, settings: Settings, read_again: ReadSettings | None, log: Callable[[str], object], clock: Clock
     ) -> None:
         self.settings = settings
+        self.generation = 0
         self._read_again = read_again
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
-        self._read_at = -math.inf
         self._last_read: Settings | None = None
-        self.generation = 0
+        self._read_at = -math.inf
+        # A response can quote the key with which its request was sent.
+        self._keys = [settings.api_key]
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the key; requests calls this for each request."""
@@ -49,38 +51,43 @@ class ApiKey(AuthBase):
         return request
 
     def hide(self, value: object) -> str:
-        """Return an untrusted value as one line, in which the key is masked."""
-        return one_line(value, self.settings.api_key)
+        """Return an untrusted value as one line, in which the keys used so far are masked."""
+        return one_line(value, *self._keys)
 
-    def replaced(self, rejected: int) -> bool:
-        """Return whether there is another key than the one of a generation, which Pinecone has rejected.
+    def renew(self, generation: int) -> bool:
+        """Read the connection again, and return whether there is a new key.
+
+        Args:
+            generation: The value of ``generation`` before the rejected request was sent.
 
         Raises:
             ConnectionChanged: The connection names another control plane now.
         """
         with self._lock:
-            if self.generation != rejected:
-                return True
-            settings = self._read()
-            if settings is None:
-                return False
-            check_control_plane(settings, self.settings.url)
-            if settings.api_key == self.settings.api_key:
-                return False
-            self.settings = replace(self.settings, api_key=settings.api_key)
-            self.generation += 1
-            return True
+            if self.generation == generation and self._clock.monotonic() - self._read_at >= MIN_READ_INTERVAL:
+                self._last_read = self._read()
+                self._read_at = self._clock.monotonic()
+            read = self._last_read
+            if read is not None:
+                check_control_plane(read, self.settings.url)
+                if read.api_key != self.settings.api_key:
+                    self._keys.append(read.api_key)
+                    self.settings = replace(self.settings, api_key=read.api_key)
+                    self.generation += 1
+            return self.generation != generation
 
     def _read(self) -> Settings | None:
-        """Read the connection, at most once in MIN_READ_INTERVAL seconds; None if it cannot be read."""
-        now = self._clock.monotonic()
-        if self._read_again is not None and now - self._read_at >= MIN_READ_INTERVAL:
-            self._read_at, self._last_read = now, None
-            try:
-                self._last_read = self._read_again()
-            except PineconeError as error:
-                self._log(f"Using the previous API key. {error}")
-        return self._last_read
+        """Read the connection. If that is not possible, log it and return None."""
+        if self._read_again is None:
+            return None
+        try:
+            return self._read_again()
+        except PineconeError as error:
+            self._log(f"Using the previous API key. {error}")
+        except Exception as error:
+            # Airflow's database or its API server may be unreachable. The 401 of Pinecone is raised then.
+            self._log(f"Using the previous API key. Airflow could not read the connection: {type(error).__name__}.")
+        return None
 
 
 def check_control_plane(settings: Settings, expected: str) -> None:
@@ -88,6 +95,5 @@ def check_control_plane(settings: Settings, expected: str) -> None:
     if settings.url != expected:
         raise ConnectionChanged(
             f"Connection {settings.conn_id} now names the control plane {settings.url}, but the work was started at "
-            f"{expected}. Restore the host of the connection and retry the task, or clear the task to start again at "
-            "the new one."
+            f"{expected}. Restore the host of the connection, or start the work again at the new one."
         )

@@ -16,7 +16,7 @@ _PAGE_SIZE = 100
 # A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
 # most 1,000 backups.
 MAX_PAGES = 1000
-MAX_PAGES_WITHOUT_NEWS = 20
+MAX_PAGES_WITHOUT_NEW_ROWS = 20
 
 Row = TypeVar("Row", bound=BackupModel | RestoreJobModel)
 
@@ -50,7 +50,7 @@ class Listing(Generic[Row]):
     def rows(self, transport: Transport, *, retry: bool) -> Iterator[Row]:
         """Yield each row once. A row can move to another page while rows are created or deleted."""
         seen: set[str] = set()
-        without_news = 0
+        without_new_rows = 0
         for page, has_next in self._pages(transport, retry=retry):
             seen_before = len(seen)
             for row in page:
@@ -58,9 +58,11 @@ class Listing(Generic[Row]):
                 if row[self.id_field] not in seen:
                     seen.add(row[self.id_field])
                     yield model
-            without_news = 0 if len(seen) > seen_before else without_news + 1
-            if has_next and without_news >= MAX_PAGES_WITHOUT_NEWS:
-                raise self.operation.invalid_response(f"has a next page after {without_news} pages without a new row")
+            without_new_rows = 0 if len(seen) > seen_before else without_new_rows + 1
+            if has_next and without_new_rows >= MAX_PAGES_WITHOUT_NEW_ROWS:
+                raise self.operation.invalid_response(
+                    f"has a next page after {without_new_rows} pages without a new row"
+                )
 
     def find(self, transport: Transport, ids: Collection[str], *, max_pages: int) -> Listed[Row]:
         """Search for rows by id, until all are found or so many pages were requested. Failed requests are not repeated.

@@ -14,7 +14,7 @@ from airflow_pinecone.api.key import ApiKey
 
 
 class Session(requests.Session):
-    """A session that sends the API key only to the host of the request."""
+    """A session that adds the API key to each request, and follows no redirect, so that no other host gets the key."""
 
     def __init__(self, key: ApiKey, api_version: str) -> None:
         super().__init__()

@@ -37,7 +37,8 @@ class Connection(Protocol):
 class Settings:
     """The settings of a client.
 
-    Error trackers record variables, and each item of a tuple. So this is not a tuple, and its ``repr`` omits the key.
+    It is not a tuple, and its ``repr`` omits the key: error trackers show the ``repr`` of variables, and the items of a
+    tuple.
 
     Attributes:
         conn_id: The id of the connection, for messages.
@@ -134,4 +135,6 @@ def _url(connection: Connection, *, allow_http: bool) -> str:
             '{"allow_http": true} in the extra field'
         )
     shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}"
+    # The default port is left out, so that the same control plane always has the same URL.
+    is_default = port == (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{shown}{f':{port}' if port and not is_default else ''}"

@@ -88,9 +88,14 @@ class Transport:
         """
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
+        may_be_processed = False
+
         def can_repeat(error: BaseException) -> bool:
-            safe = operation.method in ("GET", "DELETE") or was_not_processed(error)
-            return safe and isinstance(error, PineconeTransientError)
+            nonlocal may_be_processed
+            if not isinstance(error, PineconeTransientError):
+                return False
+            may_be_processed = may_be_processed or not was_not_processed(error)
+            return operation.method in ("GET", "DELETE") or was_not_processed(error)
 
         def backoff(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -119,7 +124,7 @@ class Transport:
                     return self._send_with_valid_key(operation, url or self.settings.url, params, body)
                 except NotFound:
                     # An earlier attempt, whose response was lost, may have deleted the resource.
-                    if operation.method == "DELETE" and attempt.retry_state.attempt_number > 1:
+                    if operation.method == "DELETE" and may_be_processed:
                         return None
                     raise
         raise AssertionError("unreachable: tenacity returns or raises")
@@ -136,7 +141,7 @@ class Transport:
         try:
             return self._send(operation, url, params, body)
         except Unauthorized:
-            if not self._key.replaced(generation):
+            if not self._key.renew(generation):
                 raise
         return self._send(operation, url, params, body)
 
@@ -193,7 +198,7 @@ class Transport:
             request_id=hide(headers.get("x-pinecone-request-id") or headers.get("x-request-id")) or None,
             retry_after=_retry_after(headers.get("Retry-After")),
         )
-        return request_error(operation, said, self.settings.conn_id, longest_pause=RETRY_BUDGET)
+        return request_error(operation, said, self.settings.conn_id, max_retry_after=RETRY_BUDGET)
 
 
 def was_not_processed(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 class Clock:
@@ -13,6 +14,10 @@ class Clock:
     def time(self) -> float:
         """Return the current time, in seconds since the epoch."""
         return time.time()
+
+    def utcnow(self) -> datetime:
+        """Return the current time, in UTC."""
+        return datetime.fromtimestamp(self.time(), UTC)
 
     def monotonic(self) -> float:
         """Return a number of seconds that only increases, even if the system time is changed."""

@@ -9,15 +9,18 @@ from typing import Any
 MAX_DURATION = timedelta(days=365)
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is an integer or float that XCom can store; True, NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 def validate_duration(value: Any, name: str) -> float:
     """Check a duration, seconds or a timedelta above 0 and at most MAX_DURATION, and return it in seconds.
 
     ``name`` is the name of the parameter, for the message of the PineconeInputError.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    # NaN is not above 0.
-    if is_number and 0 < seconds <= MAX_DURATION.total_seconds():
+    if is_number(seconds) and 0 < seconds <= MAX_DURATION.total_seconds():
         return float(seconds)
 
     from airflow_pinecone.common.text import show_value

@@ -81,7 +81,9 @@ def validate_hold(value: Any, now: datetime) -> datetime | None:
 def _moment(value: Any, now: datetime) -> datetime:
     if isinstance(value, str):
         text = value.strip()
-        value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) else datetime.fromisoformat(text)
+        # Eight digits are a date, such as that of {{ ds_nodash }}.
+        is_number = re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and not re.fullmatch(r"[0-9]{8}", text)
+        value = float(text) if is_number else datetime.fromisoformat(text)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):

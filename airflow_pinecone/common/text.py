@@ -22,14 +22,14 @@ def show_value(value: object) -> str:
     return _truncate(_printable(text[: _VALUE_LENGTH + 1]), _VALUE_LENGTH)
 
 
-def one_line(value: object, secret: str = "") -> str:
-    """Return an untrusted value as one line of at most 500 printable characters, with a secret masked.
+def one_line(value: object, *secrets: str) -> str:
+    """Return an untrusted value as one line of at most 500 printable characters, with secrets masked.
 
     Bytes are decoded, and None is an empty text.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
-    if secret:
-        # Mask before truncating: truncating could leave part of the secret, which would no longer match.
+    for secret in filter(None, secrets):
+        # Mask before truncating: truncating could leave part of a secret, which would no longer match.
         text = text.replace(secret, "***")
     return _truncate(_printable(" ".join(text[: 4 * _LINE_LENGTH].split())), _LINE_LENGTH)
 
@@ -45,7 +45,7 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     """Return a number of things, such as ``1 index`` or ``2 indexes``."""
     plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, count, show_seconds, text_table
+from airflow_pinecone.common.text import cell, counted, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
@@ -117,17 +117,17 @@ class AuditBackupsOperator(PineconeOperator):
         with fail_without_retry():
             report = self.hook.backup_report(self._policy, include=self.include, exclude=self.exclude)
         self.log.info("%s\n%s", report["verdict"], _format(report))
-        self._try("send the metrics", partial(send_audit_metrics, report))
-        failed = rows_with_problems(report, self.fail_on)
+        self._log_failure_of("send the metrics", partial(send_audit_metrics, report))
+        failed = rows_with_problems(report["indexes"], self.fail_on)
         if self.fail_on and (failed or report["missing"] or not report["indexes"]):
             if self.do_xcom_push:
                 # Airflow only stores what a successful task returns.
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
-                self._try("store the report", push)
+                self._log_failure_of("store the report", push)
             raise AirflowFailException(_message(report, failed))
         return report
 
-    def _try(self, what: str, function: Callable[[], object]) -> None:
+    def _log_failure_of(self, what: str, function: Callable[[], object]) -> None:
         """Call a function whose failure must not replace the outcome of the audit."""
         try:
             function()
@@ -182,8 +182,8 @@ def _format(report: Report) -> str:
     for leftover in report["leftovers"]:
         name = cell(leftover["index_name"] or "(no name)")
         lines.append(
-            f"{name}: {count(leftover['backup_count'], 'backup')} of the {leftover['reason']} "
+            f"{name}: {counted(leftover['backup_count'], 'backup')} of the {leftover['reason']} "
             f"{cell(leftover['source_index_id'])}."
         )
-    lines.append(f"The project has {count(report['backup_count'], 'backup')}.")
+    lines.append(f"The project has {counted(report['backup_count'], 'backup')}.")
     return "\n".join(lines)

@@ -106,12 +106,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
         if self._try is None or self._try.resource_id is None:
             return
+        from airflow_pinecone.runtime.on_kill import delete_unfinished, log_kept, run_before_sigkill
+
         resource_id, ti = self._try.resource_id, self._try.context["ti"]
         if not self._deletes_on_kill:
-            self.log.info("The task was killed. %s %s is kept in Pinecone.", self.resource.label, resource_id)
+            log_kept(self.log.info, self.resource.label, resource_id)
             return
-        from airflow_pinecone.runtime.on_kill import delete_unfinished, run_before_sigkill
-
         run_before_sigkill(partial(delete_unfinished, self.hook, resource_id, ti, self.log.info))
 
     @property
@@ -137,14 +137,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
 
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
+            ConnectionChanged: The connection names another control plane now.
         """
-        from airflow_pinecone.errors import CreateOutcomeUnknown, PineconeError
+        from airflow_pinecone.errors import ConnectionChanged, CreateOutcomeUnknown, PineconeError
 
         resource = self.resource.label.lower()
         self.log.warning("%s Searching for the %s.", unknown, resource)
         seconds = self._search_seconds(this_try)
         try:
             found = self._search(find, seconds)
+        except ConnectionChanged:
+            # A retry would search there, and find nothing.
+            raise
         except PineconeError as error:
             raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
         if found is None:

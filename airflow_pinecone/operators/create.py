@@ -209,7 +209,7 @@ class CreateBackupOperator(WaitingOperator):
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
         validate_text(self.description, "description")
-        validate_hold(self.hold_until, self._now())
+        validate_hold(self.hold_until, self.clock.utcnow())
 
     def _wait_if_requested(self, this_try: Try, backup: BackupModel) -> BackupModel:
         backup_id = backup["backup_id"]
@@ -245,14 +245,15 @@ class CreateBackupOperator(WaitingOperator):
                 kwargs={"try_number": this_try.number, "started_at": this_try.started_at},
                 timeout=deferral_timeout(this_try.deadline_at(self.timeout, self.execution_timeout), now),
             )
-        self.clock.sleep(seconds)
-        this_try.settled_seconds = self.clock.time() - this_try.started_at
+        else:
+            self.clock.sleep(seconds)
+            this_try.settled_seconds = self.clock.time() - this_try.started_at
 
     def _create(self, this_try: Try) -> BackupModel:
         from airflow_pinecone.errors import CreateOutcomeUnknown
         from airflow_pinecone.rules.identity import default_name, describe, has_mark_of
 
-        origin, now = this_try.origin, self._now()
+        origin, now = this_try.origin, self.clock.utcnow()
         name = default_name(self.index_name, now) if self.name is None else self.name
         description = describe(self.description, origin, self._hold(now))
         try:
@@ -273,9 +274,6 @@ class CreateBackupOperator(WaitingOperator):
                 origin.mark,
             )
         return backup
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock.time(), UTC)
 
     def _hold(self, now: datetime) -> datetime | None:
         from airflow_pinecone.common.inputs import validate_hold
@@ -299,7 +297,7 @@ class CreateBackupOperator(WaitingOperator):
     def _find(self, this_try: Try) -> BackupModel | None:
         from airflow_pinecone.rules.identity import backups_of
 
-        found = backups_of(this_try.origin, self.hook.list_backups(self.index_name or "", retry=False))
+        found = backups_of(this_try.origin, self.hook.list_backups(self.index_name, retry=False))
         if found.usable is not None:
             backup = found.usable
             self.log.info(
@@ -325,10 +323,9 @@ class CreateBackupOperator(WaitingOperator):
         history = BackupHistory(self.hook.list_backups(self.index_name))
         backup = history.newest_ready
         if backup is None:
-            because = f": {history.why_unknown}" if history.why_unknown else ""
-            self.log.info("Index %s has no Ready backup to reuse%s.", self.index_name, because)
+            self.log.info("Index %s has %s, so a new one is created.", self.index_name, history.no_ready_backup)
             return None
-        age = history.age(backup, self._now())
+        age = history.age(backup, self.clock.utcnow())
         this_try.is_reused = age.is_below(self.reuse_within)
         self.log.info(
             "%s backup %s of index %s: its age is %s, and reuse_within is %s.",

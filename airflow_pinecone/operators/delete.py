@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ from airflow_pinecone.waiting.intervals import deadline_of
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# A restore of a backup usually takes less, in seconds.
-_RESTORE_TIMEOUT = 60 * 60.0
+# How long to wait for restores from the backup, in seconds.
+_DELETE_TIMEOUT = 60 * 60.0
 
 
 class DeleteBackupOperator(PineconeOperator):
@@ -37,7 +37,7 @@ class DeleteBackupOperator(PineconeOperator):
         conn_id: The Airflow connection with the API key (templated).
         timeout: Seconds to wait for restores from the backup, or a timedelta; 1 hour by default. A shorter
             ``execution_timeout`` applies instead.
-        poke_interval: Seconds between two attempts, or a timedelta; None increases the interval with the time waited,
+        poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited,
             from 5 to 60 seconds.
         force: Whether to delete the backup even if it has a hold.
 
@@ -52,7 +52,7 @@ class DeleteBackupOperator(PineconeOperator):
         *,
         backup_id: str,
         conn_id: str = "pinecone_default",
-        timeout: float | timedelta = _RESTORE_TIMEOUT,
+        timeout: float | timedelta = _DELETE_TIMEOUT,
         poke_interval: float | timedelta | None = None,
         force: bool = False,
         **kwargs: Any,
@@ -99,7 +99,7 @@ class DeleteBackupOperator(PineconeOperator):
         return {"backup_id": self.backup_id, "deleted": True, "found": found}
 
     def _check_hold(self) -> None:
-        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        now = self.clock.utcnow()
         hold = hold_of(self.hook.describe_backup(self.backup_id), now)
         if hold is not None:
             raise AirflowFailException(

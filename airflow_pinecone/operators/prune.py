@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -12,6 +12,7 @@ from airflow_pinecone.common.inputs import validate_text
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import (
     BackupInUse,
+    ConnectionChanged,
     Forbidden,
     NotFound,
     PaymentRequired,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 # The API key, the account or the connection is rejected, so every other delete would also fail.
-_REJECTS_ALL = (Unauthorized, PaymentRequired, Forbidden, PineconeInputError)
+_REJECTS_ALL = (Unauthorized, PaymentRequired, Forbidden, ConnectionChanged)
 # The client repeats each request for up to a minute. After this many consecutive failures, stop.
 MAX_CONSECUTIVE_FAILURES = 5
 # The error lists at most this many failures. The log has all of them.
@@ -152,7 +153,7 @@ class PruneBackupsOperator(PineconeOperator):
         """
         from airflow_pinecone.hooks import read_history
 
-        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        now = self.clock.utcnow()
         with fail_without_retry():
             history = read_history(
                 self.hook.client, self.index_name, include_deleted_indexes=self.include_deleted_indexes
@@ -170,13 +171,13 @@ class PruneBackupsOperator(PineconeOperator):
         if not history.index_exists:
             self.log.warning("Index %s no longer exists.", self.index_name)
         action = "Would delete" if self._dry_run else "Deleting"
-        count = f"{len(plan.deleted)} of {len(history.rows)} backups of index {self.index_name}"
+        count = f"{len(plan.to_delete)} of {len(history.rows)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())
-        self._check_size(len(plan.deleted))
+        self._check_size(len(plan.to_delete))
         if self._dry_run:
-            outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.deleted], [])
+            outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.to_delete], [])
         else:
-            outcome = self._delete(plan.deleted)
+            outcome = self._delete(plan.to_delete)
         return {
             "index_name": self.index_name,
             "index_exists": history.index_exists,

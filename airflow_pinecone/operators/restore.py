@@ -205,7 +205,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         if found.restore is None:
             raise Conflict(
                 f"{found.name_taken} {rejection or ''}".rstrip(),
-                status_code=409,
+                status_code=rejection.status_code if rejection else None,
                 code=rejection.code if rejection else None,
                 message=rejection.message if rejection else "",
                 request_id=rejection.request_id if rejection else None,
@@ -272,10 +272,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
 
 def _recency(job: RestoreJobModel) -> tuple[bool, datetime]:
-    """Sort restore jobs of one index name by their start, a running one last: only the last one can be running.
-
-    A job whose start is unknown comes after the others, or before them if it failed.
-    """
+    """Sort by start, a running job last. A job with an unknown start is last, too, unless it failed."""
     phase = restore_job_phase(job)
     unknown = datetime.min if phase == "failed" else datetime.max
     return phase == "running", created_at(job) or unknown.replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from airflow_pinecone.api.models import is_ready
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.operators.base import PineconeOperator
@@ -27,7 +28,6 @@ class VerifiedBackup(TypedDict):
     status: str
     record_count: int | None
     compared_to: Baseline | None
-    findings: list[str]
 
 
 class VerifyBackupOperator(PineconeOperator):
@@ -87,8 +87,8 @@ class VerifyBackupOperator(PineconeOperator):
             context: The context of the task.
 
         Returns:
-            ``backup_id``, ``status``, ``record_count``, ``compared_to`` (``kind``, ``id``, ``record_count``,
-            ``created_at``; None if nothing was compared) and ``findings``, which is empty.
+            ``backup_id``, ``status``, ``record_count`` and ``compared_to`` (``kind``, ``id``, ``record_count`` and
+            ``created_at``; None if nothing was compared).
 
         Raises:
             AirflowFailException: The backup did not pass, Pinecone rejected a request, or the id or the connection is
@@ -106,10 +106,9 @@ class VerifyBackupOperator(PineconeOperator):
     def _check(self) -> VerifiedBackup:
         backup = self.hook.describe_backup(self.backup_id)
         # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
-        baseline = None
-        if self.max_shrink is not None and not check_backup(backup, None, CheckRules(min_records=0)):
-            baseline = self._baseline(backup)
-        name = f"backup {self.backup_id} of index {backup.get('source_index_name')}"
+        baseline = self._baseline(backup) if self.max_shrink is not None and is_ready(backup) else None
+        index_name = backup.get("source_index_name")
+        name = f"backup {self.backup_id}{f' of index {index_name}' if index_name else ''}"
         findings = check_backup(backup, baseline, self._rules)
         if findings:
             raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
@@ -121,7 +120,6 @@ class VerifyBackupOperator(PineconeOperator):
             status=backup["status"],
             record_count=count,
             compared_to=baseline,
-            findings=findings,
         )
 
     def _baseline(self, backup: BackupModel) -> Baseline | None:
@@ -132,7 +130,11 @@ class VerifyBackupOperator(PineconeOperator):
             return index_baseline(index_name, self.hook.describe_index_stats(index_name))
         from airflow_pinecone.hooks import read_history
 
-        previous = read_history(self.hook.client, index_name, include_deleted_indexes=True).previous(backup)
+        client = self.hook.client
+        previous = read_history(client, index_name).previous(backup)
+        if previous is None:
+            # Only the backups of the whole project include those of earlier indexes.
+            previous = read_history(client, index_name, include_deleted_indexes=True).previous(backup)
         return None if previous is None else backup_baseline(previous)
 
     def _compared(self, baseline: Baseline | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 from airflow_pinecone.api.models import BackupModel, count_of, is_ready
-from airflow_pinecone.common.text import count
+from airflow_pinecone.common.text import counted
 from airflow_pinecone.policy import CheckRules
 
 
@@ -57,7 +57,7 @@ def check_backup(backup: BackupModel, baseline: Baseline | None, rules: CheckRul
         findings.append(
             "it is empty (0 records)"
             if rules.min_records is None
-            else f"it has {count(records, 'record')}, fewer than min_records={rules.min_records}"
+            else f"it has {counted(records, 'record')}, fewer than min_records={rules.min_records}"
         )
     if compared is None or rules.max_shrink is None:
         return findings
@@ -66,8 +66,8 @@ def check_backup(backup: BackupModel, baseline: Baseline | None, rules: CheckRul
         findings.append(f"the record count of {_name(compared)}, the baseline, is missing")
     elif records is not None and before > 0 and (before - records) / before > rules.max_shrink:
         findings.append(
-            f"it has {count(records, 'record')} and {_name(compared)} has {count(before, 'record')}: it is smaller by "
-            f"{_percent((before - records) / before)}, and max_shrink={rules.max_shrink:g} allows "
+            f"it has {counted(records, 'record')} and {_name(compared)} has {counted(before, 'record')}: it is smaller "
+            f"by {_percent((before - records) / before)}, and max_shrink={rules.max_shrink:g} allows "
             f"{_percent(rules.max_shrink)}"
         )
     return findings

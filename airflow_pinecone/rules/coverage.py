@@ -24,9 +24,9 @@ from airflow_pinecone.api.models import (
     is_ready,
 )
 from airflow_pinecone.common.durations import validate_duration
-from airflow_pinecone.common.text import cell, count, iso, show_seconds
+from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.policy import STATUSES, IndexRules, Policy, Status
+from airflow_pinecone.policy import STATUSES, IndexRules, Policy
 from airflow_pinecone.rules.check import backup_baseline, check_backup
 from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
@@ -40,6 +40,7 @@ from airflow_pinecone.rules.report import (
     Project,
     Report,
     RestoreFacts,
+    rows_with_problems,
 )
 
 
@@ -101,7 +102,7 @@ def histories_of(project: Project) -> dict[str, BackupHistory]:
 
 
 class _Restore(NamedTuple):
-    # First, so that the last restore is one that a clock in the future did not date, if there is any.
+    # Sorts first: a restore that is dated in the future only counts if there is no other.
     is_past: bool
     completed_at: datetime
     restore_job_id: str
@@ -139,7 +140,7 @@ def _row(
         index_name=name,
         status=min((problem["status"] for problem in problems), key=STATUSES.index, default="ok"),
         problems=problems,
-        max_age=validate_duration(rules.max_age, "max_age"),
+        max_age=rules.max_age_seconds,
         age=age.seconds,
         newest_ready=_facts(newest),
         failed=_facts(failed),
@@ -163,9 +164,8 @@ def _previous(history: BackupHistory, newest: BackupModel | None) -> tuple[Backu
 
 def _age_problems(history: BackupHistory, newest: BackupModel | None, age: Age, rules: IndexRules) -> list[Problem]:
     if newest is None:
-        because = f": {history.why_unknown}" if history.why_unknown else ""
-        return [Problem(status="unprotected", text=f"it has no Ready backup{because}")]
-    max_age = validate_duration(rules.max_age, "max_age")
+        return [Problem(status="unprotected", text=f"it has {history.no_ready_backup}")]
+    max_age = rules.max_age_seconds
     if age.is_below(max_age):
         return []
     if age.seconds is None:
@@ -232,16 +232,11 @@ def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> l
         by_index.setdefault(index_id_of(row.backup), []).append(row.backup)
     leftovers = []
     for index_id, backups in sorted(by_index.items(), key=lambda item: item[0] or ""):
-        if index is None and name:
-            reason: LeftoverReason = "deleted index"
-        else:
-            is_earlier = index is not None and index_id and (history.current_index_id or has_no_backups)
-            reason = "earlier index of this name" if is_earlier else "unknown index"
         leftovers.append(
             Leftover(
                 index_name=name,
                 source_index_id=index_id,
-                reason=reason,
+                reason=_leftover_reason(name, history, index, index_id),
                 backup_count=len(backups),
                 ready_count=sum(map(is_ready, backups)),
                 newest_created_at=_created(backups[0]),
@@ -251,28 +246,33 @@ def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> l
     return leftovers
 
 
+def _leftover_reason(
+    name: str, history: BackupHistory, index: IndexModel | None, index_id: str | None
+) -> LeftoverReason:
+    if index is None:
+        return "deleted index" if name else "unknown index"
+    is_known = history.current_index_id is not None or is_pod_based(index)
+    return "earlier index of this name" if index_id and is_known else "unknown index"
+
+
 def _verdict(rows: list[IndexReport]) -> str:
     if not rows:
         return "There are no indexes that can be backed up."
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
     if not_fresh:
         has = "has" if not_fresh == 1 else "have"
-        first = f"{not_fresh} of {count(len(rows), 'index')} {has} no fresh Ready backup."
+        first = f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup."
     elif len(rows) == 1:
         first = "The index has a fresh Ready backup."
     else:
         first = f"All {len(rows)} indexes have a fresh Ready backup."
-    failing = _count_problems(rows, "failing")
-    untested = _count_problems(rows, "untested")
+    failing = len(rows_with_problems(rows, ["failing"]))
+    untested = len(rows_with_problems(rows, ["untested"]))
     others = [
-        f" The newest backup of {count(failing, 'index')} failed or has too few records." if failing else "",
-        f" {count(untested, 'index')} had no recent restore." if untested else "",
+        f" The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
+        f" {counted(untested, 'index')} had no recent restore." if untested else "",
     ]
     return first + "".join(others)
-
-
-def _count_problems(rows: list[IndexReport], status: Status) -> int:
-    return sum(any(problem["status"] == status for problem in row["problems"]) for row in rows)
 
 
 def _first(history: BackupHistory, phase: str) -> BackupModel | None:

@@ -62,8 +62,8 @@ class BackupHistory:
     Attributes:
         rows: All backups.
         undated: Those without a valid ``created_at``.
-        possibly_newer: Those of them that may belong to a newer index than all others. If there are any, the current
-            index is unknown.
+        possibly_newer: Those of them whose index has no dated backup. That index could be the current one, so the
+            current index is unknown.
         current_index_id: The id of the index that has the name now, or had it last; None if it is unknown.
         current: The backups of that index.
         earlier: All others: of earlier indexes, or of an unknown one.
@@ -123,6 +123,11 @@ class BackupHistory:
         """Why the current index is unknown, as a clause for a message; empty if it is known."""
         ids = ", ".join(backup["backup_id"] for backup in self.possibly_newer)
         return f"its current index is unknown, because created_at of {ids} is missing or invalid" if ids else ""
+
+    @property
+    def no_ready_backup(self) -> str:
+        """The words ``no Ready backup`` for a message, and why that is unknown."""
+        return f"no Ready backup: {self.why_unknown}" if self.why_unknown else "no Ready backup"
 
     def _is_current(self, backup: BackupModel) -> bool:
         return self.current_index_id is not None and index_id_of(backup) == self.current_index_id

@@ -115,7 +115,7 @@ class Report(TypedDict):
     backup_count: int
 
 
-def rows_with_problems(report: Report, statuses: Iterable[str]) -> list[IndexReport]:
-    """Return the rows that have one of some statuses. An index can have several, and its row shows the worst."""
+def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:
+    """Return the rows with a problem of one of these statuses. The status of a row is only its worst."""
     wanted = set(statuses)
-    return [row for row in report["indexes"] if any(problem["status"] in wanted for problem in row["problems"])]
+    return [row for row in rows if any(problem["status"] in wanted for problem in row["problems"])]

@@ -11,7 +11,7 @@ Some backups are always kept: the newest Ready one; those whose status is not fi
 decision or have no valid ``created_at``; without ``include_deleted_indexes``, those of a deleted index, such as an
 earlier one with the same name; those with a hold that has not ended; with ``owned_only``, those that this package did
 not create; with ``created_by_dag_id`` or ``created_by_task_id``, those of other tasks; without ``remove_failed``, those
-that failed. The rules do not count them, except the newest Ready one: ``keep_last=3`` keeps three other backups.
+that failed. They do not count for a rule: with one held backup, ``keep_last=3`` keeps three more.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Plan(NamedTuple):
         return [decision for decision in self.decisions if decision.keep]
 
     @property
-    def deleted(self) -> list[Decision]:
+    def to_delete(self) -> list[Decision]:
         """The backups to delete, the oldest first, so that an interrupted prune has deleted the least valuable ones."""
         return [decision for decision in reversed(self.decisions) if not decision.keep]
 
@@ -168,11 +168,18 @@ def plan(
         reasons = protections[backup["backup_id"]] or kept_by_rules.get(backup["backup_id"], [])
         why_deleted = "no rule keeps it" if is_ready(backup) else f"failed ({_status(backup)})"
         decisions.append(Decision(backup, bool(reasons), tuple(reasons or [why_deleted])))
-    left = BackupHistory(decision.backup for decision in decisions if decision.keep)
-    if decisions and not decisions[0].keep and left.current_index_id != history.current_index_id:
-        # The newest backup has failed. Without it, the next prune would treat an earlier index as the current one.
-        decisions[0] = Decision(decisions[0].backup, True, ("the only backup of the current index",))
-    return Plan(tuple(decisions))
+    return Plan(tuple(_keep_current_index(decisions, history)))
+
+
+def _keep_current_index(decisions: list[Decision], history: BackupHistory) -> list[Decision]:
+    """Keep failed backups without which the next prune would not know the current index, or take an earlier one."""
+    for position, decision in enumerate(decisions):
+        left = BackupHistory(other.backup for other in decisions if other.keep)
+        if left.current_index_id == history.current_index_id:
+            break
+        if not decision.keep:
+            decisions[position] = Decision(decision.backup, True, ("it tells which index is the current one",))
+    return decisions
 
 
 def _protections(

@@ -1,4 +1,7 @@
-"""What differs between Airflow's versions, and what uses private names of Airflow. The hook masks secrets by itself."""
+"""What differs between Airflow's versions, and what uses private names of Airflow.
+
+One exception: ``hooks`` masks secrets, because it may not import this folder.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ def trigger_at(moment: datetime) -> BaseTrigger:
     return DateTimeTrigger(moment)
 
 
-class SelfPacedPokes:
+class ChangingPokeInterval:
     """A mixin for sensors that decide after each poke when to poke again.
 
     Attributes:

@@ -63,7 +63,7 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
         return
     backup, console = LINKS
     try:
-        context["ti"].xcom_push(key=backup.xcom_key, value=page_url(backup_id, hook.conn_id))
+        context["ti"].xcom_push(key=backup.xcom_key, value=page_url(url_prefix(), backup_path(backup_id), hook.conn_id))
         if hook.settings.url == DEFAULT_HOST:
             context["ti"].xcom_push(key=console.xcom_key, value=_CONSOLE)
     except PineconeInputError:
@@ -72,9 +72,15 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
         hook.log.warning("The links of the task were not stored.", exc_info=True)
 
 
-def page_url(backup_id: str, conn_id: str) -> str:
-    """Return the URL of a backup on the page of this package."""
-    return f"{url_prefix()}{PAGE_PATH}/backups/{quote(backup_id, safe='')}?{urlencode({'connection': conn_id})}"
+def page_url(prefix: str, path: str, conn_id: str) -> str:
+    """Return a URL of the page of this package, for a connection. Without one, the page uses its first."""
+    query = f"?{urlencode({'connection': conn_id})}" if conn_id else ""
+    return f"{prefix}{PAGE_PATH}/{path}{query}"
+
+
+def backup_path(backup_id: str) -> str:
+    """Return the path of a backup on the page."""
+    return f"backups/{quote(backup_id, safe='')}"
 
 
 def url_prefix() -> str:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _SECONDS_BEFORE_SIGKILL = 4.0
 
 
+def log_kept(log: Callable[..., object], label: str, resource_id: str) -> None:
+    """Log that a backup or a restore is kept although its task was killed."""
+    log("The task was killed. %s %s is kept in Pinecone.", label, resource_id)
+
+
 def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable[[str], object]) -> None:
     """Delete a backup that is not finished, if its task is marked as failed.
 
@@ -24,7 +29,7 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
     clear. The backup is deleted only if Airflow stores the state ``failed`` while the task's code is still running,
     which is the case when a user marks the task as failed. (A worker that was suspended for longer than Airflow's
     heartbeat timeout during the last try of a task looks the same.) If the state of the task or of the backup cannot be
-    determined, the backup is kept. Errors are logged, not raised.
+    determined, the backup is kept. A PineconeError is logged, not raised.
     """
     kept = f"Backup {backup_id} is kept"
     try:

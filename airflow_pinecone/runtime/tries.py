@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 
 
 def first_try_of(context: Context, retries: int | None) -> int:
-    """Return the number of the first try since the task was last cleared.
-
-    It is wrong if the scheduler has another value of ``retries`` than the worker, for example by ``[core]
-    default_task_retries``.
-    """
+    """Return the number of the first try since the task was last cleared."""
+    # Wrong if the scheduler has another value of retries, for example by [core] default_task_retries.
     return int(context["ti"].max_tries) - (retries or 0) + 1
 
 
@@ -30,10 +27,10 @@ class Try:
         context: Airflow's context of the task.
         origin: The tries with which this one shares its backup or restore.
         started_at: When the try started, in seconds since the epoch.
-        settled_seconds: How long it waited on purpose before it created the backup. The timeout starts after that.
+        settled_seconds: How long after its start the wait of ``settle`` ended. The timeout starts then.
         failed_ids: The failed backups or restore jobs of earlier tries.
         resource_id: The id of the backup or restore job that it has created or found.
-        is_reused: Whether that backup was created by another task.
+        is_reused: Whether ``reuse_within`` has chosen that backup.
         result: The backup or the restore, once the task has completed.
     """
 
@@ -52,7 +49,7 @@ class Try:
         return int(self.context["ti"].try_number)
 
     def is_first_since_clear(self, retries: int | None) -> bool:
-        """Return whether this is the first try since the task was last cleared; see ``first_try_of``."""
+        """Return whether this is the first try since the task was last cleared."""
         return self.number == first_try_of(self.context, retries)
 
     def deadline_at(self, timeout: float, execution_timeout: timedelta | None) -> float:

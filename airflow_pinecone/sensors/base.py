@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_pinecone.common.clock import monotonic_epoch_clock
 from airflow_pinecone.common.durations import validate_duration
-from airflow_pinecone.runtime.airflow_versions import SelfPacedPokes, first_reschedule_at, is_trigger_timeout
+from airflow_pinecone.runtime.airflow_versions import ChangingPokeInterval, first_reschedule_at, is_trigger_timeout
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
     from airflow_pinecone.waiting.resources import Model
 
-# The poke_interval of a sensor whose interval increases: BaseSensorOperator requires one, and Airflow's UI shows it.
+# Without a poke_interval, the interval changes. BaseSensorOperator still requires one, and Airflow's UI shows it.
 DEFAULT_POKE_INTERVAL = 60.0
 
 
@@ -60,7 +60,6 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         return sensor_outcomes(self, self._timeout_message)
 
     def _timeout_message(self, error: BaseException) -> str:
-        """Return the message for a timeout of this sensor, of Airflow's sensor loop, or of ``execution_timeout``."""
         raise AssertionError("subclasses must override _timeout_message")
 
 
@@ -72,7 +71,7 @@ class _Pokes:
         self.now = now
 
 
-class WaitSensor(SelfPacedPokes, WaitingTask, PineconeSensor):
+class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
     """The base class of the sensors that wait for one backup or restore.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, PokeReturnValue
@@ -13,9 +13,8 @@ from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import PineconePermanentError, PineconeTransientError, PineconeUnreachable
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
-from airflow_pinecone.sensors.base import PineconeSensor
+from airflow_pinecone.sensors.base import DEFAULT_POKE_INTERVAL, PineconeSensor
 from airflow_pinecone.waiting.intervals import (
-    MAX_INTERVAL,
     TEMPORARY_REJECTIONS,
     FailedPolls,
     RejectedPolls,
@@ -42,7 +41,7 @@ class BackupFreshnessSensor(PineconeSensor):
         index_name: The index (templated).
         max_age: A backup is fresh if it is younger than this, in seconds or as a timedelta.
         conn_id: The Airflow connection with the API key (templated).
-        poke_interval: Seconds between two pokes, or a timedelta; 60 by default.
+        poke_interval: Seconds between two polls, or a timedelta; 60 by default.
         timeout: Seconds until the sensor times out, or a timedelta; 6 hours by default.
         kwargs: The arguments of BaseSensorOperator (``mode``, ``soft_fail`` and others).
 
@@ -60,7 +59,7 @@ class BackupFreshnessSensor(PineconeSensor):
         index_name: str,
         max_age: float | timedelta,
         conn_id: str = "pinecone_default",
-        poke_interval: float | timedelta = MAX_INTERVAL,
+        poke_interval: float | timedelta = DEFAULT_POKE_INTERVAL,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
@@ -142,9 +141,8 @@ class BackupFreshnessSensor(PineconeSensor):
         backup = history.newest_ready
         created = backup and created_at(backup)
         if backup is None or created is None:
-            because = f": {history.why_unknown}" if history.why_unknown else ""
-            return f"Index {self.index_name} has no Ready backup{because}."
-        age = history.age(backup, datetime.fromtimestamp(self.clock.time(), UTC))
+            return f"Index {self.index_name} has {history.no_ready_backup}."
+        age = history.age(backup, self.clock.utcnow())
         if age.is_below(self.max_age):
             return ""
         problem = (

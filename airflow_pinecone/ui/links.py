@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from airflow_pinecone.runtime.links import PAGE_PATH
+from airflow_pinecone.runtime.links import PAGE_PATH, backup_path, page_url
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Links:
 
     def backup(self, backup_id: str) -> str:
         """Return the URL of the page of the index of a backup."""
-        return self._page(f"backups/{quote(backup_id, safe='')}", self.connection)
+        return self._page(backup_path(backup_id), self.connection)
 
     def static(self, file: str) -> str:
         """Return the URL of a static file."""
@@ -57,6 +57,4 @@ class Links:
         return f"{self.prefix}/api/v2/auth/login?{urlencode({'next': page})}"
 
     def _page(self, path: str, connection: str) -> str:
-        folder = f"{self.prefix}/plugin{PAGE_PATH}" if self.in_airflow else f"{self.prefix}{PAGE_PATH}"
-        query = f"?{urlencode({'connection': connection})}" if connection else ""
-        return f"{folder}/{path}{query}"
+        return page_url(f"{self.prefix}/plugin" if self.in_airflow else self.prefix, path, connection)

@@ -7,7 +7,7 @@ its secrets backend, in whichever thread.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
@@ -91,7 +91,7 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
 
     client = PineconeHook(connection, clock=clock, max_timeout=REQUEST_TIMEOUT).client
     with client.session:
-        read_at = datetime.fromtimestamp(clock.time(), UTC)
+        read_at = clock.utcnow()
         project, restores_failure = read_project(client, retry=False, check=check_time)
     report = coverage.report(project, Policy(IndexRules(max_age)), now=read_at)
     return Copy(project, report, read_at, str(restores_failure) if restores_failure else None)

@@ -17,7 +17,8 @@ from airflow_pinecone.api.models import (
     parse_time,
     restore_job_phase,
 )
-from airflow_pinecone.common.text import count, iso
+from airflow_pinecone.assets import backups_uri
+from airflow_pinecone.common.text import counted, iso
 from airflow_pinecone.rules.history import Age, BackupHistory, Dated, age_of
 from airflow_pinecone.rules.identity import creator_of, hold_of
 from airflow_pinecone.rules.report import IndexReport, Leftover, Problem, Report
@@ -141,6 +142,9 @@ def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
     row = next((row for row in copy.report["indexes"] if row["index_name"] == index_name), None)
     history = BackupHistory(backups, index_exists=exists)
     newest = history.newest_ready
+    # A pod-based index has no backups, so all of them belong to earlier indexes.
+    is_pod_based = exists and row is None
+    current, earlier = ((), history.rows) if is_pod_based else (history.current, history.earlier)
     ids = {backup["backup_id"] for backup in backups}
 
     def backup_row(row: Dated) -> BackupRow:
@@ -152,14 +156,14 @@ def index_page(copy: Copy, index_name: str, links: Links) -> IndexPage | None:
         status=row["status"] if row else "unsupported" if exists else "deleted",
         verdict=_index_verdict(row, exists=exists, can_be_restored=newest is not None),
         created_elsewhere=row["created_elsewhere"] if row else 0,
-        records=_trend(history.current, lambda backup: count_of(backup.get("record_count"))),
-        size=_trend(history.current, lambda backup: count_of(backup.get("size_bytes"))),
-        backups=tuple(map(backup_row, history.current)),
-        earlier_backups=tuple(map(backup_row, history.earlier)),
+        records=_trend(current, lambda backup: count_of(backup.get("record_count"))),
+        size=_trend(current, lambda backup: count_of(backup.get("size_bytes"))),
+        backups=tuple(map(backup_row, current)),
+        earlier_backups=tuple(map(backup_row, earlier)),
         restores=_restore_rows(job for job in copy.project.restore_jobs if job["backup_id"] in ids),
         newest_ready=newest["backup_id"] if newest else None,
         snippet=restore_snippet(newest, links.connection) if newest else "",
-        asset_uri=f"pinecone://{index_name}/backups",
+        asset_uri=backups_uri(index_name),
     )
 
 
@@ -213,7 +217,7 @@ def _index_row(row: IndexReport, links: Links) -> IndexRow:
         record_change=show_change(row["record_change"]),
         size=show_size(newest["size_bytes"] if newest else None),
         backups=row["backup_count"],
-        last_restore=f"{_show_age(Age(restore['age']))} ago" if restore else UNKNOWN,
+        last_restore=f"{show_duration(restore['age'])} ago" if restore and restore["age"] is not None else UNKNOWN,
         run=_run_link(links, **creator) if creator else None,
         newer=_newer(row),
         problems=tuple(problem_text(problem, row) for problem in row["problems"]),
@@ -234,7 +238,7 @@ def _leftover_text(leftover: Leftover) -> str:
     newest = leftover["newest_created_at"]
     until = f", the newest from {newest[:10]}" if newest else ""
     return (
-        f"{count(leftover['backup_count'], 'backup')} of the {leftover['reason']}: {leftover['ready_count']} Ready, "
+        f"{counted(leftover['backup_count'], 'backup')} of the {leftover['reason']}: {leftover['ready_count']} Ready, "
         f"{show_size(leftover['size_bytes'])}{until}."
     )
 

@@ -6,12 +6,12 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
+from airflow_pinecone.common.durations import is_number
 from airflow_pinecone.common.text import one_line, show_seconds, show_time
 from airflow_pinecone.errors import (
     InvalidWaitResult,
@@ -58,9 +58,9 @@ class WaitSpec:
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
-        times_are_valid = _is_number(self.started_at) and _is_number(self.deadline_at)
+        times_are_valid = is_number(self.started_at) and is_number(self.deadline_at)
         interval = self.poke_interval
-        interval_is_valid = interval is None or (_is_number(interval) and interval > 0)
+        interval_is_valid = interval is None or (is_number(interval) and interval > 0)
         if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
             raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
 
@@ -140,10 +140,6 @@ def _tree(error_class: type[PineconeError]) -> Iterator[type[PineconeError]]:
         yield from _tree(subclass)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _succeeded(model: Any, resource: Resource) -> bool:
     try:
         return resource.phase(model) == "succeeded"
@@ -221,12 +217,16 @@ class Wait:
             return WaitResult(model=outcome)
         if phase == "failed":
             index = cast("str | None", outcome.get(self._resource.index_field))
-            text = f"{self} of index {index} failed ({outcome['status']}). {self._resource.remedy}"
+            of_index = f" of index {index}" if index else ""
+            text = f"{self}{of_index} failed ({outcome['status']}). {self._resource.remedy}"
             return WaitResult(error=self._resource.failed(text), index_name=index)
         return self._continue_or_time_out(now, self._resource.state(outcome))
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
-        """Return the seconds until the next poll: at least so many, unless the deadline is earlier."""
+        """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
+
+        A rescheduled wait may poll after its deadline, because Airflow ends it.
+        """
         interval = max(poll_interval(now - self.spec.started_at, self.spec.poke_interval), at_least)
         if self._rescheduled:
             return max(interval, MIN_RESCHEDULE_INTERVAL)
@@ -250,16 +250,17 @@ class Wait:
         return WaitResult(error=error)
 
     def _step_after_rejection(self, error: PineconeError, now: float) -> WaitResult | NextPoll:
-        persists = self._rejected_polls.add(now)
         if self._rescheduled:
             # Each poll is a new process, which does not know of the polls before it.
             persists = now - self.spec.started_at >= MIN_REJECTED_SECONDS
+        else:
+            persists = self._rejected_polls.add(now)
         if not persists:
             not_visible = isinstance(error, NotFound) and not self._seen
-            state = "it is not visible yet" if not_visible else f"the poll failed. {error}"
+            state = "it is not visible yet" if not_visible else f"the poll was rejected. {error}"
             return self._continue_or_time_out(now, state)
         if isinstance(error, NotFound):
-            text = f"{self} no longer exists. {self._resource.remedy} {error}"
+            text = f"{self} {self._resource.disappeared}. {self._resource.remedy} {error}"
             return _failure(self._resource.not_found(text), cause=error)
         return WaitResult(error=error)
 
@@ -268,7 +269,7 @@ class Wait:
             waited = show_seconds(max(0.0, now - self.spec.started_at))
             text = (
                 f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
-                "stop it in Pinecone. Increase timeout to wait longer."
+                "stop it in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
             )
             return WaitResult(error=WaitTimeout(text))
         message = None if state == self._logged else f"{self}: {state}"

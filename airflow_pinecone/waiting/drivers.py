@@ -19,7 +19,7 @@ from airflow_pinecone.errors import (
     WaitTimeout,
 )
 from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
-from airflow_pinecone.waiting.intervals import MIN_INTERVAL, SEARCH_SECONDS, poll_interval
+from airflow_pinecone.waiting.intervals import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
 # A wait in the triggerer ends at most this many seconds after its deadline. The last poll needs them: to read the
@@ -92,9 +92,7 @@ def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
         return error
 
 
-def poll_until_found(
-    find: Callable[[], Found | None], log: Log, clock: Clock, *, seconds: float = SEARCH_SECONDS
-) -> Found | None:
+def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *, seconds: float) -> Found | None:
     """Search repeatedly for a resource that may not be visible yet; with 0 seconds, once.
 
     Returns:
@@ -128,7 +126,7 @@ def delete_when_unused(
     *,
     backup_id: str,
     deadline_at: float,
-    poke_interval: float | None = None,
+    poke_interval: float | None,
 ) -> None:
     """Delete a backup in a worker; wait while a restore from it is running.
 
@@ -151,7 +149,8 @@ def delete_when_unused(
         if left <= 0:
             raise WaitTimeout(
                 f"Backup {backup_id} was not deleted: a restore from it is still running after "
-                f"{show_seconds(waited)}. Retry the task, or increase timeout. {in_use}"
+                f"{show_seconds(waited)}. Retry the task, or increase timeout, and execution_timeout if it is set. "
+                f"{in_use}"
             ) from in_use
         if not logged:
             log(f"Waiting until {show_time(deadline_at)} for the restore to finish. {in_use}")

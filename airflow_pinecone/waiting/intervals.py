@@ -51,7 +51,7 @@ def deferral_timeout(deadline_at: float, now: float) -> timedelta:
 
 
 class RejectedPolls:
-    """Counts consecutive polls that Pinecone rejected."""
+    """Counts consecutive polls with one of TEMPORARY_REJECTIONS."""
 
     def __init__(self) -> None:
         self.count = 0

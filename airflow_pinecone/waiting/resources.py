@@ -34,6 +34,7 @@ class Resource:
         name: Its name in stored arguments.
         label: Its name at the start of messages.
         goal: What the wait expects the resource to do, as a verb phrase.
+        disappeared: What to say if it no longer exists, after its label and its id.
         remedy: What a user can do if it failed or no longer exists.
         index_field: The field that names its index.
         xcom_key: The XCom key of its id.
@@ -49,6 +50,7 @@ class Resource:
     name: str
     label: str
     goal: str
+    disappeared: str
     remedy: str
     index_field: str
     xcom_key: str
@@ -99,6 +101,7 @@ BACKUP = Resource(
     name="backup",
     label="Backup",
     goal="become Ready",
+    disappeared="no longer exists",
     remedy="Create a new backup.",
     index_field="source_index_name",
     xcom_key="backup_id",
@@ -113,6 +116,7 @@ RESTORE = Resource(
     name="restore",
     label="Restore job",
     goal="complete",
+    disappeared="or the index that it created no longer exists",
     remedy="Delete its index, if it exists, and restore the backup again.",
     index_field="target_index_name",
     xcom_key="restore_job_id",

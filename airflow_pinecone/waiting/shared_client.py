@@ -69,9 +69,9 @@ class SharedClient:
         """Send a request in a thread."""
         async with self._free_threads:
             client = self._client or await self.connect()
-            # A request has a timeout to connect and one for its response. A longer series, such as the pages of a
-            # listing, may be cut off.
-            seconds = 2 * client.settings.timeout + REQUEST_MARGIN_SECONDS
+            # A request has a timeout to connect and one for its response. After a 401, the connection is read and the
+            # request is repeated. A longer series, such as the pages of a listing, may be cut off.
+            seconds = 2 * client.settings.timeout + READ_SECONDS + REQUEST_MARGIN_SECONDS
             try:
                 async with asyncio.timeout(seconds):
                     return await self._loop.run_in_executor(self._threads, request, client)

@@ -2,7 +2,7 @@
 
 With 500 waits and an interval of 60 seconds, 500 polls become due one after the other. When the first one is due, a
 *round* starts. It answers that poll and all others whose interval is half over. So waits that started at other times
-soon share all their rounds. A round with more backups than the project's listing has pages lists them. Otherwise it
+soon share all their rounds. A round with more backups than the previous listing had pages lists them. Otherwise it
 describes each one.
 """
 
@@ -75,9 +75,12 @@ class SharedPolls:
 
     def __init__(self, client: SharedClient, clock: Clock) -> None:
         self.waits = 0
-        self.connection_has_changed = client.connection_has_changed
         self._client = client
         self._rounds = {name: _Rounds(resource, client, clock) for name, resource in RESOURCES.items()}
+
+    async def connection_has_changed(self) -> bool:
+        """Return whether the connection differs from the one in use; see SharedClient."""
+        return await self._client.connection_has_changed()
 
     async def poll(self, resource: Resource, resource_id: str, interval: float, early: float) -> Outcome:
         """Poll a resource after an interval in seconds, and return its model or the error of the poll.
@@ -224,7 +227,7 @@ class _Rounds:
 
 
 async def _has_answer(describes: list[asyncio.Task[Outcome]]) -> bool:
-    """Return whether Pinecone answers one of some describes; False if it does not respond, or asks for a pause."""
+    """Return whether Pinecone answers one of some describes; False if it does not respond, or asks to retry later."""
     for describe in asyncio.as_completed(describes):
         if not isinstance(await describe, PineconeTransientError):
             return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from airflow_pinecone.common.clock import Clock
 
@@ -42,10 +41,6 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         """Return seconds that ``step`` does not affect."""
         return self.now
-
-    def utcnow(self) -> datetime:
-        """Return the time of day."""
-        return datetime.fromtimestamp(self.time(), UTC)
 
     def advance(self, seconds: float) -> None:
         """Move the time without a sleep."""

@@ -72,7 +72,7 @@ CASES = [
 def error_of(case: Case) -> PineconeRequestError:
     operation = Operation(case.operation, "GET", ("x",), "do something")
     response = Response(case.status, case.code, case.message, "req-7", None)
-    return request_error(operation, response, "c-1", longest_pause=60.0)
+    return request_error(operation, response, "c-1", max_retry_after=60.0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.status} {case.code} {case.message} {case.operation}")
@@ -99,6 +99,6 @@ def test_each_row_of_the_table_decides_in_a_case() -> None:
 @pytest.mark.parametrize(("retry_after", "shown"), [(None, False), (60.0, False), (61.0, True), (1e9, True)])
 def test_long_retry_after_is_in_the_message(retry_after: float | None, shown: bool) -> None:
     operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
-    error = request_error(operation, Response(429, None, "", None, retry_after), "c-1", longest_pause=60.0)
+    error = request_error(operation, Response(429, None, "", None, retry_after), "c-1", max_retry_after=60.0)
     assert ("Pinecone asks to retry after" in str(error)) is shown
     assert error.retry_after == retry_after

@@ -19,7 +19,7 @@ from support.constants import API_KEY
 from support.wire import Wire, hang_up
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEWS
+from airflow_pinecone.api.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEW_ROWS
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
@@ -437,7 +437,7 @@ def test_listing_without_news_ends_with_an_error(
         PineconeTransientError, match=r"list the backups .* a next page after 20 pages without a new row"
     ):
         list(client.list_backups())
-    assert MAX_PAGES_WITHOUT_NEWS <= len(pinecone.request_history) <= MAX_PAGES_WITHOUT_NEWS + 1
+    assert MAX_PAGES_WITHOUT_NEW_ROWS <= len(pinecone.request_history) <= MAX_PAGES_WITHOUT_NEW_ROWS + 1
 
 
 def test_listing_without_an_end_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
@@ -452,9 +452,9 @@ def test_listing_without_an_end_is_an_error(client: PineconeClient, pinecone: mo
     [
         (lambda number: [backup(number)], MAX_PAGES, MAX_PAGES),
         # Rows come back between pages without news.
-        (lambda number: [] if number % MAX_PAGES_WITHOUT_NEWS else [backup(number)], 101, 6),
+        (lambda number: [] if number % MAX_PAGES_WITHOUT_NEW_ROWS else [backup(number)], 101, 6),
         # The last page has no token, so it may be one without news.
-        (lambda _: [], MAX_PAGES_WITHOUT_NEWS, 0),
+        (lambda _: [], MAX_PAGES_WITHOUT_NEW_ROWS, 0),
     ],
     ids=["the greatest number of pages", "pages without news", "empty"],
 )

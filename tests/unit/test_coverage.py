@@ -400,7 +400,8 @@ def test_backups_of_an_excluded_index_are_no_leftovers() -> None:
         (
             [HOUR, DAY],
             IndexRules(DAY, min_records=1000),
-            "1 of 2 indexes has no fresh Ready backup. The newest backup of 2 indexes failed or has too few records.",
+            "1 of 2 indexes has no fresh Ready backup. "
+            "The newest backup of 2 indexes failed or did not pass the check.",
         ),
     ],
 )
@@ -420,9 +421,9 @@ def test_report_is_json() -> None:
 def test_rows_with_problems_finds_each_problem_of_a_row() -> None:
     result = report_on(backups=[backup(1, 2 * DAY), backup(2, HOUR, "Failed")])
     assert result["indexes"][0]["status"] == "late"
-    assert len(rows_with_problems(result, ["failing"])) == 1
-    assert rows_with_problems(result, ["unprotected", "untested"]) == []
-    assert rows_with_problems(result, []) == []
+    assert len(rows_with_problems(result["indexes"], ["failing"])) == 1
+    assert rows_with_problems(result["indexes"], ["unprotected", "untested"]) == []
+    assert rows_with_problems(result["indexes"], []) == []
 
 
 # The policy

@@ -495,6 +495,7 @@ def test_hold_can_be_a_duration(emulator: Emulator, create: Create, clock: FakeC
         (datetime(2099, 6, 1, 2), "2099-06-01T02:00:00Z"),
         ("2099-06-01T02:00:00.000001+02:00", "2099-06-01T00:00:01Z"),
         ("2099-06-01 02:00:00Z", "2099-06-01T02:00:00Z"),
+        ("20990601", "2099-06-01T00:00:00Z"),  # as {{ ds_nodash }}
         (datetime(2099, 6, 1, 2, tzinfo=timezone(timedelta(hours=9))), "2099-05-31T17:00:00Z"),
     ],
     ids=repr,

@@ -106,6 +106,13 @@ def test_failure_ends_the_wait_and_names_the_index(
         assert fact in str(error)
 
 
+@pytest.mark.parametrize(("resource_type", "label"), [("backup", "Backup"), ("restore", "Restore job")])
+def test_index_without_a_name_is_not_in_the_message(resource_type: str, label: str) -> None:
+    model: Any = {"status": "Failed"}
+    step = Wait(spec(resource_type=resource_type)).step(model, STARTED_AT)
+    assert str(error_of(step)).startswith(f"{label} b-1 failed (Failed).")
+
+
 @pytest.mark.parametrize("model", [restore("Pending"), restore("Dreaming"), restore("Completed", index_ready=False)])
 def test_restore_is_running_until_its_index_is_ready(model: Any) -> None:
     assert paused(Wait(spec(resource_type="restore")).step(model, STARTED_AT)).seconds > 0
@@ -171,9 +178,16 @@ def test_retry_after_extends_the_pause() -> None:
     assert paused(Wait(spec()).step(error, STARTED_AT)).seconds == 33.0
 
 
-@pytest.mark.parametrize(("resource_type", "error_class"), [("backup", BackupNotFound), ("restore", RestoreNotFound)])
+@pytest.mark.parametrize(
+    ("resource_type", "error_class", "text"),
+    [
+        ("backup", BackupNotFound, "Backup b-1 no longer exists."),
+        # The poll also describes the index.
+        ("restore", RestoreNotFound, "Restore job b-1 or the index that it created no longer exists."),
+    ],
+)
 def test_not_found_means_not_visible_yet_in_the_first_minute(
-    resource_type: str, error_class: type[PineconeError]
+    resource_type: str, error_class: type[PineconeError], text: str
 ) -> None:
     wait = Wait(spec(resource_type=resource_type))
     assert "not visible yet" in str(paused(wait.step(NOT_FOUND, STARTED_AT)).message)
@@ -182,7 +196,7 @@ def test_not_found_means_not_visible_yet_in_the_first_minute(
     error = error_of(wait.step(NOT_FOUND, STARTED_AT + 60))
     assert type(error) is error_class
     assert error.__cause__ is NOT_FOUND
-    assert "no longer exists" in str(error)
+    assert text in str(error)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -210,7 +224,7 @@ def test_only_consecutive_rejections_count(between: Any) -> None:
 def test_missing_connection_ends_the_wait_if_it_persists() -> None:
     wait = Wait(spec())
     missing = ConnectionNotFound("it does not exist")
-    assert "the poll failed. it does not exist" in str(paused(wait.step(missing, STARTED_AT)).message)
+    assert "the poll was rejected. it does not exist" in str(paused(wait.step(missing, STARTED_AT)).message)
     paused(wait.step(missing, STARTED_AT + 30))
     assert error_of(wait.step(missing, STARTED_AT + 60)) is missing
 

@@ -153,7 +153,7 @@ def test_poll_once_raises_other_errors(clock: FakeClock) -> None:
 def test_search_ends_with_a_search_that_started_late_enough(clock: FakeClock) -> None:
     started_at = clock.now
     times: list[float] = []
-    assert poll_until_found(answers(forever(None), clock, times), print, clock) is None
+    assert poll_until_found(answers(forever(None), clock, times), print, clock, seconds=SEARCH_SECONDS) is None
     assert times[0] == started_at
     assert times[-1] - started_at == pytest.approx(SEARCH_SECONDS)
     assert len(times) == 9
@@ -162,7 +162,7 @@ def test_search_ends_with_a_search_that_started_late_enough(clock: FakeClock) ->
 
 def test_search_returns_what_it_finds(clock: FakeClock, log: list[str]) -> None:
     outcomes = [UNAVAILABLE, None, PineconeConnectionError("no route", sent=False), "found"]
-    assert poll_until_found(answers(outcomes, clock), log.append, clock) == "found"
+    assert poll_until_found(answers(outcomes, clock), log.append, clock, seconds=SEARCH_SECONDS) == "found"
     assert log == ["HTTP 503", "no route"]
 
 
@@ -170,19 +170,19 @@ def test_search_fails_if_its_last_search_failed(clock: FakeClock, log: list[str]
     """Otherwise a second backup could be created although the first one exists."""
     started_at = clock.now
     with pytest.raises(PineconeTransientError):
-        poll_until_found(answers(forever(UNAVAILABLE), clock), log.append, clock)
+        poll_until_found(answers(forever(UNAVAILABLE), clock), log.append, clock, seconds=SEARCH_SECONDS)
     assert clock.now - started_at == pytest.approx(SEARCH_SECONDS)
     assert log
 
 
 def test_search_fails_at_once_if_it_is_rejected(clock: FakeClock) -> None:
     with pytest.raises(PineconePermanentError):
-        poll_until_found(answers([REJECTED], clock), print, clock)
+        poll_until_found(answers([REJECTED], clock), print, clock, seconds=SEARCH_SECONDS)
     assert clock.slept == []
 
 
 def delete(outcomes: Iterable[Any], clock: FakeClock, log: list[str], **arguments: Any) -> None:
-    arguments = {"backup_id": "b-1", "deadline_at": clock.now + 3600, **arguments}
+    arguments = {"backup_id": "b-1", "deadline_at": clock.now + 3600, "poke_interval": None, **arguments}
     delete_when_unused(answers(outcomes, clock), log.append, clock, **arguments)
 
 

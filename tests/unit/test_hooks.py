@@ -52,10 +52,11 @@ def test_connection_becomes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 URIS = {
     f"pinecone://:{API_KEY}@": "https://api.pinecone.io",
     f"pinecone://:{API_KEY}@api.pinecone.io": "https://api.pinecone.io",
-    f"pinecone://:{API_KEY}@api.pinecone.io:443/?timeout=5": "https://api.pinecone.io:443",
+    f"pinecone://:{API_KEY}@api.pinecone.io:443/?timeout=5": "https://api.pinecone.io",
     f"pinecone://:{API_KEY}@https%3A%2F%2Fapi.pinecone.io": "https://api.pinecone.io",
     f"pinecone://http://:{API_KEY}@127.0.0.1:5080": "http://127.0.0.1:5080",
     f"pinecone://:{API_KEY}@127.0.0.1:5080/http": "http://127.0.0.1:5080",
+    f"pinecone://:{API_KEY}@127.0.0.1:80/http": "http://127.0.0.1",
     f"pinecone://:{API_KEY}@[::1]:5080/http": "http://[::1]:5080",
 }
 

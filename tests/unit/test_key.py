@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests_mock as mock_requests
 from support.clients import ignore, set_connection
 from support.clock import FakeClock
 from support.constants import API_KEY, CONN_ID, INDEX
@@ -89,15 +90,18 @@ def make_client(emulator: Emulator, clock: FakeClock, read_again: Callable[[], S
     return PineconeClient(settings, log, clock=clock, read_again=read_again)
 
 
-@pytest.mark.parametrize("answer", ["the same key", "an error"])
-def test_rejected_request_is_not_repeated_without_a_new_key(emulator: Emulator, clock: FakeClock, answer: str) -> None:
+@pytest.mark.parametrize("answer", ["the same key", PineconeError("No key."), OSError("The database is down.")])
+def test_rejected_request_is_not_repeated_without_a_new_key(
+    emulator: Emulator, clock: FakeClock, answer: str | Exception
+) -> None:
     logged: list[str] = []
-    reads: list[str] = []
+    reads: list[object] = []
 
     def read_again() -> Settings:
         reads.append(answer)
-        if answer == "an error":
-            raise PineconeError("The connection cannot be read.")
+        clock.sleep(9)  # The second begins when the read ends.
+        if isinstance(answer, Exception):
+            raise answer
         return client.settings
 
     client = make_client(emulator, clock, read_again, logged.append)
@@ -109,9 +113,43 @@ def test_rejected_request_is_not_repeated_without_a_new_key(emulator: Emulator, 
     # Requests that are rejected within a second read the connection once.
     assert len(reads) == 2
     assert len(emulator.requests) == 3
-    assert ["Using the previous API key" in line for line in logged] == [True] * (2 if answer == "an error" else 0)
+    failed_reads = len(reads) if isinstance(answer, Exception) else 0
+    assert ["Using the previous API key" in line for line in logged] == [True] * failed_reads
     for frame in frames_of(caught.value, "airflow_pinecone."):
         assert not any(API_KEY in repr(value) for value in frame.f_locals.values())
+
+
+def test_a_search_at_another_control_plane_is_not_retried(
+    emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry would not find the backup there, and would create a second one."""
+    set_connection(monkeypatch, host=emulator.url)
+    task = make_task(operators.CreateBackupOperator, clock, index_name=INDEX)
+    emulator.fault("POST", "*", drop="after")
+    emulator.scenario.listed_after = 20
+    with Emulator(NEW_KEY, [INDEX]) as other:
+
+        def replace_connection(seconds: float) -> None:
+            emulator.api_key = NEW_KEY
+            set_connection(monkeypatch, host=other.url, password=NEW_KEY)
+
+        clock.on_sleep = replace_connection
+        outcome = run_try(task, TaskInstance())
+        assert other.requests == []
+    assert outcome.state == "failed"
+    assert "now names the control plane" in outcome.message
+
+
+def test_the_replaced_key_is_masked_too(clock: FakeClock, requests_mock: mock_requests.Mocker) -> None:
+    """The response to a request that was sent before the key was replaced can arrive after that."""
+    settings = Settings(CONN_ID, "https://api.pinecone.test", API_KEY, "2025-10", 5.0)
+    requests_mock.get("/indexes", status_code=401)
+    client = PineconeClient(settings, ignore, clock=clock, read_again=lambda: replace(settings, api_key=NEW_KEY))
+    with pytest.raises(Unauthorized):
+        client.list_indexes()
+    requests_mock.get("/indexes", status_code=400, text=f"{API_KEY} and {NEW_KEY}")
+    with pytest.raises(PineconeError, match=r"\*\*\* and \*\*\*"):
+        client.list_indexes()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -58,7 +58,7 @@ def kept(decided: Plan) -> set[str]:
 
 
 def deleted(decided: Plan) -> set[str]:
-    return {decision.backup["backup_id"] for decision in decided.deleted}
+    return {decision.backup["backup_id"] for decision in decided.to_delete}
 
 
 def reasons(decided: Plan, backup_id: str) -> tuple[str, ...]:
@@ -262,10 +262,19 @@ def test_failed_backup_is_kept_while_it_is_the_only_one_of_the_current_index() -
     decided = decide([*failed, *earlier], keep_last=1, remove_failed=True)
     assert deleted(decided) == {"e"}
     (reason,) = reasons(decided, "f")
-    assert "only backup of the current index" in reason
+    assert "tells which index is the current one" in reason
     # If another backup of the current index is kept, this one is deleted.
     decided = decide([*failed, *earlier, backup("g", "05-14T01")], keep_last=1, remove_failed=True)
     assert deleted(decided) == {"e", "f"}
+
+
+def test_failed_backup_is_kept_while_it_is_the_only_dated_one_of_its_index() -> None:
+    """Without it, the backup without a time could belong to a newer index than all others."""
+    history = [backup("a", "05-14T03"), backup("f", "05-13T03", status="Failed", **EARLIER)]
+    history.append(backup("undated", None, **EARLIER))
+    decided = decide(history, keep_last=1, remove_failed=True, include_deleted_indexes=True)
+    assert deleted(decided) == set()
+    assert "tells which index is the current one" in reasons(decided, "f")[0]
 
 
 def test_decision_has_every_reason() -> None:
@@ -355,7 +364,7 @@ def test_plan_lists_the_newest_first_and_deletes_the_oldest_first() -> None:
     history = [backup("b", "05-13T03"), backup("?", None), backup("c", "05-14T03"), backup("a", "05-12T03")]
     decided = decide(history, keep_last=1)
     assert [d.backup["backup_id"] for d in decided.decisions] == ["c", "b", "a", "?"]
-    assert [d.backup["backup_id"] for d in decided.deleted] == ["a", "b"]
+    assert [d.backup["backup_id"] for d in decided.to_delete] == ["a", "b"]
 
 
 def test_table_is_aligned_and_truncates_long_names() -> None:
@@ -463,7 +472,7 @@ def test_deleted_backups_meet_every_condition(
     decided = decide(history, now, rules, **switches)
     assert sorted(d.backup["backup_id"] for d in decided.decisions) == sorted(b["backup_id"] for b in history)
     assert all(d.reasons for d in decided.decisions)
-    for decision in decided.deleted:
+    for decision in decided.to_delete:
         model: Any = decision.backup
         assert model["status"] != "Ready" or decision.reasons == ("no rule keeps it",)
         assert model["status"] in ("Ready", *(("Failed", "InitializationFailed") if switches["remove_failed"] else ()))

@@ -168,6 +168,15 @@ def test_404_after_a_lost_response_to_a_delete_is_success(emulator: Emulator, cl
     assert [exchange.status for exchange in emulator.requests] == [None, 404]
 
 
+def test_404_after_a_delete_that_pinecone_did_not_process_is_an_error(
+    emulator: Emulator, client: PineconeClient
+) -> None:
+    emulator.fault("DELETE", "/backups/*", status=429)
+    with pytest.raises(PineconePermanentError, match="delete backup no-such-one: HTTP 404"):
+        client.delete_backup("no-such-one")
+    assert [exchange.status for exchange in emulator.requests] == [429, 404]
+
+
 def test_404_of_the_first_delete_is_an_error(client: PineconeClient) -> None:
     with pytest.raises(PineconePermanentError, match="delete backup no-such-one: HTTP 404") as caught:
         client.delete_backup("no-such-one")

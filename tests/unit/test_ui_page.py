@@ -143,7 +143,7 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     # The title, the link to Airflow and the heading come before.
     assert (
         lines[3]
-        == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or has too few records."
+        == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or did not pass the check."
     )
     assert lines[4] == "As of 2025-06-15 15:06 UTC, with the connection pinecone_default."
     text = page.text.replace("\n", " | ")
@@ -171,6 +171,26 @@ def test_running_backup_and_last_restore_are_shown(
     pinecone.add_backup(INDEX, status="Pending")
     text = Page(client.get("/")).text
     assert "1 h ago\n-\nrunning (Pending)" in text
+
+
+def test_restore_in_the_future_has_no_age(
+    pinecone: Emulator, client: TestClient, ask: Any, stepped: SteppedClock
+) -> None:
+    """The clock of the API server may be wrong."""
+    backup = pinecone.add_backup(INDEX)
+    stepped.advance(2 * HOUR)
+    ask("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "drill"})
+    stepped.advance(-2 * HOUR)
+    text = Page(client.get("/")).text
+    assert "- ago" not in text
+
+
+def test_pod_based_index_has_no_current_backup(pinecone: Emulator, client: TestClient) -> None:
+    """Pinecone cannot back it up: all backups belong to an earlier index with its name."""
+    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    pinecone.add_backup("pods", source_index_id="deleted", age=HOUR)
+    text = Page(client.get("/indexes/pods")).text
+    assert "Backups\nThere are none.\nBackups of other indexes with this name" in text
 
 
 def test_allowed_age_is_an_option(pinecone: Emulator, open_app: Open) -> None:

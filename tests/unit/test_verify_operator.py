@@ -50,7 +50,6 @@ def test_without_max_shrink_the_backup_is_described_once(emulator: Emulator, ver
         "status": "Ready",
         "record_count": 96,
         "compared_to": None,
-        "findings": [],
     }
     assert [(exchange.method, exchange.path) for exchange in emulator.requests] == [("GET", f"/backups/{backup_id}")]
 
@@ -90,6 +89,8 @@ def test_result_has_the_baseline(emulator: Emulator, verify: Verify, logged: Cal
     assert json.loads(json.dumps(outcome.value)) == outcome.value
     (line, *_) = [line for line in logged().splitlines() if "passed" in line]
     assert all(fact in line for fact in (backup_id, INDEX, "80", earlier["backup_id"], "100"))
+    # The backups of the whole project are only listed for the first backup of an index.
+    assert [exchange.path for exchange in emulator.requests] == [f"/backups/{backup_id}", f"/indexes/{INDEX}/backups"]
 
 
 def test_backup_that_is_too_small_fails_and_is_kept(emulator: Emulator, verify: Verify) -> None:
@@ -216,6 +217,14 @@ def test_backup_can_be_compared_with_the_index(emulator: Emulator, verify: Verif
     assert outcome.state == "failed"
     for fact in ("80 records", f"index {INDEX}", "101 records"):
         assert fact in outcome.message
+
+
+def test_index_without_a_name_is_not_in_the_message(
+    emulator: Emulator, verify: Verify, logged: Callable[[], str]
+) -> None:
+    backup_id = add(emulator, source_index_name=...)
+    assert verify(backup_id).state == "success"
+    assert f"The check of backup {backup_id} passed" in logged()
 
 
 def test_index_that_does_not_exist_fails(emulator: Emulator, verify: Verify) -> None:
