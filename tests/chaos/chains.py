@@ -77,7 +77,7 @@ class Chain(Run):
     @property
     def usable(self) -> list[dict[str, Any]]:
         """The backups that exist and have not failed."""
-        return [b for b in self.backups if backup_phase(b["status"]) != "failed"]
+        return [b for b in self.backups if backup_phase(b) != "failed"]
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Chain(Run):
         """Wait for a backup, and let the unfinished ones become Ready."""
         self.wait_until(lambda: self.created, "a backup")
         for backup in self.backups:
-            if backup_phase(backup["status"]) == "running":
+            if backup_phase(backup) == "running":
                 self.emulator.finish_backup(backup["backup_id"])
 
     def describe_path(self) -> str:
@@ -229,7 +229,7 @@ class RestoreChain(Chain):
         return [
             job
             for job in self.created
-            if restore_job_phase(job["status"]) != "failed" and TAG in self._index_of(job).get("tags", {})
+            if restore_job_phase(job) != "failed" and TAG in self._index_of(job).get("tags", {})
         ]
 
     @property
@@ -263,7 +263,7 @@ class RestoreChain(Chain):
         """Wait for a restore job, and let the unfinished ones complete."""
         self.wait_until(lambda: self.created, "a restore job")
         for job in self.created:
-            if restore_job_phase(job["status"]) == "running":
+            if restore_job_phase(job) == "running":
                 self.emulator.finish_restore(job["restore_job_id"])
 
     def describe_path(self) -> str:
