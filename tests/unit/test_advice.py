@@ -45,6 +45,9 @@ CASES = [
     Case(401, None, "Malformed key", "list_indexes", Unauthorized, "password field of connection c-1"),
     Case(402, "PAYMENT_REQUIRED", "Pay up", "create_backup", PaymentRequired, "past-due invoices"),
     Case(403, "FORBIDDEN", "Deletion protection is on.", "delete_index", DeletionProtected, "Disable its deletion"),
+    Case(
+        403, "FORBIDDEN", "Deletion protection: disable it", "create_backup", DeletionProtected, "Disable its deletion"
+    ),
     Case(403, "FORBIDDEN", QUOTA, "create_backup", QuotaExceeded, "PruneBackupsOperator"),
     Case(403, "QUOTA_EXCEEDED", "Too many", "create_backup", QuotaExceeded, "PruneBackupsOperator"),
     Case(403, None, "Resource exhausted", "create_backup", QuotaExceeded, "PruneBackupsOperator"),
@@ -52,6 +55,7 @@ CASES = [
     Case(403, "FORBIDDEN", "Quota reached", "list_indexes", QuotaExceeded, "Ask Pinecone for a higher one"),
     Case(403, "FORBIDDEN", "Not available on the Starter plan.", "create_backup", PlanRequired, "a paid plan"),
     Case(403, "FORBIDDEN", "Please upgrade", "create_backup", PlanRequired, "a paid plan"),
+    Case(403, "FORBIDDEN", "Please upgrade", "create_index_from_backup", PlanRequired, "Upgrade the plan"),
     Case(403, "FORBIDDEN", "Please upgrade", "describe_index", PlanRequired, "Upgrade the plan"),
     Case(403, "FORBIDDEN", "The planet is forbidden", "create_backup", PermissionDenied, "lacks permission"),
     Case(403, None, "", "describe_backup", PermissionDenied, "API key of connection c-1 lacks permission"),
@@ -83,6 +87,9 @@ def test_response_has_an_error_and_advice(case: Case) -> None:
     assert str(error).startswith(f"Could not do something: HTTP {case.status}")
     assert case.advice in str(error)
     assert "{" not in str(error)
+    # A 403 has several meanings. Each has its own advice.
+    known = {row.advice.format(connection="connection c-1") for row in REFUSALS if row.advice}
+    assert sum(advice in str(error) for advice in known) <= 1
     if not case.advice:
         without = str(error).removesuffix(" Pinecone request id: req-7.")
         assert without.endswith((f"{case.status}.", f"{case.code}.", f"{case.message!r}."))

@@ -12,18 +12,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import requests_mock as mock_requests
+from requests_mock import ANY, Mocker
 from support.clients import make_client
 from support.clock import FakeClock
 from support.constants import API_KEY
-from support.wire import Wire, hang_up
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.listing import MAX_PAGES, MAX_PAGES_WITHOUT_NEW_ROWS
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
-    PineconeConnectionError,
     PineconeInputError,
     PineconePermanentError,
     PineconeTransientError,
@@ -41,6 +39,7 @@ BACKUP: dict[str, Any] = {
     "cloud": "aws",
     "region": "us-east-1",
     "created_at": None,
+    "description": None,
     "tags": {"n": 1},
     "of_a_later_version": [{"x": 1.5}],
 }
@@ -62,9 +61,9 @@ def backup(number: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def pinecone() -> Iterator[mock_requests.Mocker]:
+def pinecone() -> Iterator[Mocker]:
     """Respond to requests as the test says."""
-    with mock_requests.Mocker() as mocker:
+    with Mocker() as mocker:
         yield mocker
 
 
@@ -84,117 +83,104 @@ def emulator_client(emulator: Emulator, clock: FakeClock) -> PineconeClient:
 
 
 class Call(NamedTuple):
-    """A call, the request that it sends, a response, and the result."""
+    """A call, the request that it sends, a response, the result if it is not the response, and the body."""
 
     run: Callable[[PineconeClient], Any]
-    method: str
-    path: str
-    response: dict[str, Any]
-    result: Any
+    request: str
+    response: Any
+    status: int = 200
+    result: Any = ...
     body: Any = None
+
+    def serve(self, pinecone: Mocker, **response: Any) -> None:
+        """Respond to the request."""
+        method, path = self.request.split()
+        pinecone.request(method, API + path, **response)
 
 
 CALLS = {
     "create_backup": Call(
         lambda client: client.create_backup("docs-example"),
-        "POST",
-        "/indexes/docs-example/backups",
-        {"status_code": 201, "json": BACKUP},
+        "POST /indexes/docs-example/backups",
         BACKUP,
-        {},
+        status=201,
+        body={},
     ),
     "create_backup with name and description": Call(
         lambda client: client.create_backup("docs-example", name="n", description=""),
-        "POST",
-        "/indexes/docs-example/backups",
-        {"status_code": 200, "json": BACKUP},
+        "POST /indexes/docs-example/backups",
         BACKUP,
-        {"name": "n", "description": ""},
+        body={"name": "n", "description": ""},
     ),
-    "describe_backup": Call(
-        lambda client: client.describe_backup(BACKUP_ID), "GET", f"/backups/{BACKUP_ID}", {"json": BACKUP}, BACKUP
-    ),
+    "describe_backup": Call(lambda client: client.describe_backup(BACKUP_ID), f"GET /backups/{BACKUP_ID}", BACKUP),
     "list_backups": Call(
-        lambda client: list(client.list_backups()), "GET", "/backups?limit=100", {"json": {"data": [BACKUP]}}, [BACKUP]
+        lambda client: list(client.list_backups()), "GET /backups?limit=100", {"data": [BACKUP]}, result=[BACKUP]
     ),
     "list_backups of an index": Call(
         lambda client: list(client.list_backups("docs-example")),
-        "GET",
-        "/indexes/docs-example/backups?limit=100",
-        {"json": {"data": [BACKUP], "pagination": None}},
-        [BACKUP],
+        "GET /indexes/docs-example/backups?limit=100",
+        {"data": [BACKUP], "pagination": None},
+        result=[BACKUP],
     ),
     "find_backups": Call(
         lambda client: client.find_backups({BACKUP_ID, "b-2"}, max_pages=1),
-        "GET",
-        "/backups?limit=100",
-        {"json": {"data": [{}, 17, {"backup_id": 17}, BACKUP], "pagination": {"next": "t"}}},
-        ({BACKUP_ID: BACKUP}, 1),
+        "GET /backups?limit=100",
+        {"data": [{}, 17, {"backup_id": 17}, BACKUP], "pagination": {"next": "t"}},
+        result=({BACKUP_ID: BACKUP}, 1),
     ),
     "delete_backup": Call(
-        lambda client: client.delete_backup(BACKUP_ID), "DELETE", f"/backups/{BACKUP_ID}", {"status_code": 202}, None
+        lambda client: client.delete_backup(BACKUP_ID), f"DELETE /backups/{BACKUP_ID}", None, status=202
     ),
     "list_indexes": Call(
-        lambda client: client.list_indexes(),
-        "GET",
-        "/indexes",
-        {"json": {"indexes": [{"name": "docs-example", "new": 1}]}},
-        [{"name": "docs-example", "new": 1}],
+        PineconeClient.list_indexes,
+        "GET /indexes",
+        {"indexes": [{"name": "docs-example", "new": 1}]},
+        result=[{"name": "docs-example", "new": 1}],
     ),
-    "describe_index": Call(
-        lambda client: client.describe_index("docs-example"), "GET", "/indexes/docs-example", {"json": INDEX}, INDEX
-    ),
+    "describe_index": Call(lambda client: client.describe_index("docs-example"), "GET /indexes/docs-example", INDEX),
     "delete_index": Call(
-        lambda client: client.delete_index("docs-example"),
-        "DELETE",
-        "/indexes/docs-example",
-        {"status_code": 202},
-        None,
+        lambda client: client.delete_index("docs-example"), "DELETE /indexes/docs-example", None, status=202
     ),
     "create_index_from_backup": Call(
         lambda client: client.create_index_from_backup(BACKUP_ID, name="docs-2"),
-        "POST",
-        f"/backups/{BACKUP_ID}/create-index",
-        {"status_code": 202, "json": STARTED},
+        f"POST /backups/{BACKUP_ID}/create-index",
         STARTED,
-        {"name": "docs-2"},
+        status=202,
+        body={"name": "docs-2"},
     ),
     "create_index_from_backup with tags and protection": Call(
         lambda client: client.create_index_from_backup(
             BACKUP_ID, name="docs-2", tags={"team": "search"}, deletion_protection="enabled"
         ),
-        "POST",
-        f"/backups/{BACKUP_ID}/create-index",
-        {"status_code": 202, "json": STARTED},
+        f"POST /backups/{BACKUP_ID}/create-index",
         STARTED,
-        {"name": "docs-2", "tags": {"team": "search"}, "deletion_protection": "enabled"},
+        status=202,
+        body={"name": "docs-2", "tags": {"team": "search"}, "deletion_protection": "enabled"},
     ),
-    "describe_restore_job": Call(
-        lambda client: client.describe_restore_job("r-1"), "GET", "/restore-jobs/r-1", {"json": JOB}, JOB
-    ),
+    "describe_restore_job": Call(lambda client: client.describe_restore_job("r-1"), "GET /restore-jobs/r-1", JOB),
     "find_restore_jobs": Call(
         lambda client: client.find_restore_jobs({"r-1"}, max_pages=3),
-        "GET",
-        "/restore-jobs?limit=100",
-        {"json": {"data": [JOB], "pagination": {"next": "t"}}},
-        ({"r-1": JOB}, 1),
+        "GET /restore-jobs?limit=100",
+        {"data": [JOB], "pagination": {"next": "t"}},
+        result=({"r-1": JOB}, 1),
     ),
     "list_restore_jobs": Call(
         lambda client: list(client.list_restore_jobs()),
-        "GET",
-        "/restore-jobs?limit=100",
-        {"json": {"data": [JOB, JOB]}},
-        [JOB],
+        "GET /restore-jobs?limit=100",
+        {"data": [JOB, JOB]},
+        result=[JOB],
     ),
 }
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_request_and_result_of_each_call(clock: FakeClock, pinecone: mock_requests.Mocker, call: Call) -> None:
-    pinecone.request(call.method, API + call.path, **call.response)
-    assert call.run(make_client(API, clock, api_version="2026-04", timeout=7.5)) == call.result
+def test_request_and_result_of_each_call(clock: FakeClock, pinecone: Mocker, call: Call) -> None:
+    # A 202 to a DELETE has no body.
+    call.serve(pinecone, status_code=call.status, **({} if call.response is None else {"json": call.response}))
+    result = call.run(make_client(API, clock, api_version="2026-04", timeout=7.5))
+    assert result == (call.response if call.result is ... else call.result)
     (sent,) = pinecone.request_history
-    assert (sent.method, sent.url) == (call.method, API + call.path)
+    assert f"{sent.method} {sent.url}" == call.request.replace(" ", f" {API}")
     assert sent.headers["Api-Key"] == API_KEY
     assert sent.headers["X-Pinecone-Api-Version"] == "2026-04"
     assert sent.headers["User-Agent"] == f"airflow-pinecone/{version('airflow-pinecone')}"
@@ -214,7 +200,7 @@ def test_every_call_is_tested() -> None:
 
 
 def test_netrc_is_ignored(
-    client: PineconeClient, pinecone: mock_requests.Mocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    client: PineconeClient, pinecone: Mocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     (tmp_path / "netrc").write_text("default login user password of-another-service\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -243,59 +229,42 @@ def test_backup_is_created_described_listed_and_deleted(emulator: Emulator, cloc
     assert {exchange.headers["X-Pinecone-Api-Version"] for exchange in emulator.requests} == {api_version}
 
 
-def test_models_pass_through_untouched(emulator: Emulator, emulator_client: PineconeClient) -> None:
-    added = emulator.add_backup(
-        "docs-example", created_at=None, description=None, record_count=..., new_field=[1, None], tags={"n": 1}
-    )
-    assert "record_count" not in added
-    assert emulator_client.describe_backup(added["backup_id"]) == added
-    assert list(emulator_client.list_backups()) == [added]
+# Invalid arguments; all invalid names and ids are in test_inputs.py and test_bad_input.py
 
 
-# Invalid names and ids; all invalid values are in test_validation.py
-
-
-@pytest.mark.parametrize("name", ["", "Docs", "../backups", "docs\n", 5])
-def test_invalid_index_name_is_not_sent(client: PineconeClient, pinecone: mock_requests.Mocker, name: Any) -> None:
-    calls: list[Callable[[], object]] = [
-        lambda: client.create_backup(name),
-        lambda: next(client.list_backups(name)),
-        lambda: client.describe_index(name),
-        lambda: client.delete_index(name),
-        lambda: client.describe_index_stats(name),
-        lambda: client.create_index_from_backup(BACKUP_ID, name=name),
-    ]
-    for call in calls:
-        with pytest.raises(PineconeInputError, match="valid index name"):
-            call()
+@pytest.mark.parametrize(
+    ("resource", "call"),
+    [
+        ("index name", lambda client, name: client.create_backup(name)),
+        ("index name", lambda client, name: next(client.list_backups(name))),
+        ("index name", lambda client, name: client.describe_index(name)),
+        ("index name", lambda client, name: client.delete_index(name)),
+        ("index name", lambda client, name: client.describe_index_stats(name)),
+        ("index name", lambda client, name: client.create_index_from_backup(BACKUP_ID, name=name)),
+        ("backup id", lambda client, value: client.describe_backup(value)),
+        ("backup id", lambda client, value: client.delete_backup(value)),
+        ("backup id", lambda client, value: client.create_index_from_backup(value, name="docs-2")),
+        ("restore job id", lambda client, value: client.describe_restore_job(value)),
+    ],
+)
+def test_invalid_name_or_id_is_not_sent(
+    client: PineconeClient, pinecone: Mocker, resource: str, call: Callable[[PineconeClient, Any], object]
+) -> None:
+    for value in ("", "../backups", "..", "None", "a\n", 5):
+        with pytest.raises(PineconeInputError, match=f"valid {resource}"):
+            call(client, value)
     assert pinecone.request_history == []
-
-
-@pytest.mark.parametrize("resource_id", ["", "a/b", "..", "None", "a\n", 5])
-def test_invalid_id_is_not_sent(client: PineconeClient, pinecone: mock_requests.Mocker, resource_id: Any) -> None:
-    calls: list[tuple[str, Callable[[], object]]] = [
-        ("backup", lambda: client.describe_backup(resource_id)),
-        ("backup", lambda: client.delete_backup(resource_id)),
-        ("backup", lambda: client.create_index_from_backup(resource_id, name="docs-2")),
-        ("restore job", lambda: client.describe_restore_job(resource_id)),
-    ]
-    for resource, call in calls:
-        with pytest.raises(PineconeInputError, match=f"valid {resource} id"):
-            call()
-    assert pinecone.request_history == []
-
-
-# Paging
 
 
 @pytest.mark.parametrize("value", [5, 42, True, ["x"], {"a": 1}, b"x"], ids=repr)
 @pytest.mark.parametrize("field", ["name", "description"])
-def test_text_of_a_backup_must_be_a_string(
-    client: PineconeClient, pinecone: mock_requests.Mocker, field: str, value: Any
-) -> None:
+def test_text_of_a_backup_must_be_a_string(client: PineconeClient, pinecone: Mocker, field: str, value: Any) -> None:
     with pytest.raises(PineconeInputError, match=f"^{field} must be a string, not "):
         client.create_backup("docs-example", **{field: value})
     assert pinecone.request_history == []
+
+
+# Paging
 
 
 def test_list_reads_all_pages(emulator: Emulator, emulator_client: PineconeClient) -> None:
@@ -329,7 +298,7 @@ def test_name_of_neither_an_index_nor_a_backup_is_an_error(emulator: Emulator, e
 
 @pytest.mark.parametrize(("include", "numbers"), [(False, [1]), (True, [1, 2])])
 def test_backups_of_earlier_indexes_are_searched_in_the_project(
-    client: PineconeClient, pinecone: mock_requests.Mocker, include: bool, numbers: list[int]
+    client: PineconeClient, pinecone: Mocker, include: bool, numbers: list[int]
 ) -> None:
     """Later versions of the API list only the backups of the current index by its name."""
     earlier = backup(2, source_index_id="i-0")
@@ -341,7 +310,7 @@ def test_backups_of_earlier_indexes_are_searched_in_the_project(
     assert history.index_exists is True
 
 
-def test_index_that_is_deleted_between_two_pages(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+def test_index_that_is_deleted_between_two_pages(client: PineconeClient, pinecone: Mocker) -> None:
     page = {"data": [backup(1)], "pagination": {"next": "t"}}
     pinecone.get(f"{API}/indexes/docs-example/backups", [{"json": page}, {"status_code": 404, "text": "no"}])
     pinecone.get(f"{API}/backups", json={"data": [backup(2), backup(1)]})
@@ -350,22 +319,24 @@ def test_index_that_is_deleted_between_two_pages(client: PineconeClient, pinecon
     assert history.index_exists is False
 
 
-@pytest.mark.parametrize("status", [401, 403, 422])
-def test_other_rejections_do_not_list_the_project(
-    client: PineconeClient, pinecone: mock_requests.Mocker, status: int
+@pytest.mark.parametrize(
+    ("statuses", "error"),
+    [
+        *([[status], PineconePermanentError] for status in (401, 403, 422)),
+        # It is then unknown which backups the deleted index has.
+        ([404, 503], PineconeTransientError),
+    ],
+    ids=str,
+)
+def test_failed_listing_of_an_index_or_of_the_project_is_an_error(
+    client: PineconeClient, pinecone: Mocker, statuses: list[int], error: type[Exception]
 ) -> None:
-    pinecone.get(f"{API}/indexes/docs-example/backups", status_code=status, text="no")
-    with pytest.raises(PineconePermanentError, match=f"HTTP {status}"):
-        read_history(client, "docs-example")
-    assert len(pinecone.request_history) == 1
-
-
-def test_project_that_cannot_be_listed_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
-    """It is then unknown which backups the deleted index has."""
-    pinecone.get(f"{API}/indexes/docs-example/backups", status_code=404, text="no")
-    pinecone.get(f"{API}/backups", status_code=503, text="no")
-    with pytest.raises(PineconeTransientError, match="HTTP 503"):
+    """Only if there is no such index, the project is listed."""
+    for path, status in zip(("/indexes/docs-example/backups", "/backups"), statuses, strict=False):
+        pinecone.get(API + path, status_code=status, text="no")
+    with pytest.raises(error, match=f"HTTP {statuses[-1]}"):
         read_history(client, "docs-example", retry=False)
+    assert len(pinecone.request_history) == len(statuses)
 
 
 def test_list_requests_a_page_when_it_reaches_it(emulator: Emulator, emulator_client: PineconeClient) -> None:
@@ -380,7 +351,7 @@ def test_list_requests_a_page_when_it_reaches_it(emulator: Emulator, emulator_cl
     assert len(emulator.requests) == 2
 
 
-def test_row_on_two_pages_is_listed_once(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+def test_row_on_two_pages_is_listed_once(client: PineconeClient, pinecone: Mocker) -> None:
     pages = [
         {"data": [backup(1), backup(2)], "pagination": {"next": "t/1+="}},
         {"data": [], "pagination": {"next": "t2"}},
@@ -403,21 +374,31 @@ def test_row_on_two_pages_is_listed_once(client: PineconeClient, pinecone: mock_
     ],
     ids=str,
 )
-def test_last_page(client: PineconeClient, pinecone: mock_requests.Mocker, last: dict[str, Any]) -> None:
+def test_last_page(client: PineconeClient, pinecone: Mocker, last: dict[str, Any]) -> None:
     pinecone.get(f"{API}/backups", json={"data": [backup(1)], **last})
     assert len(list(client.list_backups())) == 1
     assert len(pinecone.request_history) == 1
 
 
-@pytest.mark.parametrize("token", ["same", 5, {"a": 1}, ["x"]])
-def test_repeated_page_token_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker, token: Any) -> None:
-    pinecone.get(f"{API}/backups", json={"data": [backup(1)], "pagination": {"next": token}})
-    with pytest.raises(PineconeTransientError, match="page token"):
+# A repeated token is known on the second page. A response with a token that cannot be sent counts as not JSON.
+@pytest.mark.parametrize(
+    ("token", "problem", "attempts"),
+    [*((token, "page token", 2) for token in ("same", 5, {"a": 1}, ["x"])), ("\ud800", "list the backups", 5)],
+    ids=ascii,
+)
+def test_repeated_or_invalid_page_token_is_an_error(
+    client: PineconeClient, pinecone: Mocker, token: Any, problem: str, attempts: int
+) -> None:
+    pinecone.get(f"{API}/backups", text=json.dumps({"data": [backup(1)], "pagination": {"next": token}}))
+    with pytest.raises(PineconeTransientError, match=problem):
         list(client.list_backups())
-    assert len(pinecone.request_history) == 2
+    assert len(pinecone.request_history) == attempts
 
 
-def serve_pages(pinecone: mock_requests.Mocker, rows: Callable[[int], list[dict[str, Any]]], pages: int) -> None:
+Rows = Callable[[int], list[dict[str, Any]]]
+
+
+def serve_pages(pinecone: Mocker, rows: Rows, pages: int) -> None:
     """Respond with pages, each with a token of its own; ``rows`` returns those of a page, and the last has no token."""
     numbers = itertools.count()
 
@@ -428,23 +409,23 @@ def serve_pages(pinecone: mock_requests.Mocker, rows: Callable[[int], list[dict[
     pinecone.get(f"{API}/backups", json=page)
 
 
-@pytest.mark.parametrize("rows", [lambda _: [], lambda _: [backup(1)]], ids=["empty", "the same row"])
-def test_listing_without_news_ends_with_an_error(
-    client: PineconeClient, pinecone: mock_requests.Mocker, rows: Callable[[int], list[dict[str, Any]]]
+@pytest.mark.parametrize(
+    ("rows", "problem", "pages"),
+    [
+        (lambda _: [], "20 pages without a new row", MAX_PAGES_WITHOUT_NEW_ROWS),
+        # The row is new on the first page.
+        (lambda _: [backup(1)], "20 pages without a new row", MAX_PAGES_WITHOUT_NEW_ROWS + 1),
+        (lambda number: [backup(number)], "1000 pages", MAX_PAGES),
+    ],
+    ids=["empty", "the same row", "new rows"],
+)
+def test_listing_without_an_end_is_an_error(
+    client: PineconeClient, pinecone: Mocker, rows: Rows, problem: str, pages: int
 ) -> None:
     serve_pages(pinecone, rows, pages=10**9)
-    with pytest.raises(
-        PineconeTransientError, match=r"list the backups .* a next page after 20 pages without a new row"
-    ):
+    with pytest.raises(PineconeTransientError, match=f"list the backups .* a next page after {problem}"):
         list(client.list_backups())
-    assert MAX_PAGES_WITHOUT_NEW_ROWS <= len(pinecone.request_history) <= MAX_PAGES_WITHOUT_NEW_ROWS + 1
-
-
-def test_listing_without_an_end_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
-    serve_pages(pinecone, lambda number: [backup(number)], pages=10**9)
-    with pytest.raises(PineconeTransientError, match=r"list the backups .* a next page after 1000 pages"):
-        list(client.list_backups())
-    assert len(pinecone.request_history) == MAX_PAGES
+    assert len(pinecone.request_history) == pages
 
 
 @pytest.mark.parametrize(
@@ -458,59 +439,76 @@ def test_listing_without_an_end_is_an_error(client: PineconeClient, pinecone: mo
     ],
     ids=["the greatest number of pages", "pages without news", "empty"],
 )
-def test_long_listing(
-    client: PineconeClient,
-    pinecone: mock_requests.Mocker,
-    rows: Callable[[int], list[dict[str, Any]]],
-    pages: int,
-    count: int,
-) -> None:
+def test_long_listing(client: PineconeClient, pinecone: Mocker, rows: Rows, pages: int, count: int) -> None:
     serve_pages(pinecone, rows, pages)
     assert len(list(client.list_backups())) == count
     assert len(pinecone.request_history) == pages
 
 
-def test_page_token_that_cannot_be_sent_is_an_error(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
-    pinecone.get(f"{API}/backups", text=json.dumps({"data": [], "pagination": {"next": "\ud800"}}))
-    with pytest.raises(PineconeTransientError):
-        list(client.list_backups())
-
-
 # Checks of responses
 
+INVALID_INDEXES: list[Any] = [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}]
+# For each call: a part of the error, and responses that are not valid.
+INVALID_RESPONSES: dict[str, tuple[str, list[Any]]] = {
+    "list_backups": (
+        "list the backups of the project",
+        [
+            *(None, [], "x", 5, {}, {"data": None}, {"data": {}}, {"data": [None]}, {"data": ["x"]}),
+            *({"data": [{"backup_id": "b"}]}, {"data": [backup(1, backup_id=5)]}, {"data": [backup(1, status=None)]}),
+        ],
+    ),
+    "describe_backup": (
+        f"describe backup {BACKUP_ID}",
+        [
+            *(None, [], "x", {}, {"backup_id": BACKUP_ID}, backup(1), BACKUP | {"status": 5}, {"data": [BACKUP]}),
+            *(BACKUP | {"status": status} for status in ("Ready\n", "Re\0ady", "x" * 129)),
+            *(BACKUP | {"source_index_name": name} for name in (5, ["docs"], {"a": 1}, "two\nlines", "x" * 129)),
+            *(BACKUP | {"source_index_id": index_id} for index_id in (True, [1])),
+        ],
+    ),
+    "list_indexes": (
+        r"list the indexes: .* not an index with name",
+        [{"indexes": [INDEX, row]} for row in INVALID_INDEXES],
+    ),
+    "describe_index": (
+        "describe index docs-example",
+        [None, [], "x", {}, INDEX | {"name": "other"}, INDEX | {"status": "Ready"}],
+    ),
+    "describe_restore_job": (
+        "describe restore job r-1",
+        [
+            *(None, [], {}, JOB | {"restore_job_id": "r-2"}, JOB | {"status": None}, JOB | {"target_index_id": 5}),
+            *({field: value for field, value in JOB.items() if field != missing} for missing in list(JOB)[:3]),
+        ],
+    ),
+    "create_index_from_backup": (
+        f"restore backup {BACKUP_ID} into index docs-2",
+        [None, [], {}, {"restore_job_id": "r-1"}, {"index_id": "i-2"}],
+    ),
+}
+
 
 @pytest.mark.parametrize(
-    "response",
+    ("name", "problem", "response"),
     [
-        *(None, [], "x", 5, {}, {"data": None}, {"data": {}}, {"data": [None]}, {"data": ["x"]}),
-        *({"data": [{"backup_id": "b"}]}, {"data": [backup(1, backup_id=5)]}, {"data": [backup(1, status=None)]}),
+        pytest.param(name, problem, response, id=f"{name} {ascii(response)[:80]}")
+        for name, (problem, responses) in INVALID_RESPONSES.items()
+        for response in responses
     ],
-    ids=lambda response: str(response)[:50],
 )
-def test_not_a_list_of_backups(client: PineconeClient, pinecone: mock_requests.Mocker, response: Any) -> None:
-    pinecone.get(f"{API}/backups", json=response)
-    with pytest.raises(PineconeTransientError, match="list the backups of the project"):
-        list(client.list_backups())
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        *(None, [], "x", {}, {"backup_id": BACKUP_ID}, backup(1), BACKUP | {"status": 5}, {"data": [BACKUP]}),
-        *(BACKUP | {"status": status} for status in ("Ready\n", "Re\0ady", "\ud800", "x" * 129)),
-        *(BACKUP | {"source_index_name": name} for name in (5, ["docs"], {"a": 1}, "two\nlines", "x" * 129)),
-        *(BACKUP | {"source_index_id": index_id} for index_id in (True, [1])),
-    ],
-    ids=range(19),
-)
-def test_not_the_backup(client: PineconeClient, pinecone: mock_requests.Mocker, response: Any) -> None:
-    pinecone.get(f"{API}/backups/{BACKUP_ID}", json=response)
-    with pytest.raises(PineconeTransientError, match=f"describe backup {BACKUP_ID}"):
-        client.describe_backup(BACKUP_ID)
+def test_invalid_response_is_an_error(
+    client: PineconeClient, pinecone: Mocker, name: str, problem: str, response: Any
+) -> None:
+    call = CALLS[name]
+    call.serve(pinecone, json=response)
+    error = CreateOutcomeUnknown if call.body else PineconeTransientError
+    with pytest.raises(error, match=problem):
+        call.run(client)
+    assert len(pinecone.request_history) == 1
 
 
 @pytest.mark.parametrize("backup_id", ["", "a/b", "..", "a b", "a\n", "x" * 129, "\u202e"])
-def test_invalid_id_in_a_response(client: PineconeClient, pinecone: mock_requests.Mocker, backup_id: str) -> None:
+def test_invalid_id_in_a_response(client: PineconeClient, pinecone: Mocker, backup_id: str) -> None:
     response = BACKUP | {"backup_id": backup_id}
     pinecone.get(f"{API}/backups", json={"data": [response]})
     pinecone.post(f"{API}/indexes/docs-example/backups", json=response)
@@ -521,46 +519,10 @@ def test_invalid_id_in_a_response(client: PineconeClient, pinecone: mock_request
 
 
 @pytest.mark.parametrize("fields", [{}, {"source_index_name": None, "source_index_id": None}, {"status": "x" * 128}])
-def test_backup_with_few_fields(client: PineconeClient, pinecone: mock_requests.Mocker, fields: dict[str, Any]) -> None:
+def test_backup_with_few_fields(client: PineconeClient, pinecone: Mocker, fields: dict[str, Any]) -> None:
     response = {"backup_id": BACKUP_ID, "status": "", **fields}
     pinecone.get(f"{API}/backups/{BACKUP_ID}", json=response)
     assert client.describe_backup(BACKUP_ID) == response
-
-
-@pytest.mark.parametrize("row", [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}], ids=str)
-def test_not_a_list_of_indexes(client: PineconeClient, pinecone: mock_requests.Mocker, row: Any) -> None:
-    pinecone.get(f"{API}/indexes", json={"indexes": [INDEX, row]})
-    with pytest.raises(PineconeTransientError, match=r"list the indexes: .* not an index with name"):
-        client.list_indexes()
-
-
-@pytest.mark.parametrize("response", [None, [], "x", {}, INDEX | {"name": "other"}, INDEX | {"status": "Ready"}])
-def test_not_the_index(client: PineconeClient, pinecone: mock_requests.Mocker, response: Any) -> None:
-    pinecone.get(f"{API}/indexes/docs-example", json=response)
-    with pytest.raises(PineconeTransientError, match="describe index docs-example"):
-        client.describe_index("docs-example", retry=False)
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        *(None, [], {}, JOB | {"restore_job_id": "r-2"}, JOB | {"status": None}, JOB | {"target_index_id": 5}),
-        *({field: value for field, value in JOB.items() if field != missing} for missing in list(JOB)[:3]),
-    ],
-    ids=range(9),
-)
-def test_not_the_restore_job(client: PineconeClient, pinecone: mock_requests.Mocker, response: Any) -> None:
-    pinecone.get(f"{API}/restore-jobs/r-1", json=response)
-    with pytest.raises(PineconeTransientError, match="describe restore job r-1"):
-        client.describe_restore_job("r-1", retry=False)
-
-
-@pytest.mark.parametrize("response", [None, [], {}, {"restore_job_id": "r-1"}, {"index_id": "i-2"}], ids=str)
-def test_not_a_started_restore(client: PineconeClient, pinecone: mock_requests.Mocker, response: Any) -> None:
-    pinecone.post(f"{API}/backups/b-1/create-index", json=response)
-    with pytest.raises(CreateOutcomeUnknown, match="restore backup b-1 into index docs-2"):
-        client.create_index_from_backup("b-1", name="docs-2")
-    assert len(pinecone.request_history) == 1
 
 
 @pytest.mark.parametrize(
@@ -577,13 +539,13 @@ def test_not_a_started_restore(client: PineconeClient, pinecone: mock_requests.M
     ],
     ids=lambda value: value[:20],
 )
-def test_value_that_xcom_cannot_store(client: PineconeClient, pinecone: mock_requests.Mocker, value: str) -> None:
+def test_value_that_xcom_cannot_store(client: PineconeClient, pinecone: Mocker, value: str) -> None:
     pinecone.get(f"{API}/backups/{BACKUP_ID}", text=f'{json.dumps(BACKUP)[:-1]}, "new": {value}}}')
     with pytest.raises(PineconeTransientError, match="not a response from Pinecone"):
         client.describe_backup(BACKUP_ID)
 
 
-def test_values_that_xcom_can_store(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
+def test_values_that_xcom_can_store(client: PineconeClient, pinecone: Mocker) -> None:
     response = BACKUP | {
         "new": [None, True, 2**62, -1.5, "\U0001f5c3\0", {}, []],
         "deep": json.loads("[" * 90 + "]" * 90),
@@ -596,9 +558,7 @@ def test_values_that_xcom_can_store(client: PineconeClient, pinecone: mock_reque
 
 
 @pytest.mark.parametrize("index_id", [None, "", ...])
-def test_index_id_of_a_restore_may_be_missing(
-    client: PineconeClient, pinecone: mock_requests.Mocker, index_id: Any
-) -> None:
+def test_index_id_of_a_restore_may_be_missing(client: PineconeClient, pinecone: Mocker, index_id: Any) -> None:
     job = {field: value for field, value in JOB.items() if field != "target_index_id"}
     pinecone.get(f"{API}/restore-jobs/r-1", json=job if index_id is ... else job | {"target_index_id": index_id})
     restore: Any = RESTORE.poll(client, "r-1")
@@ -615,7 +575,7 @@ def test_index_id_of_a_restore_may_be_missing(
     ],
 )
 def test_restore_is_ready_when_its_index_is_ready(
-    client: PineconeClient, pinecone: mock_requests.Mocker, status: dict[str, Any], ready: bool
+    client: PineconeClient, pinecone: Mocker, status: dict[str, Any], ready: bool
 ) -> None:
     pinecone.get(f"{API}/restore-jobs/r-1", json=JOB | {"status": "Completed"})
     pinecone.get(f"{API}/indexes/docs-2", json=INDEX | {"name": "docs-2", "status": status})
@@ -625,92 +585,52 @@ def test_restore_is_ready_when_its_index_is_ready(
 
 # Messages of errors: what failed, why, and what to do
 
-HINTS_403 = ["quota", "paid plan", "deletion protection", "lacks permission"]
-FORBIDDEN = {
-    "Increase your quota or upgrade to create more backups.": "quota",
-    "Backups exceed the maximum; resource exhausted": "quota",
-    "Backups are not available on the Starter plan.": "paid plan",
-    "Please upgrade to use this feature": "paid plan",
-    "Deletion protection is enabled for this index. Disable it.": "deletion protection",
-    "Forbidden": "lacks permission",
-    "": "lacks permission",
-}
-REJECTIONS = [
-    (400, "INVALID_ARGUMENT", "Index is pod-based", "cannot back up pod-based indexes"),
-    (401, "UNAUTHENTICATED", "Invalid API Key", "Check the API key in the password field of connection"),
-    (402, "PAYMENT_REQUIRED", "Pay up", "past-due invoices"),
-    *((403, "FORBIDDEN", message, hint) for message, hint in FORBIDDEN.items()),
-    (404, "NOT_FOUND", "Resource docs-example not found", "Check the name or id"),
-    (422, "UNPROCESSABLE_ENTITY", "Failed to deserialize", "Check the name and the description"),
-]
+# The advice for every response is in test_advice.py.
 
 
-@pytest.mark.parametrize(("status", "code", "message", "hint"), REJECTIONS)
+@pytest.mark.parametrize("header", ["x-pinecone-request-id", "X-Request-Id"])
 def test_rejection_names_the_call_the_cause_and_the_remedy(
-    client: PineconeClient, pinecone: mock_requests.Mocker, status: int, code: str, message: str, hint: str
+    client: PineconeClient, pinecone: Mocker, header: str
 ) -> None:
     pinecone.post(
         f"{API}/indexes/docs-example/backups",
-        status_code=status,
-        json={"status": status, "error": {"code": code, "message": message, "details": {}}},
-        headers={"x-pinecone-request-id": "req-7"},
+        status_code=422,
+        json={"status": 422, "error": {"code": "UNPROCESSABLE_ENTITY", "message": "Not parsed", "details": {}}},
+        headers={header: "req-7"},
     )
     with pytest.raises(PineconePermanentError) as caught:
         client.create_backup("docs-example")
-    error, text = caught.value, str(caught.value)
-    assert (error.status_code, error.code, error.message, error.request_id) == (status, code, message, "req-7")
-    assert text.startswith(f"Could not create a backup of index docs-example: HTTP {status} {code}")
-    assert message in text
-    assert "req-7" in text
-    remedy = text.replace(message, "") if message else text
-    assert hint in remedy
-    # A 403 has four meanings. Each has its own remedy.
-    assert [other for other in HINTS_403 if other in remedy] == ([hint] if status == 403 else [])
+    error = caught.value
+    facts = (error.status_code, error.code, error.message, error.request_id)
+    assert facts == (422, "UNPROCESSABLE_ENTITY", "Not parsed", "req-7")
+    assert str(error).startswith("Could not create a backup of index docs-example: HTTP 422 UNPROCESSABLE_ENTITY")
+    assert "Not parsed" in str(error)
+    assert "Check the name and the description" in str(error)
+    assert "req-7" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("call", "hint"),
+    ("name", "status", "message", "hint"),
     [
-        (lambda client: client.delete_backup(BACKUP_ID), "restore from this backup is running"),
-        (lambda client: client.create_index_from_backup(BACKUP_ID, name="docs-2"), "The backup is not Ready"),
-    ],
-    ids=["delete", "restore"],
-)
-def test_meaning_of_412(
-    client: PineconeClient, pinecone: mock_requests.Mocker, call: Callable[[PineconeClient], Any], hint: str
-) -> None:
-    error = {"error": {"code": "FAILED_PRECONDITION", "message": "m"}}
-    pinecone.register_uri(mock_requests.ANY, re.compile(API), status_code=412, json=error)
-    with pytest.raises(PineconePermanentError, match=rf"backup {BACKUP_ID}.*HTTP 412.*{hint}"):
-        call(client)
-
-
-@pytest.mark.parametrize(
-    ("message", "hint"),
-    [
-        ("This key may not use the control plane.", "lacks permission"),
-        ("You've reached the max serverless indexes. Upgrade your plan.", "Upgrade the plan"),
-        ("Index quota exhausted", "quota of indexes"),
+        ("create_backup", 400, "Index is pod-based", "cannot back up pod-based indexes"),
+        ("list_indexes", 400, "no", r"HTTP 400, 'no'\.$"),
+        ("create_backup", 403, "Backups exceed the maximum; resource exhausted", "quota of backups"),
+        ("create_backup", 403, "Please upgrade to use this feature", "does not include backups"),
+        ("create_index_from_backup", 403, "This key may not use the control plane.", "lacks permission"),
+        ("create_index_from_backup", 403, "You've reached the max. Upgrade your plan.", "Upgrade the plan"),
+        ("create_index_from_backup", 403, "Index quota exhausted", "quota of indexes"),
+        ("delete_backup", 412, "m", f"backup {BACKUP_ID}.*restore from this backup is running"),
+        ("create_index_from_backup", 412, "m", f"backup {BACKUP_ID}.*The backup is not Ready"),
     ],
 )
-def test_403_of_a_restore_gives_no_advice_about_backups(
-    client: PineconeClient, pinecone: mock_requests.Mocker, message: str, hint: str
+def test_remedy_depends_on_the_call(
+    client: PineconeClient, pinecone: Mocker, name: str, status: int, message: str, hint: str
 ) -> None:
-    error = {"error": {"code": "FORBIDDEN", "message": message}}
-    pinecone.post(f"{API}/backups/{BACKUP_ID}/create-index", status_code=403, json=error)
-    with pytest.raises(PineconePermanentError, match=hint) as caught:
-        client.create_index_from_backup(BACKUP_ID, name="docs-2")
-    assert "does not include backups" not in str(caught.value)
-    assert "quota of backups" not in str(caught.value)
-
-
-def test_hint_about_pod_based_indexes_is_only_for_backups(
-    client: PineconeClient, pinecone: mock_requests.Mocker
-) -> None:
-    pinecone.get(f"{API}/indexes", status_code=400, text="no")
-    with pytest.raises(PineconePermanentError) as caught:
-        client.list_indexes()
-    assert "pod-based" not in str(caught.value)
+    call = CALLS[name]
+    call.serve(pinecone, status_code=status, json={"error": {"message": message}})
+    with pytest.raises(PineconePermanentError, match=f"HTTP {status}") as caught:
+        call.run(client)
+    assert re.search(hint, str(caught.value))
 
 
 def test_rejections_of_the_emulator(emulator: Emulator, emulator_client: PineconeClient, clock: FakeClock) -> None:
@@ -727,31 +647,13 @@ def test_rejections_of_the_emulator(emulator: Emulator, emulator_client: Pinecon
         make_client(emulator.url, clock, api_key="wrong-key-000").list_indexes()
 
 
-def test_request_id_in_the_common_header(client: PineconeClient, pinecone: mock_requests.Mocker) -> None:
-    pinecone.get(f"{API}/indexes", status_code=404, text="no", headers={"X-Request-Id": "req-8"})
-    with pytest.raises(PineconePermanentError, match="req-8") as caught:
-        client.list_indexes()
-    assert caught.value.request_id == "req-8"
-
-
-def test_control_characters_of_a_response_are_not_quoted(
-    client: PineconeClient, pinecone: mock_requests.Mocker
-) -> None:
+def test_control_characters_of_a_response_are_not_quoted(client: PineconeClient, pinecone: Mocker) -> None:
     error = {"error": {"code": "a\ud800\x1b[31m", "message": "\ud800" * 1000}}
     pinecone.get(f"{API}/indexes", status_code=400, json=error, headers={"x-request-id": "\x1b[0m"})
     with pytest.raises(PineconePermanentError) as caught:
         client.list_indexes()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
-
-
-def test_refused_connection_names_the_host(clock: FakeClock) -> None:
-    with Wire(hang_up) as wire:
-        pass
-    with pytest.raises(PineconeConnectionError, match=f"list the indexes at {wire.url}: .*refused") as caught:
-        make_client(wire.url, clock).list_indexes(retry=False)
-    assert not caught.value.sent
-    assert caught.value.status_code is None
 
 
 # The data plane: hosts to which the API key may be sent
@@ -766,31 +668,28 @@ def test_stats_come_from_the_host_of_the_index(emulator: Emulator, emulator_clie
     assert sent.headers["X-Pinecone-Api-Version"] == "2025-10"
 
 
-def test_stats_are_not_requested_again_after_a_lost_response(
-    emulator: Emulator, emulator_client: PineconeClient, clock: FakeClock
+@pytest.mark.parametrize(
+    "failure",
+    [{"drop": "after"}, *({"status": 200, "body": body} for body in (b"null", b"[]", b"5", b'"x"'))],
+    ids=str,
+)
+def test_stats_are_not_requested_again_after_a_lost_or_invalid_response(
+    emulator: Emulator, emulator_client: PineconeClient, clock: FakeClock, failure: dict[str, Any]
 ) -> None:
-    emulator.fault("POST", "/data-plane/*/describe_index_stats", drop="after")
+    emulator.fault("POST", "/data-plane/*/describe_index_stats", **failure)
     with pytest.raises(PineconeTransientError, match="stats of index docs-example"):
         emulator_client.describe_index_stats("docs-example")
     assert clock.slept == []
 
 
-@pytest.mark.parametrize("response", [None, [], 5, "x"])
-def test_not_the_stats(emulator: Emulator, emulator_client: PineconeClient, response: Any) -> None:
-    body = json.dumps(response).encode()
-    emulator.fault("POST", "/data-plane/*/describe_index_stats", status=200, body=body)
-    with pytest.raises(PineconeTransientError, match="stats of index docs-example"):
-        emulator_client.describe_index_stats("docs-example")
-
-
-def serve_index(pinecone: mock_requests.Mocker, host: Any, control_plane: str = API) -> None:
+def serve_index(pinecone: Mocker, host: Any, control_plane: str = API) -> None:
     """Let the control plane describe an index with some host, and let every host return stats."""
     index = {"name": "docs", "host": host, "status": {"ready": True}}
     pinecone.get(f"{control_plane}/indexes/docs", json=index)
-    pinecone.post(mock_requests.ANY, json={"totalVectorCount": 3})
+    pinecone.post(ANY, json={"totalVectorCount": 3})
 
 
-def data_plane_urls(pinecone: mock_requests.Mocker) -> list[str]:
+def data_plane_urls(pinecone: Mocker) -> list[str]:
     return [request.url for request in pinecone.request_history if request.method == "POST"]
 
 
@@ -803,7 +702,7 @@ def data_plane_urls(pinecone: mock_requests.Mocker) -> list[str]:
         ("http://[::1]:5080", "http://[::1]:5080/describe_index_stats"),
     ],
 )
-def test_url_of_the_data_plane(client: PineconeClient, pinecone: mock_requests.Mocker, host: str, url: str) -> None:
+def test_url_of_the_data_plane(client: PineconeClient, pinecone: Mocker, host: str, url: str) -> None:
     serve_index(pinecone, host)
     assert client.describe_index_stats("docs") == {"totalVectorCount": 3}
     (sent,) = data_plane_urls(pinecone)
@@ -811,7 +710,7 @@ def test_url_of_the_data_plane(client: PineconeClient, pinecone: mock_requests.M
     assert pinecone.request_history[-1].headers["Api-Key"] == API_KEY
 
 
-def test_plain_http_only_to_the_host_of_the_connection(clock: FakeClock, pinecone: mock_requests.Mocker) -> None:
+def test_plain_http_only_to_the_host_of_the_connection(clock: FakeClock, pinecone: Mocker) -> None:
     client = make_client("http://emulator:5080", clock)
     serve_index(pinecone, "http://elsewhere:5080/x", control_plane="http://emulator:5080")
     with pytest.raises(PineconePermanentError, match=r"stats of index docs: .*unencrypted"):
@@ -825,29 +724,13 @@ def test_plain_http_only_to_the_host_of_the_connection(clock: FakeClock, pinecon
 @pytest.mark.parametrize(
     "host",
     [
-        "http://docs-abc.svc.pinecone.io",
-        "http://127.0.0.1.example.com",
-        "http://localhost@example.com",
-        "https://user:word@example.com",
-        "ftp://example.com",
-        "example.com?x=1",
-        "example.com#x",
-        "exa mple.com",
-        "[::ffff:999.1.1.1]",
-        "[2001:db8::7]",
-        "x" * 254,
-        "a..b",
-        "-a.example.com",
-        "https://example.com.",
-        "x" * 64 + ".example.com",
-        "example.com:" + "9" * 6,
-        "example.com/" + "x" * 100,
-        "",
-        None,
-        5,
+        *("http://docs-abc.svc.pinecone.io", "http://127.0.0.1.example.com", "http://localhost@example.com"),
+        *("https://user:word@example.com", "ftp://example.com", "example.com?x=1", "example.com#x", "exa mple.com"),
+        *("[::ffff:999.1.1.1]", "[2001:db8::7]", "a..b", "-a.example.com", "https://example.com.", "", None, 5),
+        *("x" * 254, "x" * 64 + ".example.com", "example.com:" + "9" * 6, "example.com/" + "x" * 100),
     ],
 )
-def test_key_is_not_sent_to_an_invalid_host(client: PineconeClient, pinecone: mock_requests.Mocker, host: Any) -> None:
+def test_key_is_not_sent_to_an_invalid_host(client: PineconeClient, pinecone: Mocker, host: Any) -> None:
     serve_index(pinecone, host)
     with pytest.raises(PineconePermanentError, match="stats of index docs") as caught:
         client.describe_index_stats("docs")

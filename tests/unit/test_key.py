@@ -152,20 +152,15 @@ def test_the_replaced_key_is_masked_too(clock: FakeClock, requests_mock: mock_re
         client.list_indexes()
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", ["describe_backup", "create_backup", "delete_backup"])
 def test_only_the_key_is_taken_over(emulator: Emulator, clock: FakeClock, method: str) -> None:
     backup_id = emulator.add_backup(INDEX)["backup_id"]
-    calls: dict[str, Callable[[], object]] = {
-        "GET": lambda: client.describe_backup(backup_id),
-        "POST": lambda: client.create_backup(INDEX),
-        "DELETE": lambda: client.delete_backup(backup_id),
-    }
     client = make_client(
         emulator, clock, lambda: replace(client.settings, api_key=NEW_KEY, api_version="2026-04", timeout=9.0), ignore
     )
     before = client.settings
     emulator.api_key = NEW_KEY
-    calls[method]()
+    getattr(client, method)(INDEX if method == "create_backup" else backup_id)
     assert [exchange.status for exchange in emulator.requests][:1] == [401]
     assert [exchange.headers["X-Pinecone-Api-Version"] for exchange in emulator.requests] == ["2025-10"] * 2
     assert client.settings == replace(before, api_key=NEW_KEY)
@@ -185,15 +180,6 @@ def test_another_control_plane_is_an_error(emulator: Emulator, clock: FakeClock)
     assert not caught.value.can_retry
     for frame in frames_of(caught.value, "airflow_pinecone."):
         assert not any(key in repr(value) for value in frame.f_locals.values() for key in (API_KEY, NEW_KEY))
-
-
-def test_new_key_is_masked_in_errors(emulator: Emulator, clock: FakeClock) -> None:
-    client = make_client(emulator, clock, lambda: replace(client.settings, api_key=NEW_KEY), ignore)
-    emulator.api_key = NEW_KEY
-    client.list_indexes()
-    emulator.fault("GET", "/indexes", status=400, body={"error": {"code": "X", "message": f"Bad key {NEW_KEY}"}})
-    with pytest.raises(PineconeError, match=r"Bad key \*\*\*"):
-        client.list_indexes()
 
 
 def test_delete_that_was_repeated_with_a_new_key_may_find_nothing(emulator: Emulator, clock: FakeClock) -> None:

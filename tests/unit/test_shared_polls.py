@@ -16,7 +16,7 @@ from support.constants import API_KEY, INDEX
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.settings import Settings
-from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator import Emulator, Fault
 from airflow_pinecone.errors import (
     BackupNotFound,
     ConnectionChanged,
@@ -36,12 +36,14 @@ pytestmark = pytest.mark.anyio
 
 LIST = "GET /backups"
 OTHER_KEY = "another-api-key"
+MISSING = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
 
 
 class Waits:
     """Waits in one event loop, as the triggerer runs them, on a clock that the test moves.
 
     Attributes:
+        client: A client of the same control plane, for the test itself.
         reads: How often the connection was read.
         read_error: What reading the connection raises.
         url: The control plane in the connection.
@@ -53,6 +55,7 @@ class Waits:
         self.emulator = emulator
         self.url = emulator.url
         self.clock = clock
+        self.client = make_client(emulator.url, clock)
         self.reads = 0
         self.read_error: Exception | None = None
         self.control_plane: str | None = None
@@ -76,6 +79,13 @@ class Waits:
         for resource_id in resource_ids:
             spec = WaitSpec(resource_type, resource_id, self.clock.now, deadline_at, interval)
             self.tasks.append(asyncio.create_task(self._wait(spec)))
+
+    async def start_and_poll(self, count: int) -> list[str]:
+        """Start a wait for each of so many new backups, poll them once, and return their ids."""
+        backup_ids = add_backups(self.emulator, count)
+        self.start(*backup_ids)
+        await self.advance(5)
+        return backup_ids
 
     async def _wait(self, spec: WaitSpec) -> WaitResult:
         async with shared_polls("pinecone_default", self.control_plane, self.read_settings, self.clock) as polls:
@@ -103,8 +113,21 @@ class Waits:
         """Return the number of unfinished tasks that are neither a wait nor pytest's."""
         return len(asyncio.all_tasks()) - self._test_tasks - sum(not task.done() for task in self.tasks)
 
+    def results(self) -> list[WaitResult]:
+        return [task.result() for task in self.tasks]
+
     def result(self, number: int = 0) -> WaitResult:
         return self.tasks[number].result()
+
+    def done(self) -> list[bool]:
+        return [task.done() for task in self.tasks]
+
+    async def move_until_hit(self, seconds: float, fault: Fault) -> None:
+        """Move the time, and let the waits run until a request meets a fault."""
+        await self.until_all_pause()
+        self.clock.advance(seconds)
+        while not fault.hits:
+            await asyncio.sleep(0)  # noqa: TID251
 
 
 @pytest.fixture
@@ -137,46 +160,35 @@ def add_backups(emulator: Emulator, count: int, **fields: Any) -> list[str]:
     return [emulator.add_backup(INDEX, status="Initializing", **fields)["backup_id"] for _ in range(count)]
 
 
-def start_restores(client: PineconeClient, emulator: Emulator, count: int) -> list[str]:
+def start_restores(waits: Waits, count: int) -> list[str]:
     """Restore a backup into the indexes restored-0, restored-1 and so on, and return the ids of the restore jobs."""
-    backup_id = emulator.add_backup(INDEX)["backup_id"]
+    backup_id = waits.emulator.add_backup(INDEX)["backup_id"]
     names = [f"restored-{number}" for number in range(count)]
-    return [client.create_index_from_backup(backup_id, name=name)["restore_job_id"] for name in names]
+    return [waits.client.create_index_from_backup(backup_id, name=name)["restore_job_id"] for name in names]
 
 
 # What is requested
 
 
-async def test_one_wait_describes_its_backup(waits: Waits, emulator: Emulator) -> None:
-    (backup_id,) = add_backups(emulator, 1)
-    waits.start(backup_id)
-    assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
-    emulator.finish_backup(backup_id)
-    assert await waits.advance(5) == [f"GET /backups/{backup_id}"]
-    assert waits.result().model == emulator.backups[0]
-
-
-async def test_many_waits_share_a_listing(waits: Waits, emulator: Emulator) -> None:
-    backup_ids = add_backups(emulator, 40)
+@pytest.mark.parametrize(("backups", "waits_for_each"), [(1, 1), (1, 3), (40, 1)])
+async def test_one_backup_is_described_and_many_are_listed(
+    waits: Waits, emulator: Emulator, backups: int, waits_for_each: int
+) -> None:
+    backup_ids = add_backups(emulator, backups) * waits_for_each
+    expected = [LIST if backups > 1 else f"GET /backups/{backup_ids[0]}"]
     waits.start(*backup_ids)
-    assert await waits.advance(5) == [LIST]
-    for backup_id in backup_ids:
+    assert await waits.advance(5) == expected
+    for backup_id in set(backup_ids):
         emulator.finish_backup(backup_id)
-    assert await waits.advance(5) == [LIST]
+    assert await waits.advance(5) == expected
     models = {backup["backup_id"]: backup for backup in emulator.backups}
-    assert [waits.result(number).model for number in range(40)] == [models[backup_id] for backup_id in backup_ids]
+    assert [result.model for result in waits.results()] == [models[backup_id] for backup_id in backup_ids]
     assert waits.reads == 1
-
-
-async def test_waits_for_the_same_backup_share_a_describe(waits: Waits, emulator: Emulator) -> None:
-    backup_ids = add_backups(emulator, 1) * 3
-    waits.start(*backup_ids)
-    assert await waits.advance(5) == [f"GET /backups/{backup_ids[0]}"]
 
 
 async def test_listing_ends_when_all_backups_are_found(waits: Waits, emulator: Emulator) -> None:
     add_backups(emulator, 150)
-    first_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][:5]
+    first_page = [backup["backup_id"] for backup in waits.client.list_backups()][:5]
     waits.start(*first_page)
     assert await waits.advance(5) == [LIST]
 
@@ -184,7 +196,7 @@ async def test_listing_ends_when_all_backups_are_found(waits: Waits, emulator: E
 async def test_listing_takes_no_more_requests_than_describing(waits: Waits, emulator: Emulator) -> None:
     """The first round does not know how many pages there are; the second one does."""
     add_backups(emulator, 350)
-    last_page = [backup["backup_id"] for backup in make_client(emulator.url, waits.clock).list_backups()][-2:]
+    last_page = [backup["backup_id"] for backup in waits.client.list_backups()][-2:]
     waits.start(*last_page)
     describes = [f"GET /backups/{backup_id}" for backup_id in last_page]
     first = await waits.advance(5)
@@ -199,13 +211,13 @@ async def test_backup_that_is_not_listed_is_described(waits: Waits, emulator: Em
     """Only a describe can say that a backup does not exist."""
     backup_ids = add_backups(emulator, 3)
     emulator.next_backup(listed_after=1000)
-    hidden = make_client(emulator.url, waits.clock).create_backup(INDEX)["backup_id"]
+    hidden = waits.client.create_backup(INDEX)["backup_id"]
     waits.start(hidden, "deleted", *backup_ids)
     assert sorted(await waits.advance(5)) == sorted([LIST, f"GET /backups/{hidden}", "GET /backups/deleted"])
     emulator.finish_backup(hidden)
     for _ in range(12):
         await waits.advance(5)
-    assert waits.result(0).model == make_client(emulator.url, waits.clock).describe_backup(hidden)
+    assert waits.result(0).model == waits.client.describe_backup(hidden)
     assert isinstance(waits.result(1).error, BackupNotFound)
     assert not any(task.done() for task in waits.tasks[2:])
 
@@ -228,7 +240,7 @@ async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emu
     waits.start("../indexes", *backup_ids)
     assert await waits.advance(5) == [LIST]
     assert isinstance(waits.result().error, PineconeInputError)
-    assert not any(task.done() for task in waits.tasks[1:])
+    assert waits.done() == [True, False, False]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -247,11 +259,13 @@ async def test_if_the_listing_is_rejected_backups_are_described(waits: Waits, em
 
 async def test_failed_listing_is_a_failed_poll_of_each_wait(waits: Waits, emulator: Emulator) -> None:
     emulator.fault("GET", "/backups", status=429, headers={"Retry-After": "20"})
-    waits.start(*add_backups(emulator, 40))
-    assert await waits.advance(5) == [LIST]
+    await waits.start_and_poll(40)
     assert sum("HTTP 429" in message for message in waits.logged) == 40
     assert await waits.advance(19) == []
     assert await waits.advance(1) == [LIST]
+    emulator.api_key = OTHER_KEY
+    assert await waits.advance(5) == [LIST]
+    assert sum("HTTP 401" in message for message in waits.logged) == 40
 
 
 async def test_listing_that_fails_repeatedly_is_not_repeated(waits: Waits, emulator: Emulator) -> None:
@@ -273,19 +287,10 @@ async def test_single_failed_listings_do_not_add_up(waits: Waits, emulator: Emul
 
 async def test_if_describes_fail_too_not_every_backup_is_described(waits: Waits, emulator: Emulator) -> None:
     emulator.fault("GET", "/backups", status=403, times=None)
-    waits.start(*add_backups(emulator, 40))
-    await waits.advance(5)
+    await waits.start_and_poll(40)
     emulator.fault("GET", "/backups/*", status=503, times=None)
     assert len(await waits.advance(5)) == shared_client.MAX_THREADS
     assert sum("HTTP 503" in message for message in waits.logged) == 40
-
-
-async def test_rejected_key_is_a_rejected_poll_of_each_wait(waits: Waits, emulator: Emulator) -> None:
-    waits.start(*add_backups(emulator, 40))
-    await waits.advance(5)
-    emulator.api_key = OTHER_KEY
-    assert await waits.advance(5) == [LIST]
-    assert sum("HTTP 401" in message for message in waits.logged) == 40
 
 
 async def test_describe_that_hangs_does_not_delay_other_waits(waits: Waits, emulator: Emulator) -> None:
@@ -295,14 +300,11 @@ async def test_describe_that_hangs_does_not_delay_other_waits(waits: Waits, emul
     await waits.until_all_pause()
     waits.clock.advance(3)
     waits.start(other)
-    await waits.until_all_pause()
-    waits.clock.advance(2)
-    while not fault.hits:
-        await asyncio.sleep(0)  # noqa: TID251
+    await waits.move_until_hit(2, fault)
     emulator.finish_backup(other)
     waits.clock.advance(3)
     await asyncio.wait(waits.tasks, timeout=4, return_when=asyncio.FIRST_COMPLETED)
-    assert [task.done() for task in waits.tasks] == [False, True]
+    assert waits.done() == [False, True]
     emulator.release()
 
 
@@ -310,15 +312,13 @@ async def test_describe_that_hangs_does_not_delay_the_other_describes_of_its_rou
     waits: Waits, emulator: Emulator
 ) -> None:
     emulator.fault("GET", "/backups", status=403, times=None)
-    backup_ids = add_backups(emulator, 12)
-    waits.start(*backup_ids)
-    await waits.advance(5)
+    backup_ids = await waits.start_and_poll(12)
     emulator.fault("GET", f"/backups/{backup_ids[0]}", hang="before")
     for backup_id in backup_ids:
         emulator.finish_backup(backup_id)
     waits.clock.advance(5)
     await asyncio.wait(waits.tasks[1:], timeout=4)
-    assert [task.done() for task in waits.tasks] == [False] + [True] * 11
+    assert waits.done() == [False] + [True] * 11
     emulator.release()
 
 
@@ -342,25 +342,23 @@ async def test_bug_in_a_poll_concerns_its_own_wait_only(
 
 
 async def test_restores_share_a_listing_of_jobs_and_one_of_indexes(waits: Waits, emulator: Emulator) -> None:
-    client = make_client(emulator.url, waits.clock)
     emulator.scenario.restore_ends = "never"
-    jobs = start_restores(client, emulator, 5)
+    jobs = start_restores(waits, 5)
     waits.start(*jobs, resource_type="restore")
     assert await waits.advance(5) == ["GET /restore-jobs"]
     for job in jobs[:3]:
         emulator.finish_restore(job)
     assert await waits.advance(5) == ["GET /restore-jobs", "GET /indexes"]
     model = waits.result().model
-    assert model == RESTORE.poll(client, jobs[0])
+    assert model == RESTORE.poll(waits.client, jobs[0])
     assert model is not None
     assert model["status"] == "Completed"
-    assert [task.done() for task in waits.tasks] == [True, True, True, False, False]
+    assert waits.done() == [True, True, True, False, False]
 
 
 async def test_index_that_is_not_listed_is_described(waits: Waits, emulator: Emulator) -> None:
-    client = make_client(emulator.url, waits.clock)
-    jobs = start_restores(client, emulator, 2)
-    client.delete_index("restored-1")
+    jobs = start_restores(waits, 2)
+    waits.client.delete_index("restored-1")
     waits.start(*jobs, resource_type="restore")
     requests = await waits.advance(5)
     expected = ["GET /restore-jobs", "GET /indexes", f"GET /restore-jobs/{jobs[1]}", "GET /indexes/restored-1"]
@@ -372,14 +370,13 @@ async def test_index_that_is_not_listed_is_described(waits: Waits, emulator: Emu
 
 
 async def test_failed_listing_of_the_indexes_concerns_completed_restores_only(waits: Waits, emulator: Emulator) -> None:
-    client = make_client(emulator.url, waits.clock)
     emulator.scenario.restore_ends = "never"
-    jobs = start_restores(client, emulator, 4)
+    jobs = start_restores(waits, 4)
     emulator.finish_restore(jobs[0])
     emulator.fault("GET", "/indexes", body={"indexes": [{"name": None}]})
     waits.start(*jobs, resource_type="restore")
     assert len(await waits.advance(5)) == 4  # two listings, and two describes
-    assert [task.done() for task in waits.tasks] == [True, False, False, False]
+    assert waits.done() == [True, False, False, False]
 
 
 # When
@@ -433,7 +430,7 @@ async def test_deadline_ends_a_wait_whose_poll_hangs(
     waits.clock.advance(0.3)
     await asyncio.wait(waits.tasks, timeout=4)
     assert fault.hits <= 1
-    assert {type(waits.result(number).error) for number in range(20)} == {WaitTimeout}
+    assert {type(result.error) for result in waits.results()} == {WaitTimeout}
 
 
 async def test_request_that_never_ends_is_a_failed_poll(
@@ -453,8 +450,7 @@ async def test_request_that_never_ends_is_a_failed_poll(
 
 
 async def test_replaced_api_key_is_read_once(waits: Waits, emulator: Emulator) -> None:
-    waits.start(*add_backups(emulator, 20))
-    await waits.advance(5)
+    await waits.start_and_poll(20)
     emulator.api_key = waits.api_key = OTHER_KEY
     assert await waits.advance(5) == [LIST, LIST]
     assert await waits.advance(5) == [LIST]
@@ -463,8 +459,7 @@ async def test_replaced_api_key_is_read_once(waits: Waits, emulator: Emulator) -
 
 async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator: Emulator) -> None:
     emulator.fault("GET", "/backups", status=403, times=None)
-    waits.start(*add_backups(emulator, 20))
-    await waits.advance(5)
+    await waits.start_and_poll(20)
     emulator.api_key = OTHER_KEY
     # The key is still the same, so no describe is repeated.
     assert len(await waits.advance(5)) == 20
@@ -474,8 +469,7 @@ async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator
 
 
 async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls(waits: Waits, emulator: Emulator) -> None:
-    waits.start(*add_backups(emulator, 2))
-    await waits.advance(5)
+    await waits.start_and_poll(2)
     emulator.api_key = waits.api_key = OTHER_KEY
     await waits.advance(shared_client.CHECK_SECONDS)
     waits.start(*add_backups(emulator, 2))
@@ -488,17 +482,15 @@ async def test_replaced_host_ends_every_wait(waits: Waits, emulator: Emulator, d
     with Emulator(OTHER_KEY, [INDEX], clock=waits.clock.time) as other:
         if describes:
             emulator.fault("GET", "/backups", status=403, times=None)
-        waits.start(*add_backups(emulator, 10))
-        await waits.advance(5)
+        await waits.start_and_poll(10)
         emulator.api_key = waits.api_key = OTHER_KEY
         waits.url = other.url
         await waits.advance(5)
         assert other.requests == []
-    for number in range(10):
-        error = waits.result(number).error
-        assert isinstance(error, ConnectionChanged)
-        assert emulator.url in str(error)
-        assert other.url in str(error)
+    for result in waits.results():
+        assert isinstance(result.error, ConnectionChanged)
+        assert emulator.url in str(result.error)
+        assert other.url in str(result.error)
 
 
 async def test_connection_must_name_the_control_plane_of_the_worker(waits: Waits, emulator: Emulator) -> None:
@@ -513,51 +505,50 @@ async def test_connection_must_name_the_control_plane_of_the_worker(waits: Waits
 
 
 async def test_connection_that_cannot_be_read_again_leaves_the_previous_key(waits: Waits, emulator: Emulator) -> None:
-    backup_ids = add_backups(emulator, 3)
-    waits.start(*backup_ids)
-    await waits.advance(5)
+    await waits.start_and_poll(3)
     waits.read_error = RuntimeError("the secrets backend cannot be reached")
     emulator.fault("GET", "*", status=401)
     assert await waits.advance(5) == [LIST]
     assert waits.reads == 2
     assert await waits.advance(5) == [LIST]
-    assert not any(task.done() for task in waits.tasks)
+    assert not any(waits.done())
 
 
 async def test_missing_connection_ends_every_wait_after_a_minute(waits: Waits, emulator: Emulator) -> None:
     """Airflow reports the same if a secrets backend cannot be reached for a short time."""
-    backup_ids = add_backups(emulator, 3)
-    waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
-    waits.start(*backup_ids)
+    waits.read_error = MISSING
+    waits.start(*add_backups(emulator, 3))
     for _ in range(12):
         assert await waits.advance(5) == []
     assert "the poll was rejected. Connection pinecone_default cannot be used" in waits.logged[-1]
-    assert not any(task.done() for task in waits.tasks)
+    assert not any(waits.done())
     await waits.advance(5)
-    assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
-
-
-async def test_connection_that_is_missing_for_a_short_time_ends_no_wait(waits: Waits, emulator: Emulator) -> None:
-    waits.read_error = ConnectionNotFound("Connection pinecone_default cannot be used: it does not exist.")
-    waits.start(*add_backups(emulator, 2))
-    assert await waits.advance(5) == []
-    waits.read_error = None
-    assert await waits.advance(5) == [LIST]
+    assert [result.error for result in waits.results()] == [waits.read_error] * 3
 
 
 async def test_invalid_connection_ends_every_wait(waits: Waits) -> None:
     waits.read_error = PineconeInputError("Connection pinecone_default cannot be used: it has no API key.")
     waits.start("b-1", "b-2", "b-3")
     assert await waits.advance(5) == []
-    assert [waits.result(number).error for number in range(3)] == [waits.read_error] * 3
+    assert [result.error for result in waits.results()] == [waits.read_error] * 3
     assert waits.reads == 1
 
 
-async def test_connection_that_airflow_cannot_read_is_a_failed_poll(waits: Waits, emulator: Emulator) -> None:
-    waits.read_error = LookupError("the metadata database cannot be reached")
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (MISSING, "the poll was rejected. Connection pinecone_default cannot be used"),
+        (LookupError("no database"), "consecutive failed polls: 1. Last error: Airflow could not read connection"),
+    ],
+    ids=["missing", "unreadable"],
+)
+async def test_connection_that_cannot_be_read_for_a_short_time_ends_no_wait(
+    waits: Waits, emulator: Emulator, error: Exception, logged: str
+) -> None:
+    waits.read_error = error
     waits.start(*add_backups(emulator, 2))
     assert await waits.advance(5) == []
-    assert "consecutive failed polls: 1. Last error: Airflow could not read connection" in waits.logged[-1]
+    assert logged in waits.logged[-1]
     waits.read_error = None
     assert await waits.advance(5) == [LIST]
 
@@ -578,7 +569,7 @@ async def test_new_wait_uses_a_changed_connection(waits: Waits, emulator: Emulat
         other.finish_backup(second)
         emulator.finish_backup(first)
         await waits.advance(5)
-        assert [waits.result(number).error for number in range(3)] == [None] * 3
+        assert [result.error for result in waits.results()] == [None] * 3
 
 
 async def test_connection_is_not_read_by_each_wait(waits: Waits, emulator: Emulator) -> None:
@@ -591,7 +582,7 @@ async def test_connection_is_not_read_by_each_wait(waits: Waits, emulator: Emula
     await waits.advance(shared_client.CHECK_SECONDS)
     waits.start(*add_backups(emulator, 2))
     assert await waits.advance(5) == [LIST]
-    assert not any(task.done() for task in waits.tasks)
+    assert not any(waits.done())
 
 
 async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
@@ -625,8 +616,7 @@ async def test_connection_is_read_without_the_context_of_a_wait(waits: Waits, em
 
     waits.read_settings = read_settings  # type: ignore[method-assign]
     variable.set("of the wait")
-    waits.start(*add_backups(emulator, 1))
-    await waits.advance(5)
+    await waits.start_and_poll(1)
     assert seen == ["none"]
 
 
@@ -637,10 +627,7 @@ async def test_cancelled_wait_does_not_disturb_the_others(waits: Waits, emulator
     first, cancelled, last = add_backups(emulator, 3)
     fault = emulator.fault("GET", "/backups", hang="before")
     waits.start(first, cancelled, last)
-    await waits.until_all_pause()
-    waits.clock.advance(5)
-    while not fault.hits:
-        await asyncio.sleep(0)  # noqa: TID251
+    await waits.move_until_hit(5, fault)
     waits.tasks[1].cancel("user action")
     with pytest.raises(asyncio.CancelledError, match="user action"):
         await waits.tasks[1]
@@ -657,9 +644,7 @@ async def test_last_wait_ends_the_threads(waits: Waits, emulator: Emulator) -> N
         return [thread for thread in threading.enumerate() if thread.name.startswith("pinecone-pinecone_default")]
 
     emulator.fault("GET", "/backups", status=403, times=None)
-    backup_ids = add_backups(emulator, 20)
-    waits.start(*backup_ids)
-    await waits.advance(5)
+    backup_ids = await waits.start_and_poll(20)
     assert 1 <= len(threads()) <= shared_client.MAX_THREADS
     for backup_id in backup_ids:
         emulator.finish_backup(backup_id)

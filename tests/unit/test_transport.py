@@ -60,12 +60,19 @@ TRANSIENT: dict[str, dict[str, Any]] = {
     "response lost": {"drop": "after"},
     "half of the response lost": {"drop": "during"},
     "200 in HTML": {"body": "<html>Sign in to the guest network</html>"},
+    "timeout": {"hang": "before"},
 }
 
 
+def client_that_fails(emulator: Emulator, clock: FakeClock, failure: dict[str, Any]) -> PineconeClient:
+    """Return a client that does not wait long for a response that does not arrive."""
+    return make_client(emulator.url, clock, timeout=0.3 if "hang" in failure else 5)
+
+
 @pytest.mark.parametrize("failure", TRANSIENT.values(), ids=TRANSIENT)
-def test_get_is_repeated(emulator: Emulator, client: PineconeClient, clock: FakeClock, failure: dict[str, Any]) -> None:
+def test_get_is_repeated(emulator: Emulator, clock: FakeClock, failure: dict[str, Any]) -> None:
     emulator.fault("GET", "/indexes", times=2, **failure)
+    client = client_that_fails(emulator, clock, failure)
     assert [index["name"] for index in client.list_indexes()] == ["docs-example"]
     assert len(emulator.requests) == 3
     assert len(clock.slept) == 2
@@ -73,19 +80,14 @@ def test_get_is_repeated(emulator: Emulator, client: PineconeClient, clock: Fake
 
 # The response to a DELETE has no body of which a half could be lost.
 @pytest.mark.parametrize("failure", [name for name in TRANSIENT if name != "half of the response lost"])
-def test_delete_is_repeated(emulator: Emulator, client: PineconeClient, failure: str) -> None:
+def test_delete_is_repeated(emulator: Emulator, clock: FakeClock, failure: str) -> None:
     backup_id = emulator.add_backup("docs-example")["backup_id"]
     emulator.fault("DELETE", "/backups/*", **TRANSIENT[failure])
-    client.delete_backup(backup_id)
+    client_that_fails(emulator, clock, TRANSIENT[failure]).delete_backup(backup_id)
     assert emulator.backups == []
     assert len(emulator.requests) == 2
-
-
-def test_get_is_repeated_after_a_timeout(emulator: Emulator, clock: FakeClock) -> None:
-    fault = emulator.fault("GET", "/indexes", hang="before")
-    assert make_client(emulator.url, clock, timeout=0.3).list_indexes()
-    assert fault.hits == 1
-    assert clock.slept
+    # The first request may have deleted the backup.
+    assert emulator.requests[1].status == (404 if failure in ("response lost", "200 in HTML") else 202)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 412, 422])
@@ -116,15 +118,6 @@ def test_at_most_five_attempts_with_growing_random_pauses(
     assert len(clock.slept) == 4
     assert all(0 <= pause <= 2**attempt for attempt, pause in enumerate(clock.slept))
     assert len(set(clock.slept)) == 4
-
-
-def test_no_attempt_after_a_minute(emulator: Emulator, client: PineconeClient, clock: FakeClock) -> None:
-    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "45"}, times=None)
-    with pytest.raises(PineconeTransientError) as caught:
-        client.list_indexes()
-    assert caught.value.retry_after == 45
-    assert len(emulator.requests) == 3
-    assert clock.slept == [45, pytest.approx(15)]
 
 
 @pytest.mark.parametrize("failure", [{"status": 503}, {"status": 429}, {"drop": "before"}])
@@ -161,26 +154,16 @@ def test_log_says_why_a_request_is_repeated(emulator: Emulator, clock: FakeClock
     assert "7.0 s" in message
 
 
-def test_404_after_a_lost_response_to_a_delete_is_success(emulator: Emulator, client: PineconeClient) -> None:
-    backup_id = emulator.add_backup("docs-example")["backup_id"]
-    emulator.fault("DELETE", "/backups/*", drop="after")
-    client.delete_backup(backup_id)
-    assert [exchange.status for exchange in emulator.requests] == [None, 404]
-
-
-def test_404_after_a_delete_that_pinecone_did_not_process_is_an_error(
-    emulator: Emulator, client: PineconeClient
+@pytest.mark.parametrize("rejected", [[], [429]], ids=["first request", "after a 429"])
+def test_404_of_a_delete_is_an_error_if_no_request_was_processed(
+    emulator: Emulator, client: PineconeClient, rejected: list[int]
 ) -> None:
-    emulator.fault("DELETE", "/backups/*", status=429)
-    with pytest.raises(PineconePermanentError, match="delete backup no-such-one: HTTP 404"):
-        client.delete_backup("no-such-one")
-    assert [exchange.status for exchange in emulator.requests] == [429, 404]
-
-
-def test_404_of_the_first_delete_is_an_error(client: PineconeClient) -> None:
+    for status in rejected:
+        emulator.fault("DELETE", "/backups/*", status=status)
     with pytest.raises(PineconePermanentError, match="delete backup no-such-one: HTTP 404") as caught:
         client.delete_backup("no-such-one")
     assert caught.value.status_code == 404
+    assert [exchange.status for exchange in emulator.requests] == [*rejected, 404]
 
 
 def test_404_of_a_repeated_get_is_an_error(emulator: Emulator, client: PineconeClient) -> None:
@@ -213,12 +196,7 @@ def date_in(seconds: float) -> str:
     ],
 )
 def test_retry_after_is_respected_within_the_budget(
-    emulator: Emulator,
-    client: PineconeClient,
-    clock: FakeClock,
-    value: str | Callable[[], str],
-    at_least: float,
-    at_most: float,
+    emulator: Emulator, client: PineconeClient, clock: FakeClock, value: Any, at_least: float, at_most: float
 ) -> None:
     clock.now = time.time()
     header = value if isinstance(value, str) else value()
@@ -228,23 +206,22 @@ def test_retry_after_is_respected_within_the_budget(
     assert at_least <= pause <= at_most
 
 
-def test_retry_after_longer_than_the_budget_is_in_the_error(
-    emulator: Emulator, client: PineconeClient, clock: FakeClock
+@pytest.mark.parametrize(
+    ("retry_after", "pauses", "is_named"),
+    [(45, [45, pytest.approx(15)], False), (60, [60], False), (3600, [60], True)],
+    ids=["within the budget", "the whole budget", "longer than the budget"],
+)
+def test_last_attempt_is_at_the_end_of_the_budget(
+    emulator: Emulator, client: PineconeClient, clock: FakeClock, retry_after: int, pauses: list[Any], is_named: bool
 ) -> None:
-    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "3600"}, times=None)
-    with pytest.raises(PineconeTransientError, match=r"HTTP 503.* Pinecone asks to retry after 3600 s\.") as caught:
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": str(retry_after)}, times=None)
+    with pytest.raises(PineconeTransientError, match="HTTP 503") as caught:
         client.list_indexes()
-    assert caught.value.retry_after == 3600
-    # The last attempt is at the end of the budget.
-    assert len(emulator.requests) == 2
-    assert sum(clock.slept) == 60
-
-
-def test_retry_after_within_the_budget_is_not_in_the_error(emulator: Emulator, client: PineconeClient) -> None:
-    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "60"}, times=None)
-    with pytest.raises(PineconeTransientError) as caught:
-        client.list_indexes()
-    assert "asks to retry" not in str(caught.value)
+    assert caught.value.retry_after == retry_after
+    assert (f" Pinecone asks to retry after {retry_after} s." in str(caught.value)) is is_named
+    assert ("asks to retry" in str(caught.value)) is is_named
+    assert clock.slept == pauses
+    assert len(emulator.requests) == len(pauses) + 1
 
 
 @settings(max_examples=60, database=None, deadline=None)
@@ -295,7 +272,7 @@ def test_create_is_sent_once_when_its_outcome_is_unknown(
     emulator: Emulator, clock: FakeClock, failure: dict[str, Any]
 ) -> None:
     fault = emulator.fault("POST", "/indexes/*/backups", times=None, **failure)
-    client = make_client(emulator.url, clock, timeout=0.3 if "hang" in failure else 5)
+    client = client_that_fails(emulator, clock, failure)
     with pytest.raises(CreateOutcomeUnknown, match="create a backup of index docs-example") as caught:
         client.create_backup("docs-example")
     fault.release()
@@ -324,15 +301,6 @@ def test_create_is_repeated_without_a_connection(emulator: Emulator, client: Pin
     assert client.create_backup("docs-example")["status"] == "Initializing"
     assert len(clock.slept) == 2
     assert methods(emulator) == ["POST"]
-
-
-def test_create_is_repeated_when_its_host_cannot_be_resolved_for_its_form(clock: FakeClock) -> None:
-    """Nothing was sent, so it is known that no backup was created. A connection with such a host is refused before."""
-    client = make_client("http://a..b", clock)
-    with pytest.raises(PineconeConnectionError, match="create a backup") as caught:
-        client.create_backup("docs-example")
-    assert not caught.value.sent
-    assert len(clock.slept) == 4
 
 
 def test_create_is_repeated_after_429(emulator: Emulator, client: PineconeClient, clock: FakeClock) -> None:
@@ -365,8 +333,15 @@ def test_lost_response_ends_a_create_that_was_repeated(emulator: Emulator, clien
 
 # Invalid responses
 
+
+def zip_bomb(sock: socket.socket, wire: Wire) -> None:
+    """Send a small response that is too long when it is unpacked."""
+    sock.sendall(http_response(gzip.compress(bytes(MAX_RESPONSE_BYTES + 1), 1), Content_Encoding="gzip"))
+
+
 INVALID: dict[str, tuple[Script, str]] = {
     "endless": (flood(http_response(Content_Length=None), b"x" * 65536), "longer than 33554432 bytes"),
+    "zip bomb": (zip_bomb, "longer than 33554432 bytes"),
     "no response": (hang, r"no complete response within 0\.3 s"),
     "connection closed": (hang_up, "without response"),
     "body too short": (http_response(INDEXES, Content_Length=500), "IncompleteRead"),
@@ -386,14 +361,6 @@ INVALID: dict[str, tuple[Script, str]] = {
     "null in an object": (http_response(b'{"indexes": null}'), "list of indexes"),
     "no content": (http_response(b"", "204 No Content"), "list of indexes"),
 }
-
-
-def zip_bomb(sock: socket.socket, wire: Wire) -> None:
-    """Send a small response that is too long when it is unpacked."""
-    sock.sendall(http_response(gzip.compress(bytes(MAX_RESPONSE_BYTES + 1), 1), Content_Encoding="gzip"))
-
-
-INVALID["zip bomb"] = (zip_bomb, "longer than 33554432 bytes")
 
 
 @pytest.mark.parametrize(("script", "problem"), INVALID.values(), ids=INVALID)
@@ -463,14 +430,7 @@ def test_redirect_with_an_endless_body(clock: FakeClock) -> None:
 # Proxies
 
 
-def test_proxy_of_the_environment_is_used(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Wire(http_response(INDEXES)) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        assert make_client("http://pinecone.test", clock).list_indexes() == []
-        assert proxy.requests[0].startswith(b"GET http://pinecone.test/indexes HTTP/1.1")
-
-
-def test_no_proxy_of_the_environment_is_respected(
+def test_proxy_and_no_proxy_of_the_environment_are_respected(
     emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Wire(http_response(INDEXES)) as proxy:
@@ -480,7 +440,8 @@ def test_no_proxy_of_the_environment_is_respected(
         assert client.list_indexes() == []
         monkeypatch.setenv("NO_PROXY", "0.0.0.0")  # noqa: S104
         assert len(client.list_indexes()) == 1
-        assert len(proxy.requests) == 1
+        (sent,) = proxy.requests
+    assert sent.startswith(f"GET http://0.0.0.0:{emulator.port}/indexes HTTP/1.1".encode())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -524,6 +485,7 @@ def assert_create_is_repeated(client: PineconeClient, clock: FakeClock, problem:
     with pytest.raises(PineconeConnectionError, match=problem) as caught:
         client.create_backup("docs-example")
     assert not caught.value.sent
+    assert caught.value.status_code is None
     assert len(clock.slept) == 4
 
 
@@ -534,19 +496,24 @@ def test_create_is_repeated_when_a_proxy_refuses_the_tunnel(clock: FakeClock, mo
         assert_create_is_repeated(client, clock, "Tunnel connection failed: 503")
 
 
-@pytest.mark.parametrize("proxy", ["http://", "socks5://127.0.0.1:1"])
-def test_create_is_repeated_when_the_proxy_is_invalid(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, proxy: str
+@pytest.mark.parametrize(
+    ("url", "proxy", "problem"),
+    [
+        # A connection with such a host is refused before.
+        ("http://a..b", "", "create a backup"),
+        ("http://127.0.0.1:1", "", "create a backup of index docs-example at http://127.0.0.1:1: .*refused"),
+        ("https://pinecone.test", "http://", None),
+        ("https://pinecone.test", "socks5://127.0.0.1:1", None),
+        ("https://pinecone.test", "http://127.0.0.1:1", "refused"),
+    ],
+    ids=["invalid host", "host is down", "invalid proxy", "proxy of another type", "proxy is down"],
+)
+def test_create_is_repeated_when_nothing_can_be_sent(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, url: str, proxy: str, problem: str | None
 ) -> None:
+    """Nothing was sent, so it is known that no backup was created."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    assert_create_is_repeated(make_client("https://pinecone.test", clock), clock)
-
-
-def test_create_is_repeated_when_the_proxy_is_down(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Wire(hang_up) as proxy:
-        pass
-    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    assert_create_is_repeated(make_client("https://pinecone.test", clock), clock, "refused")
+    assert_create_is_repeated(make_client(url, clock), clock, problem)
 
 
 @pytest.fixture
@@ -571,15 +538,22 @@ def test_create_is_repeated_when_connecting_times_out(clock: FakeClock, full_ser
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}, {"PYTHONHTTPSVERIFY": "0"}]
+    ("variables", "problem"),
+    [
+        ({}, "REQUESTS_CA_BUNDLE"),
+        ({"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}, "REQUESTS_CA_BUNDLE"),
+        ({"PYTHONHTTPSVERIFY": "0"}, "REQUESTS_CA_BUNDLE"),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, r"/nowhere/ca\.pem"),
+    ],
+    ids=["no variables", "empty variables", "no verification", "missing file"],
 )
 def test_unknown_certificate_is_rejected_before_the_key_is_sent(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, certificate: Certificate, variables: dict[str, str]
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, certificate: Certificate, variables: dict[str, str], problem: str
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with Wire(http_response(INDEXES), tls=certificate) as wire:
-        assert_create_is_repeated(make_client(wire.url, clock), clock, "REQUESTS_CA_BUNDLE")
+        assert_create_is_repeated(make_client(wire.url, clock), clock, problem)
         assert wire.requests == []
 
 
@@ -589,15 +563,6 @@ def test_ca_bundle_of_the_environment_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate.path)
     with Wire(http_response(INDEXES), tls=certificate) as wire:
         assert make_client(wire.url, clock).list_indexes() == []
-
-
-def test_missing_ca_bundle_is_named(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, certificate: Certificate
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
-    with Wire(http_response(INDEXES), tls=certificate) as wire:
-        assert_create_is_repeated(make_client(wire.url, clock), clock, r"/nowhere/ca\.pem")
-        assert wire.requests == []
 
 
 # The API key
@@ -630,19 +595,28 @@ def chain_of(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
-@pytest.mark.parametrize("script", RESPONSES.values(), ids=RESPONSES)
-@pytest.mark.parametrize(
-    "call", [lambda client: client.list_indexes(), lambda client: client.create_backup("docs-example")]
+@pytest.fixture(params=list(RESPONSES.values()), ids=list(RESPONSES))
+def script(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(
+    params=[PineconeClient.list_indexes, lambda client: client.create_backup("docs-example")], ids=["list", "create"]
 )
-def test_no_error_contains_the_key(clock: FakeClock, script: Script, call: Callable[[PineconeClient], object]) -> None:
+def error(request: pytest.FixtureRequest, clock: FakeClock, script: Script) -> PineconeError:
+    """Return the error of a call that gets one of the responses."""
     with Wire(script) as wire, pytest.raises(PineconeError) as caught:
-        call(make_client(wire.url, clock, timeout=0.1 if script is hang else 5))
-    for error in chain_of(caught.value):
-        assert isinstance(error, PineconeError)
-        for value in (str(error), repr(error), error.args, vars(error), getattr(error, "__notes__", None)):
+        request.param(make_client(wire.url, clock, timeout=0.1 if script is hang else 5))
+    return caught.value
+
+
+def test_no_error_contains_the_key(error: PineconeError) -> None:
+    for link in chain_of(error):
+        assert isinstance(link, PineconeError)
+        for value in (str(link), repr(link), link.args, vars(link), getattr(link, "__notes__", None)):
             assert API_KEY[:8] not in repr(value)
         # A request or a response would hold the key.
-        assert all(isinstance(value, str | int | float | None) for value in vars(error).values())
+        assert all(isinstance(value, str | int | float | None) for value in vars(link).values())
 
 
 def test_no_log_contains_the_key(
@@ -663,18 +637,10 @@ def test_no_log_contains_the_key(
     assert API_KEY[:8] not in logged
 
 
-@pytest.mark.parametrize("script", RESPONSES.values(), ids=RESPONSES)
-@pytest.mark.parametrize(
-    "call", [lambda client: client.list_indexes(), lambda client: client.create_backup("docs-example")]
-)
-def test_no_frame_of_an_error_shows_the_key(
-    clock: FakeClock, script: Script, call: Callable[[PineconeClient], object]
-) -> None:
+def test_no_frame_of_an_error_shows_the_key(error: PineconeError) -> None:
     """Error trackers call repr on the variables of each frame."""
-    with Wire(script) as wire, pytest.raises(PineconeError) as caught:
-        call(make_client(wire.url, clock, timeout=0.1 if script is hang else 5))
     # Those of the libraries as well: the frames of requests hold the headers.
-    frames = [frame for frame in frames_of(caught.value, "") if frame.f_globals["__name__"] != __name__]
+    frames = [frame for frame in frames_of(error, "") if frame.f_globals["__name__"] != __name__]
     assert "airflow_pinecone.api.transport" in {frame.f_globals["__name__"] for frame in frames}
     # The response of the test itself may contain the key, as the response that is not JSON.
     for frame in frames:
