@@ -31,3 +31,12 @@ OUR_DESCRIPTION = describe(None, Origin("etl", "manual__1", "backup", -1, "2025-
 def methods(emulator: Emulator) -> list[str]:
     """Return the HTTP methods of the requests to an emulator."""
     return [exchange.method for exchange in emulator.requests]
+
+
+def allow_any_response(emulator: Emulator, *paths: str) -> None:
+    """Let the responses to GET requests deviate from the published description of the API.
+
+    A response that a fault changes need not match the description.
+    """
+    for path in paths:
+        emulator.fault("GET", path, headers={"x-changed": "yes"}, times=None)

@@ -25,6 +25,8 @@ from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 CREATE = ("POST", "/indexes/*/backups")
 LIST = ("GET", "/indexes/*/backups")
+# A week after the start of the clock.
+IN_A_WEEK = "2025-06-22T15:06:40Z"
 
 pytestmark = pytest.mark.usefixtures("world")
 each_lost_response = pytest.mark.parametrize("lost", LOST_RESPONSES.values(), ids=LOST_RESPONSES)
@@ -48,6 +50,12 @@ def marks(emulator: Emulator) -> set[str]:
     return {backup["description"].rsplit("[", 1)[1] for backup in emulator.backups}
 
 
+def hold_in(description: str) -> str | None:
+    """Return the end of the hold that stands before the mark."""
+    found = re.search(r"\[hold until (\S+)\] \[airflow-pinecone [0-9a-f]{32}\]$", description)
+    return found and found[1]
+
+
 # The first try
 
 
@@ -67,9 +75,13 @@ def test_description_names_the_task(emulator: Emulator, create: Create) -> None:
     assert "dag etl, run manual__1, task backup, map index 3 [" in description
 
 
-def test_default_name_has_the_index_and_the_time(emulator: Emulator, create: Create, clock: FakeClock) -> None:
+def test_backup_has_a_default_name_and_no_hold(
+    emulator: Emulator, create: Create, clock: FakeClock, logged: Callable[[], str]
+) -> None:
     run_try(create(), TaskInstance())
     assert emulator.backups[0]["name"] == f"docs-example-{clock.utcnow():%Y%m%d-%H%M%S}"
+    assert "hold" not in emulator.backups[0]["description"]
+    assert "a retry creates another backup" not in logged()
 
 
 @pytest.mark.parametrize("name", ["Nightly Backup No. 7", ""])
@@ -125,10 +137,17 @@ def test_invalid_index_name_fails_before_any_request(
 
 @each_path
 @each_lost_response
-def test_lost_response_creates_one_backup(
-    emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any], path: dict[str, Any]
+@pytest.mark.parametrize("listed_after", [0, 20])
+def test_lost_response_creates_one_backup_although_the_list_lags(
+    emulator: Emulator,
+    create: Create,
+    connect: Connect,
+    listed_after: float,
+    lost: dict[str, Any],
+    path: dict[str, Any],
 ) -> None:
     connect(timeout=0.3 if "hang" in lost else 30)
+    emulator.scenario.listed_after = listed_after
     emulator.next_backup(ready_after=120)
     fault = emulator.fault(*CREATE, **lost)
     outcome = run_try(create(**path), TaskInstance())
@@ -137,18 +156,6 @@ def test_lost_response_creates_one_backup(
     assert methods(emulator).count("POST") == 1
     assert len(emulator.backups) == 1
     assert outcome.value["backup_id"] == emulator.backups[0]["backup_id"]
-
-
-@each_lost_response
-def test_lost_response_creates_one_backup_although_the_list_lags(
-    emulator: Emulator, create: Create, connect: Connect, lost: dict[str, Any]
-) -> None:
-    connect(timeout=0.3 if "hang" in lost else 30)
-    emulator.scenario.listed_after = 20
-    fault = emulator.fault(*CREATE, **lost)
-    assert run_try(create(), TaskInstance()).state == "success"
-    assert fault.hits == 1
-    assert len(emulator.backups) == 1
 
 
 @each_path
@@ -251,12 +258,13 @@ def test_retry_resumes_with_the_backup_after_a_timeout(
     emulator: Emulator, create: Create, wait: dict[str, Any]
 ) -> None:
     emulator.next_backup(ready_after=1000)
+    arguments = {**wait, "timeout": 600, "hold_until": timedelta(days=7)}
     ti = TaskInstance()
-    first = run_try(create(**wait, timeout=600), ti)
+    first = run_try(create(**arguments), ti)
     assert (first.state, type(first.error)) == ("up_for_retry", WaitTimeout)
     ti.retry()
-    assert run_try(create(**wait, timeout=600), ti).state == "success"
-    assert len(emulator.backups) == 1
+    assert run_try(create(**arguments), ti).state == "success"
+    assert [hold_in(backup["description"]) for backup in emulator.backups] == [IN_A_WEEK]
 
 
 @each_wait
@@ -375,13 +383,13 @@ def test_invalid_duration_is_an_error(create: Create, argument: str, value: Any)
 # The scheduler and the worker disagree about retries
 
 
-@pytest.mark.parametrize(("scheduler", "worker"), [(2, 0), (2, 1), (0, 2), (2, 5), (2, None)])
+@pytest.mark.parametrize(("scheduler", "worker"), [(2, 0), (2, 1), (0, 2), (2, 5)])
 def test_tries_create_one_backup_although_scheduler_and_worker_disagree_about_retries(
-    emulator: Emulator, create: Create, scheduler: int, worker: int | None
+    emulator: Emulator, create: Create, scheduler: int, worker: int
 ) -> None:
     ti = TaskInstance(retries=scheduler)
     for _ in range(3):
-        assert run_try(create(retries=worker or 0), ti).state == "success"
+        assert run_try(create(retries=worker), ti).state == "success"
         ti.retry()
     assert methods(emulator).count("POST") == 1
 
@@ -408,11 +416,6 @@ def test_lost_mark_is_logged(emulator: Emulator, create: Create, logged: Callabl
     message = next(line for line in logged().splitlines() if "description" in line)
     assert emulator.backups[0]["backup_id"] in message
     assert "a retry creates another backup" in message
-
-
-def test_mark_that_is_stored_is_not_logged(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
-    run_try(create(), TaskInstance())
-    assert "a retry creates another backup" not in logged()
 
 
 # The search and execution_timeout
@@ -470,26 +473,10 @@ def test_task_that_is_added_to_a_dag_with_fail_fast_keeps_its_backup(
 # The hold
 
 
-def hold_in(description: str) -> str | None:
-    """Return the end of the hold that stands before the mark."""
-    found = re.search(r"\[hold until (\S+)\] \[airflow-pinecone [0-9a-f]{32}\]$", description)
-    return found and found[1]
-
-
-def in_days(clock: FakeClock, days: float) -> str:
-    end = clock.utcnow() + timedelta(days=days, microseconds=999_999)
-    return f"{end:%Y-%m-%dT%H:%M:%SZ}"
-
-
-@pytest.mark.parametrize("hold", [timedelta(days=7), 7 * 86400, 604800.0, "604800", " 604800.0 "], ids=repr)
-def test_hold_can_be_a_duration(emulator: Emulator, create: Create, clock: FakeClock, hold: Any) -> None:
-    assert run_try(create(hold_until=hold), TaskInstance()).state == "success"
-    assert hold_in(emulator.backups[0]["description"]) == in_days(clock, 7)
-
-
 @pytest.mark.parametrize(
     ("hold", "end"),
     [
+        *((hold, IN_A_WEEK) for hold in (timedelta(days=7), 7 * 86400, 604800.0, "604800", " 604800.0 ")),
         (date(2099, 6, 1), "2099-06-01T00:00:00Z"),
         ("2099-06-01", "2099-06-01T00:00:00Z"),
         (datetime(2099, 6, 1, 2), "2099-06-01T02:00:00Z"),
@@ -500,7 +487,7 @@ def test_hold_can_be_a_duration(emulator: Emulator, create: Create, clock: FakeC
     ],
     ids=repr,
 )
-def test_hold_can_be_a_date_or_a_time(emulator: Emulator, create: Create, hold: Any, end: str) -> None:
+def test_hold_can_be_a_duration_a_date_or_a_time(emulator: Emulator, create: Create, hold: Any, end: str) -> None:
     assert run_try(create(hold_until=hold), TaskInstance()).state == "success"
     assert hold_in(emulator.backups[0]["description"]) == end
 
@@ -513,11 +500,6 @@ def test_hold_is_rendered(emulator: Emulator, create: Create) -> None:
     assert hold_in(emulator.backups[0]["description"]) == "2099-06-02T00:00:00Z"
 
 
-def test_backup_has_no_hold_by_default(emulator: Emulator, create: Create) -> None:
-    run_try(create(), TaskInstance())
-    assert "hold" not in emulator.backups[0]["description"]
-
-
 def test_hold_in_the_past_is_logged(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
     assert run_try(create(hold_until="2001-01-01"), TaskInstance()).state == "success"
     assert hold_in(emulator.backups[0]["description"]) is None
@@ -525,18 +507,18 @@ def test_hold_in_the_past_is_logged(emulator: Emulator, create: Create, logged: 
 
 
 @pytest.mark.parametrize(
-    "hold", ["", "None", "soon", "7 days, 0:00:00", "-5", "0", "1e3", "nan", "9" * 400, "2099-02-31", [], {}], ids=repr
+    "hold",
+    [
+        *("", "None", "soon", "7 days, 0:00:00", "-5", "0", "1e3", "nan", "9" * 400, "2099-02-31", [], {}),
+        # Too far away.
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-9))),
+    ],
+    ids=repr,
 )
 def test_invalid_hold_fails_before_any_request(emulator: Emulator, create: Create, hold: Any) -> None:
     outcome = run_try(create(hold_until=hold), TaskInstance())
     assert outcome.state == "failed"
     assert "hold_until must be" in outcome.message
-    assert emulator.requests == []
-
-
-def test_hold_that_is_too_far_away_is_invalid(emulator: Emulator, create: Create) -> None:
-    last = datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))
-    assert run_try(create(hold_until=last), TaskInstance()).state == "failed"
     assert emulator.requests == []
 
 
@@ -549,13 +531,3 @@ def test_invalid_duration_of_a_hold_is_an_error_of_the_dag(create: Create, hold:
 def test_hold_cannot_be_used_with_reuse_within(create: Create) -> None:
     with pytest.raises(PineconeInputError, match="reuse_within"):
         create(hold_until=timedelta(days=7), reuse_within=3600)
-
-
-def test_retry_keeps_the_hold_of_the_first_try(emulator: Emulator, create: Create, clock: FakeClock) -> None:
-    emulator.next_backup(ready_after=1000)
-    arguments = {"hold_until": timedelta(days=1), "wait_for_completion": True, "timeout": 600}
-    ti, end = TaskInstance(), in_days(clock, 1)
-    assert run_try(create(**arguments), ti).state == "up_for_retry"
-    ti.retry()
-    assert run_try(create(**arguments), ti).state == "success"
-    assert [hold_in(backup["description"]) for backup in emulator.backups] == [end]

@@ -73,7 +73,9 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["backup_id"] for row in rows]
 
 
-def test_backups_that_no_rule_keeps_are_deleted_the_oldest_first(emulator: Emulator, prune: Prune) -> None:
+def test_backups_that_no_rule_keeps_are_deleted_the_oldest_first(
+    emulator: Emulator, prune: Prune, logged: Callable[[], str]
+) -> None:
     history = add(emulator, 5)
     outcome = prune()
     assert outcome.state == "success"
@@ -82,6 +84,8 @@ def test_backups_that_no_rule_keeps_are_deleted_the_oldest_first(emulator: Emula
     assert (outcome.value["index_name"], outcome.value["dry_run"], outcome.value["skipped"]) == (INDEX, False, [])
     assert ids(outcome.value["kept"]) == history[:2]
     assert ids(outcome.value["deleted"]) == history[:1:-1]
+    text = logged()
+    assert [f"Deleted backup {backup_id}" in text for backup_id in history] == [False, False, True, True, True]
 
 
 def test_result_is_plain_json(emulator: Emulator, prune: Prune) -> None:
@@ -113,13 +117,6 @@ def test_plan_is_logged_before_the_first_delete(emulator: Emulator, prune: Prune
     assert "Deleted backup" not in text
 
 
-def test_deleted_backups_are_logged(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
-    history = add(emulator, 4)
-    prune()
-    text = logged()
-    assert [f"Deleted backup {backup_id}" in text for backup_id in history] == [False, False, True, True]
-
-
 def test_oldest_backup_is_kept_while_a_rule_is_not_used_up(emulator: Emulator, prune: Prune) -> None:
     history = add(emulator, 5, step=60)
     outcome = prune(keep_yearly=5)
@@ -149,18 +146,19 @@ def test_second_prune_deletes_nothing(emulator: Emulator, prune: Prune, clock: F
     assert methods(emulator) == ["GET"]
 
 
-@pytest.mark.parametrize("rule", ["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"])
-def test_each_rule_is_applied(emulator: Emulator, prune: Prune, rule: str) -> None:
-    history = add(emulator, 4, step=400 * DAY)
-    outcome = prune(**{rule: 3})
+@pytest.mark.parametrize(
+    ("rule", "value", "step"),
+    [
+        *((f"keep_{unit}", 3, 400 * DAY) for unit in ("last", "daily", "weekly", "monthly", "yearly")),
+        ("keep_within", timedelta(days=2, hours=1), DAY),
+    ],
+    ids=str,
+)
+def test_each_rule_is_applied(emulator: Emulator, prune: Prune, rule: str, value: Any, step: float) -> None:
+    history = add(emulator, 4, step=step)
+    outcome = prune(**{rule: value})
     assert existing(emulator) == history[:3]
     assert all(any(reason.startswith(f"{rule} ") for reason in row["reasons"]) for row in outcome.value["kept"])
-
-
-def test_keep_within_is_applied(emulator: Emulator, prune: Prune) -> None:
-    history = add(emulator, 5)
-    prune(keep_within=timedelta(days=1, hours=1))
-    assert existing(emulator) == history[:2]
 
 
 def test_all_pages_of_the_list_are_read(emulator: Emulator, prune: Prune) -> None:
@@ -179,16 +177,6 @@ def test_owned_only_keeps_backups_of_others(emulator: Emulator, prune: Prune, ow
     (good,) = add(emulator, age=60)
     prune(keep_last=1, owned_only=owned_only)
     assert existing(emulator) == [good, *others[:count]]
-
-
-def test_backups_of_the_create_operator_are_ours(emulator: Emulator, prune: Prune, clock: FakeClock) -> None:
-    for number in range(3):
-        task = make_task(CreateBackupOperator, clock, index_name=INDEX)
-        assert run_try(task, TaskInstance(run_id=f"run_{number}")).state == "success"
-        clock.advance(DAY)
-    newest = existing(emulator)[0]
-    assert len(prune(keep_last=1).value["deleted"]) == 2
-    assert existing(emulator) == [newest]
 
 
 @pytest.mark.parametrize("remove_failed", [False, True])
@@ -346,47 +334,29 @@ def test_dry_run_of_a_too_large_plan_logs_a_warning(
     assert "max_deletes is 3" in logged()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        *({"max_deletes": value} for value in (0, -1, 1.0, "5", True)),
-        *({name: 5} for name in ("created_by_dag_id", "created_by_task_id")),
-    ],
-    ids=str,
-)
-def test_invalid_limits_are_an_error_when_the_dag_is_parsed(make: Make, arguments: dict[str, Any]) -> None:
-    with pytest.raises(PineconeInputError, match=f"{next(iter(arguments))} must be"):
-        make(**arguments)
-
-
 # Deletes that fail
 
 
-def test_failed_delete_does_not_prevent_the_others(emulator: Emulator, make: Make) -> None:
-    history = add(emulator, 6)
-    fault = emulator.fault("DELETE", f"/backups/{history[3]}", times=None, status=500)
+def test_failed_deletes_do_not_prevent_the_others_and_are_listed(emulator: Emulator, make: Make) -> None:
+    history = add(emulator, 7)
+    faults = [
+        emulator.fault("DELETE", f"/backups/{history[place]}", times=None, status=status)
+        for place, status in ((2, 400), (3, 500), (5, 503))
+    ]
     ti = TaskInstance(task_id="prune")
     outcome = run_try(make(), ti)
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", PruneIncomplete)
-    assert existing(emulator) == [*history[:2], history[3]]
-    assert [backup_id in outcome.message for backup_id in history] == [False, False, False, True, False, False]
-    assert "Deleted 3 of 4 backups" in outcome.message
+    assert existing(emulator) == [*history[:4], history[5]]
+    assert [place for place, backup_id in enumerate(history) if backup_id in outcome.message] == [2, 3, 5]
+    assert "Deleted 2 of 5 backups" in outcome.message
     # Pinecone works again.
-    fault.path = "/nowhere"
+    for fault in faults:
+        fault.path = "/nowhere"
     ti.retry()
     outcome = run_try(make(), ti)
     assert outcome.state == "success"
-    assert ids(outcome.value["deleted"]) == [history[3]]
+    assert ids(outcome.value["deleted"]) == [history[5], history[3], history[2]]
     assert existing(emulator) == history[:2]
-
-
-def test_error_lists_all_failed_deletes(emulator: Emulator, prune: Prune) -> None:
-    history = add(emulator, 5)
-    emulator.fault("DELETE", f"/backups/{history[2]}", times=None, status=400)
-    emulator.fault("DELETE", f"/backups/{history[4]}", times=None, status=503)
-    outcome = prune()
-    assert (outcome.state, type(outcome.error)) == ("up_for_retry", PruneIncomplete)
-    assert [backup_id in outcome.message for backup_id in history] == [False, False, True, False, True]
 
 
 def test_error_lists_at_most_ten_failed_deletes(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
@@ -497,21 +467,36 @@ def test_invalid_index_name_fails_before_any_request(emulator: Emulator, prune: 
 # The arguments
 
 
-def test_rules_are_checked_when_the_dag_is_parsed(make: Make, clock: FakeClock) -> None:
-    with pytest.raises(ValueError, match=r"rule .*keep_last"):
-        make_task(PruneBackupsOperator, clock, task_id="prune", index_name=INDEX)
-    with pytest.raises(ValueError, match="keep_daily must be an integer"):
-        make(keep_daily="7")
-
-
-@pytest.mark.parametrize("rules", [{}, {"keep_last": 0}, {"keep_daily": "7"}, {"keep_within": timedelta.max}], ids=str)
-def test_mapped_task_with_invalid_rules_is_not_retried(rules: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("invalid", "message"),
+    [
+        ({}, "rule .*keep_last"),
+        ({"keep_last": 0}, "rule .*keep_last"),
+        ({"keep_daily": "7"}, "keep_daily must be an integer"),
+        ({"keep_within": timedelta.max}, "keep_within must be"),
+        *(({"keep_last": 2, "max_deletes": value}, "max_deletes must be") for value in (0, -1, 1.0, "5", True)),
+        *(({"keep_last": 2, name: 5}, f"{name} must be") for name in ("created_by_dag_id", "created_by_task_id")),
+    ],
+    ids=str,
+)
+def test_invalid_arguments_are_an_error_when_the_dag_is_parsed(
+    clock: FakeClock, invalid: dict[str, Any], message: str
+) -> None:
     """Airflow creates a mapped task in the worker. It does not retry a task that raises AirflowFailException there."""
-    with DAG("mapped", schedule=None):
-        mapped: Any = PruneBackupsOperator.partial(task_id="prune", retries=2, **rules).expand(index_name=["a", "b"])
-    with pytest.raises(AirflowFailException, match="keep_") as caught:
-        mapped.unmap({"index_name": "a"})
+    with pytest.raises(ValueError, match=message) as caught:
+        make_task(PruneBackupsOperator, clock, task_id="prune", index_name=INDEX, **invalid)
     assert isinstance(caught.value, PineconeInputError)
+    with DAG("mapped", schedule=None):
+        mapped: Any = PruneBackupsOperator.partial(task_id="prune", retries=2, **invalid).expand(index_name=["a", "b"])
+    with pytest.raises(AirflowFailException, match=message) as failed:
+        mapped.unmap({"index_name": "a"})
+    assert isinstance(failed.value, PineconeInputError)
+
+
+def test_operator_can_be_mapped_over_indexes() -> None:
+    with DAG("fleet", schedule=None) as dag:
+        PruneBackupsOperator.partial(task_id="prune", keep_last=3, dry_run=True).expand(index_name=["a", "b"])
+    assert type(dag.get_task("prune")).__name__ == "MappedOperator"
 
 
 def test_rules_that_changed_after_parsing_are_checked_again(emulator: Emulator, make: Make) -> None:
@@ -520,12 +505,6 @@ def test_rules_that_changed_after_parsing_are_checked_again(emulator: Emulator, 
     task.keep_last = 0
     assert run_try(task, TaskInstance(task_id="prune")).state == "failed"
     assert existing(emulator) == history
-
-
-def test_operator_can_be_mapped_over_indexes() -> None:
-    with DAG("fleet", schedule=None) as dag:
-        PruneBackupsOperator.partial(task_id="prune", keep_last=3, dry_run=True).expand(index_name=["a", "b"])
-    assert type(dag.get_task("prune")).__name__ == "MappedOperator"
 
 
 def test_template_fields() -> None:

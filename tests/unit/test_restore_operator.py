@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.clock import FakeClock
 from support.constants import INDEX
-from support.operators import LOST_RESPONSES, PATHS, WAITS, methods
+from support.operators import LOST_RESPONSES, PATHS, WAITS, allow_any_response, methods
 from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
@@ -59,12 +59,6 @@ def restore(backup: str, clock: FakeClock) -> Restore:
     return restore
 
 
-@pytest.fixture
-def other_run(clock: FakeClock) -> TaskInstance:
-    """Return the task instance of the same task in another run of the DAG."""
-    return TaskInstance(task_id="restore", run_id="manual__2", run_started=clock.utcnow())
-
-
 def digest(ti: TaskInstance) -> str:
     """Return the value of the tag of the index that a task instance restores."""
     return start_try(ti.context, 0.0).origin.digest
@@ -84,14 +78,23 @@ def wait_for_restore(restore: Restore, backup: str, ti: TaskInstance, clock: Fak
     return wait_for_restore
 
 
+def check_failure(outcome: Outcome, waiter: str, error: type[Exception]) -> None:
+    """Check that the operator raised the error and may be retried, and that a sensor failed."""
+    if waiter in OPERATOR:
+        assert (outcome.state, type(outcome.error)) == ("up_for_retry", error)
+    else:
+        assert outcome.state == "failed"
+
+
 # The wait
 
 
 @each_waiter
+@pytest.mark.parametrize("visible_after", [0, 30])
 def test_wait_succeeds_when_the_job_is_completed_and_the_index_ready(
-    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
+    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str, visible_after: float
 ) -> None:
-    emulator.next_restore(restore_after=900)
+    emulator.next_restore(restore_after=900, restore_visible_after=visible_after)
     outcome = wait_for_restore(waiter)
     assert outcome.state == "success"
     (job,) = emulator.restore_jobs
@@ -119,14 +122,6 @@ def test_wait_continues_while_the_index_of_a_completed_job_is_not_ready(
 
 
 @each_waiter
-def test_wait_continues_while_a_new_job_is_not_visible(
-    emulator: Emulator, wait_for_restore: WaitForRestore, waiter: str
-) -> None:
-    emulator.next_restore(restore_after=120, restore_visible_after=30)
-    assert wait_for_restore(waiter).state == "success"
-
-
-@each_waiter
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", ["Failed", "Cancelled"])
 def test_failed_job_fails_the_task(
@@ -137,10 +132,7 @@ def test_failed_job_fails_the_task(
     assert status in outcome.message
     assert "docs-2" in outcome.message
     assert emulator.restore_jobs[0]["restore_job_id"] in outcome.message
-    if waiter in OPERATOR:
-        assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreFailed)
-    else:
-        assert outcome.state == "failed"
+    check_failure(outcome, waiter, RestoreFailed)
 
 
 @each_waiter
@@ -151,10 +143,7 @@ def test_index_that_no_longer_exists_fails_the_task(
     emulator.fault("GET", "/indexes/docs-2", status=404, times=None)
     outcome = wait_for_restore(waiter)
     assert "no longer exists" in outcome.message
-    if waiter in OPERATOR:
-        assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreNotFound)
-    else:
-        assert outcome.state == "failed"
+    check_failure(outcome, waiter, RestoreNotFound)
 
 
 @each_waiter
@@ -163,10 +152,9 @@ def test_wait_times_out(emulator: Emulator, wait_for_restore: WaitForRestore, wa
     started_at = clock.now
     outcome = wait_for_restore(waiter, timeout=600)
     assert 600 <= clock.now - started_at <= 660
-    if waiter in OPERATOR:
-        assert (outcome.state, type(outcome.error)) == ("up_for_retry", WaitTimeout)
-    else:
-        assert (outcome.state, type(outcome.error).__name__) == ("failed", "AirflowSensorTimeout")
+    check_failure(outcome, waiter, WaitTimeout)
+    if waiter in SENSOR:
+        assert type(outcome.error).__name__ == "AirflowSensorTimeout"
 
 
 @pytest.mark.parametrize("waiter", SENSOR)
@@ -208,16 +196,6 @@ def test_tags_of_the_backup_the_user_and_the_origin_are_merged(
     assert request.body == {"name": "docs-2", "tags": {**merged, "airflow-pinecone": digest(ti)}}
 
 
-@pytest.mark.parametrize("tags", ["None", "{'a': 'b'}", 5, ["a"]])
-def test_tags_that_are_not_a_dict_fail_before_any_request(
-    emulator: Emulator, restore: Restore, ti: TaskInstance, tags: Any
-) -> None:
-    outcome = run_try(restore(tags=tags), ti)
-    assert outcome.state == "failed"
-    assert f"tags must be a dict or None, not {tags!r}" in outcome.message
-    assert emulator.requests == []
-
-
 @each_path
 def test_id_is_pushed_before_the_wait(
     emulator: Emulator, restore: Restore, ti: TaskInstance, path: dict[str, Any]
@@ -228,26 +206,16 @@ def test_id_is_pushed_before_the_wait(
     assert ti.xcoms["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
 
 
-def test_without_a_wait_the_task_returns_the_running_job(
-    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
+@pytest.mark.parametrize("visible", [True, False])
+def test_without_a_wait_the_task_returns_the_running_job_if_it_is_visible(
+    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock, visible: bool
 ) -> None:
-    emulator.next_restore(restore_ends="never")
-    outcome = run_try(restore(wait_for_completion=False), ti)
-    assert outcome.value["restore_job_id"] == emulator.restore_jobs[0]["restore_job_id"]
-    assert outcome.value["index_id"] == emulator.restore_jobs[0]["target_index_id"]
-    assert (outcome.value["index_name"], outcome.value["backup_id"]) == ("docs-2", backup)
-    assert outcome.value["status"] == "Pending"
-    assert clock.slept == []
-
-
-def test_without_a_wait_the_status_is_none_if_the_job_is_not_visible(
-    emulator: Emulator, backup: str, restore: Restore, ti: TaskInstance, clock: FakeClock
-) -> None:
-    emulator.next_restore(restore_visible_after=30)
+    emulator.next_restore(restore_ends="never", restore_visible_after=0 if visible else 30)
     outcome = run_try(restore(wait_for_completion=False), ti)
     (job,) = emulator.restore_jobs
     assert outcome.value == {
-        "status": None,
+        **({**job, "index_ready": False} if visible else {}),
+        "status": "Pending" if visible else None,
         "restore_job_id": job["restore_job_id"],
         "index_id": job["target_index_id"],
         "index_name": "docs-2",
@@ -257,12 +225,22 @@ def test_without_a_wait_the_status_is_none_if_the_job_is_not_visible(
 
 
 @pytest.mark.parametrize(
-    "invalid", [{"backup_id": ""}, {"backup_id": "a/b"}, {"index_name": "Docs"}, {"index_name": ""}], ids=str
+    ("invalid", "message"),
+    [
+        ({"backup_id": ""}, "not a valid backup id"),
+        ({"backup_id": "a/b"}, "not a valid backup id"),
+        ({"index_name": "Docs"}, "not a valid index name"),
+        ({"index_name": ""}, "not a valid index name"),
+        *(({"tags": tags}, f"tags must be a dict or None, not {tags!r}") for tags in ("None", "{'a': 'b'}", 5, ["a"])),
+    ],
+    ids=str,
 )
 def test_invalid_argument_fails_before_any_request(
-    emulator: Emulator, restore: Restore, ti: TaskInstance, invalid: dict[str, Any]
+    emulator: Emulator, restore: Restore, ti: TaskInstance, invalid: dict[str, Any], message: str
 ) -> None:
-    assert run_try(restore(**invalid), ti).state == "failed"
+    outcome = run_try(restore(**invalid), ti)
+    assert outcome.state == "failed"
+    assert message in outcome.message
     assert emulator.requests == []
 
 
@@ -312,35 +290,40 @@ def test_resumed_restore_can_lack_the_id_of_its_index(
 ) -> None:
     emulator.next_restore(fields={"target_index_id": missing})
     emulator.fault(*RESTORE, drop="after")
-    # A response that a fault changes need not match the published description.
-    emulator.fault("GET", "/restore-jobs*", headers={"x-changed": "yes"}, times=None)
-    emulator.fault("GET", "/restore-jobs/*", headers={"x-changed": "yes"}, times=None)
+    allow_any_response(emulator, "/restore-jobs*", "/restore-jobs/*")
     outcome = run_try(restore(wait_for_completion=False), ti)
     assert (outcome.state, outcome.value["index_id"]) == ("success", "")
 
 
-def test_lost_response_can_be_retried_if_no_restore_is_found(
-    emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock
+@pytest.mark.parametrize(
+    ("visible_after", "faults", "seconds", "fact"),
+    [
+        (0, {RESTORE: {"drop": "before"}}, SEARCH_SECONDS, ""),
+        (45, {RESTORE: {"drop": "after"}}, SEARCH_SECONDS, ""),
+        (0, {RESTORE: {"drop": "after"}, ("GET", "/restore-jobs"): {"status": 401}}, 0, "HTTP 401"),
+        # Pinecone is still deleting an index of the same name, so it cannot be described.
+        (0, {RESTORE: {"status": 409}}, SEARCH_SECONDS, "HTTP 409"),
+    ],
+    ids=["restore was not started", "restore appears late", "search fails", "index is being deleted"],
+)
+def test_request_with_an_unknown_outcome_can_be_retried(
+    emulator: Emulator,
+    restore: Restore,
+    ti: TaskInstance,
+    clock: FakeClock,
+    visible_after: float,
+    faults: dict[tuple[str, str], dict[str, Any]],
+    seconds: float,
+    fact: str,
 ) -> None:
-    emulator.fault(*RESTORE, drop="before")
+    emulator.next_restore(restore_visible_after=visible_after)
+    added = [emulator.fault(*request, **fault) for request, fault in faults.items()]
     started_at = clock.now
     outcome = run_try(restore(), ti)
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
-    assert clock.now - started_at == pytest.approx(SEARCH_SECONDS)
-    ti.retry()
-    assert run_try(restore(), ti).state == "success"
-    assert len(emulator.restore_jobs) == 1
-
-
-def test_lost_response_can_be_retried_if_the_search_fails(
-    emulator: Emulator, restore: Restore, ti: TaskInstance
-) -> None:
-    emulator.fault(*RESTORE, drop="after")
-    fault = emulator.fault("GET", "/restore-jobs", status=401)
-    outcome = run_try(restore(), ti)
-    assert fault.hits == 1
-    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
-    assert "HTTP 401" in outcome.message
+    assert fact in outcome.message
+    assert all(fault.hits == 1 for fault in added)
+    assert clock.now - started_at == pytest.approx(seconds)
     ti.retry()
     assert run_try(restore(), ti).state == "success"
     assert len(emulator.restore_jobs) == 1
@@ -349,24 +332,13 @@ def test_lost_response_can_be_retried_if_the_search_fails(
 # Retries
 
 
-def test_retry_resumes_with_a_restore_that_appears_late(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
-    emulator.next_restore(restore_visible_after=45)
-    emulator.fault(*RESTORE, drop="after")
-    assert run_try(restore(), ti).state == "up_for_retry"
-    ti.retry()
-    assert run_try(restore(), ti).state == "success"
-    assert len(emulator.restore_jobs) == 1
-
-
 @pytest.mark.parametrize("created_at", [None, ..., "soon", "2001-01-01T00:00:00Z"])
 @pytest.mark.parametrize("killed", [False, True])
 def test_restore_is_recognized_by_the_tag_and_not_by_its_time(
     emulator: Emulator, restore: Restore, ti: TaskInstance, created_at: Any, killed: bool
 ) -> None:
     emulator.next_restore(fields={"created_at": created_at})
-    # A response that a fault changes need not match the published description.
-    emulator.fault("GET", "/restore-jobs*", headers={"x-changed": "yes"}, times=None)
-    emulator.fault("GET", "/restore-jobs/*", headers={"x-changed": "yes"}, times=None)
+    allow_any_response(emulator, "/restore-jobs*", "/restore-jobs/*")
     if killed:
         # The earlier try was killed after its request.
         run_try(restore(wait_for_completion=False), ti)
@@ -411,11 +383,7 @@ def test_retry_whose_search_fails_sends_the_request(
 
 @each_path
 def test_retry_after_a_failed_restore_says_what_to_delete(
-    emulator: Emulator,
-    restore: Restore,
-    ti: TaskInstance,
-    path: dict[str, Any],
-    logged: Callable[[], str],
+    emulator: Emulator, restore: Restore, ti: TaskInstance, path: dict[str, Any], logged: Callable[[], str]
 ) -> None:
     """The index of a failed restore still exists, and must be deleted before another restore into the same name."""
     emulator.next_restore(restore_ends="Failed")
@@ -478,16 +446,27 @@ def test_last_of_several_restores_into_the_same_name_is_resumed(
         assert run_try(restore(wait_for_completion=False), ti).value["restore_job_id"] == "r-1"
 
 
+@pytest.mark.parametrize(
+    ("tags", "fact"),
+    [
+        *((tags, "It does not have the tag airflow-pinecone.") for tags in ({"team": "search"}, None, ["a"], "a")),
+        ({"airflow-pinecone": None}, "It does not have the tag airflow-pinecone."),
+        ({"airflow-pinecone": 5}, "Its tag airflow-pinecone is 5"),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("try_number", [1, 2])
 def test_existing_index_fails_the_task(
-    emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock, try_number: int
+    emulator: Emulator, restore: Restore, ti: TaskInstance, clock: FakeClock, tags: Any, fact: str, try_number: int
 ) -> None:
-    emulator.add_index("docs-2", tags={"team": "search"})
+    emulator.add_index("docs-2")
+    body = {**PineconeHook().describe_index("docs-2"), "tags": tags}
+    emulator.fault("GET", "/indexes/docs-2", status=200, body=body, times=None)
     ti.try_number = try_number
     outcome = run_try(restore(), ti)
     assert outcome.state == "failed"
     assert "Index docs-2 already exists, and was not created by this task." in outcome.message
-    assert "It does not have the tag airflow-pinecone." in outcome.message
+    assert fact in outcome.message
     assert "HTTP 409" in outcome.message
     assert emulator.restore_jobs == []
     assert clock.slept == []
@@ -496,14 +475,10 @@ def test_existing_index_fails_the_task(
 @pytest.mark.parametrize("response", ["409", "500", "dropped"])
 @pytest.mark.parametrize("try_number", [1, 2])
 def test_restore_of_another_run_is_not_adopted(
-    emulator: Emulator,
-    restore: Restore,
-    ti: TaskInstance,
-    other_run: TaskInstance,
-    response: str,
-    try_number: int,
+    emulator: Emulator, restore: Restore, ti: TaskInstance, response: str, try_number: int
 ) -> None:
     """Two runs restore the same backup into the same index at the same time."""
+    other_run = TaskInstance(task_id="restore", run_id="manual__2", run_started=ti.run_started)
     assert run_try(restore(wait_for_completion=False), other_run).state == "success"
     ti.try_number = try_number
     if response != "409":
@@ -542,26 +517,6 @@ def test_restore_of_another_backup_is_not_adopted(emulator: Emulator, restore: R
     assert "index docs-2 exists" in outcome.message
     assert "HTTP 409" in outcome.message
     assert len(emulator.restore_jobs) == 1
-
-
-def test_index_that_cannot_be_described_can_be_retried(emulator: Emulator, restore: Restore, ti: TaskInstance) -> None:
-    """Pinecone is still deleting an index of the same name."""
-    emulator.fault(*RESTORE, status=409)
-    outcome = run_try(restore(), ti)
-    assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
-    ti.retry()
-    assert run_try(restore(), ti).state == "success"
-    assert len(emulator.restore_jobs) == 1
-
-
-@pytest.mark.parametrize("tags", [None, ["a"], "a", {"airflow-pinecone": None}, {"airflow-pinecone": 5}], ids=str)
-def test_unusual_tags_of_an_existing_index(emulator: Emulator, restore: Restore, ti: TaskInstance, tags: Any) -> None:
-    emulator.add_index("docs-2")
-    body = {**PineconeHook().describe_index(INDEX), "name": "docs-2", "tags": tags}
-    emulator.fault("GET", "/indexes/docs-2", status=200, body=body)
-    outcome = run_try(restore(), ti)
-    assert outcome.state == "failed"
-    assert "docs-2 already exists" in outcome.message
 
 
 # The arguments

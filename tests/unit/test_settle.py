@@ -129,6 +129,9 @@ def test_deferred_task_uses_the_trigger_of_airflow_and_ends_without_a_triggerer(
     assert deferred.timeout == timedelta(seconds=SETTLE + 600) + DEFERRAL_MARGIN
     limited = defer(create(deferrable=True, timeout=600, execution_timeout=timedelta(seconds=1000)), ti)
     assert limited.timeout == timedelta(seconds=1000) + DEFERRAL_MARGIN
+    # A retry first searches for 30 seconds. Its trigger must not time out before the end of the wait.
+    retry = defer(create(deferrable=True, timeout=10), TaskInstance(try_number=2))
+    assert retry.timeout == timedelta(seconds=SETTLE + 10) + DEFERRAL_MARGIN
 
 
 def test_short_wait_is_not_deferred(emulator: Emulator, create: Create, clock: FakeClock) -> None:
@@ -184,21 +187,24 @@ def test_retry_that_finds_a_backup_does_not_wait(
 
 
 @each_place
-def test_reused_backup_needs_no_wait(emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool) -> None:
-    young = emulator.add_backup(INDEX, age=60)
-    outcome = run_try(create(deferrable=deferrable, reuse_within=3600), TaskInstance())
-    assert outcome.value == young
-    assert clock.slept == []
-
-
-@each_place
-def test_task_waits_if_there_is_no_backup_to_reuse(
-    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
+@pytest.mark.parametrize(
+    ("age", "slept", "requests"), [(60, [], ["GET"]), (7200, [SETTLE], ["GET", "POST"])], ids=["young", "old"]
+)
+def test_task_only_waits_if_there_is_no_backup_to_reuse(
+    emulator: Emulator,
+    create: Create,
+    clock: FakeClock,
+    deferrable: bool,
+    age: float,
+    slept: list[float],
+    requests: list[str],
 ) -> None:
-    emulator.add_backup(INDEX, age=7200)
-    assert run_try(create(deferrable=deferrable, reuse_within=3600), TaskInstance()).state == "success"
-    assert clock.slept == [SETTLE]
-    assert methods(emulator) == ["GET", "POST"]
+    backup = emulator.add_backup(INDEX, age=age)
+    outcome = run_try(create(deferrable=deferrable, reuse_within=3600), TaskInstance())
+    assert outcome.state == "success"
+    assert (outcome.value == backup) == (age < 3600)
+    assert clock.slept == slept
+    assert methods(emulator) == requests
 
 
 @each_place
@@ -220,7 +226,12 @@ def test_retry_that_finds_no_backup_waits(
     emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
 ) -> None:
     """The first try was killed while it waited."""
-    assert run_try(create(deferrable=deferrable), TaskInstance(try_number=2)).state == "success"
+    between: list[str] = []
+    task, ti = create(deferrable=deferrable), TaskInstance(try_number=2)
+    outcome = run_try(task, ti, between=lambda: between.extend(methods(emulator)))
+    assert outcome.state == "success"
+    assert outcome.value["backup_id"] == emulator.backups[0]["backup_id"]
+    assert set(between) == ({"GET"} if deferrable else set())
     assert clock.slept.count(SETTLE) == 1
     assert methods(emulator)[-1] == "POST"
     assert len(emulator.backups) == 1
@@ -262,17 +273,6 @@ def test_retry_resumes_with_the_backup_that_an_earlier_try_created_during_the_wa
 # After the deferral
 
 
-def test_resumed_task_creates_the_backup_without_a_second_wait(
-    emulator: Emulator, create: Create, clock: FakeClock
-) -> None:
-    task, ti = create(deferrable=True), TaskInstance(try_number=2)
-    deferred = defer(task, ti)
-    assert set(methods(emulator)) == {"GET"}
-    backup = resume(task, deferred, ti)
-    assert backup["backup_id"] == emulator.backups[0]["backup_id"]
-    assert clock.slept.count(SETTLE) == 1
-
-
 def test_retry_that_gets_the_event_of_an_earlier_try_starts_from_the_beginning(
     emulator: Emulator, create: Create, clock: FakeClock, logged: Callable[[], str]
 ) -> None:
@@ -300,16 +300,6 @@ def test_retry_that_gets_the_event_of_an_earlier_try_waits_itself(
     assert caught.value.kwargs == {"try_number": 2, "started_at": started_at + SETTLE}
     assert caught.value.trigger.moment == datetime.fromtimestamp(clock.now + SETTLE, UTC)
     assert emulator.backups == []
-
-
-def test_trigger_of_a_retry_does_not_time_out_before_the_end_of_the_wait(
-    emulator: Emulator, create: Create, clock: FakeClock
-) -> None:
-    """A retry first searches for 30 seconds."""
-    ti = TaskInstance()
-    ti.retry()
-    deferred = defer(create(deferrable=True, timeout=10), ti)
-    assert deferred.timeout == timedelta(seconds=SETTLE + 10) + DEFERRAL_MARGIN
 
 
 def test_wait_in_dag_test_loses_its_arguments(emulator: Emulator, create: Create, clock: FakeClock) -> None:
