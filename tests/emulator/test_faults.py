@@ -149,14 +149,19 @@ def test_fault_after_the_client_disconnects(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_release_also_applies_to_later_requests(ask: Ask, emulator: Emulator, ask_in_thread: AskInThread) -> None:
-    fault = emulator.fault("GET", "/backups", hang="before", times=None)
-    futures = [ask_in_thread("GET", "/backups") for _ in range(2)]
-    fault.wait(hits=2)
+@pytest.mark.parametrize("hang", ["before", "after"])
+def test_hanging_requests_need_no_threads_and_release_also_applies_to_later_requests(
+    ask: Ask, emulator: Emulator, ask_in_thread: AskInThread, hang: str
+) -> None:
+    before = threading.active_count()
+    fault = emulator.fault("GET", "/backups", hang=hang, times=None)
+    futures = [ask_in_thread("GET", "/backups") for _ in range(3)]
+    fault.wait(hits=3)
+    assert threading.active_count() <= before + 3  # the threads of the requests
     emulator.release()
-    assert [future.result(20).status_code for future in futures] == [200, 200]
+    assert [future.result(20).status_code for future in futures] == [200] * 3
     assert ask("GET", "/backups").status_code == 200
-    assert fault.hits == 3
+    assert fault.hits == 4
 
 
 def test_request_that_hangs_and_is_dropped_is_one_hit(emulator: Emulator, ask_in_thread: AskInThread) -> None:
@@ -231,17 +236,6 @@ def test_fault_precedes_the_check_of_the_api_key(ask: Ask, emulator: Emulator) -
     assert ask("GET", "/backups", headers={"Api-Key": "wrong"}).status_code == 502
 
 
-def test_hanging_requests_need_no_threads(emulator: Emulator, ask_in_thread: AskInThread) -> None:
-    before = threading.active_count()
-    fault = emulator.fault("GET", "/backups", hang="after", times=None)
-    futures = [ask_in_thread("GET", "/backups") for _ in range(3)]
-    fault.wait(hits=3)
-    assert threading.active_count() <= before + 3  # the threads of the requests
-    fault.release()
-    for future in futures:
-        future.result(20)
-
-
 @pytest.mark.parametrize(
     ("spec", "settings"),
     [
@@ -264,32 +258,32 @@ def test_parse_fault(spec: str, settings: dict[str, Any]) -> None:
     assert fault.headers == ({"Retry-After": "2"} if "retry_after" in spec else {})
 
 
+INVALID_SETTINGS = [
+    *((settings, "expected NAME=VALUE, not") for settings in ("status", "status=")),
+    *((settings, "is not a whole number") for settings in ("status=many", "times=-1")),
+    *((f"status={status}", "status must be") for status in (99, 600, 700)),
+    *((settings, "must be at least 1, not") for settings in ("nth=0", "times=0")),
+    *((f"probability={value}", "probability must be .* not") for value in ("0", "1.1", "nan")),
+    ("probability=some", "is not a number"),
+    *((f"{name}=perhaps", f"{name} must be yes or no, not") for name in ("work", "endless")),
+    *((f"{name}=later", f"{name} must be .*, not 'later'") for name in ("drop", "hang", "drip")),
+    ("hang=during", "hang must be before or after, not"),
+    *((settings, "drop does not combine") for settings in ("drip=body drop=during", "endless=yes drop=after")),
+    *((settings, "has no body") for settings in ("endless=yes status=204", "drip=body status=304")),
+    ("colour=red", "unknown setting 'colour'"),
+    ("body='open", "No closing quotation"),
+]
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("spec", "message"),
     [
-        *((settings, "expected NAME=VALUE, not") for settings in ("status", "status=")),
-        *((settings, "is not a whole number") for settings in ("status=many", "times=-1")),
-        *((f"status={status}", "status must be") for status in (99, 600, 700)),
-        *((settings, "must be at least 1, not") for settings in ("nth=0", "times=0")),
-        *((f"probability={value}", "probability must be .* not") for value in ("0", "1.1", "nan")),
-        ("probability=some", "is not a number"),
-        *((f"{name}=perhaps", f"{name} must be yes or no, not") for name in ("work", "endless")),
-        *((f"{name}=later", f"{name} must be .*, not 'later'") for name in ("drop", "hang", "drip")),
-        ("hang=during", "hang must be before or after, not"),
-        *((settings, "drop does not combine") for settings in ("drip=body drop=during", "endless=yes drop=after")),
-        *((settings, "has no body") for settings in ("endless=yes status=204", "drip=body status=304")),
-        ("colour=red", "unknown setting 'colour'"),
-        ("body='open", "No closing quotation"),
+        *((spec, "expected METHOD PATH NAME=VALUE") for spec in ("", "GET /backups", "GET status=500")),
+        *((f"GET /backups {settings}", message) for settings, message in INVALID_SETTINGS),
     ],
 )
-def test_invalid_settings_are_rejected(settings: str, message: str) -> None:
+def test_invalid_fault_is_rejected(spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parse_fault(f"GET /backups {settings}")
-
-
-@pytest.mark.parametrize("spec", ["", "GET /backups", "GET status=500"])
-def test_parse_fault_rejects_invalid_syntax(spec: str) -> None:
-    with pytest.raises(ValueError, match="expected METHOD PATH NAME=VALUE"):
         parse_fault(spec)
 
 

@@ -43,12 +43,6 @@ CLIENT_METHODS = {
 # From the connection to the client
 
 
-def test_connection_becomes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_connection(monkeypatch, host="api.pinecone.test", extra={"api_version": "2026-04", "timeout": 7.5})
-    settings = PineconeHook().settings
-    assert settings == Settings("pinecone_default", "https://api.pinecone.test", API_KEY, "2026-04", 7.5)
-
-
 URIS = {
     f"pinecone://:{API_KEY}@": "https://api.pinecone.io",
     f"pinecone://:{API_KEY}@api.pinecone.io": "https://api.pinecone.io",
@@ -69,10 +63,14 @@ def test_connection_as_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str, url: str
     assert settings.timeout == (5 if "timeout" in uri else 30)
 
 
-def test_settings_become_a_client(monkeypatch: pytest.MonkeyPatch, requests_mock: mock_requests.Mocker) -> None:
+def test_connection_becomes_settings_and_a_client(
+    monkeypatch: pytest.MonkeyPatch, requests_mock: mock_requests.Mocker
+) -> None:
     set_connection(monkeypatch, host="api.pinecone.test", extra={"api_version": "2026-04", "timeout": 7.5})
     requests_mock.get("https://api.pinecone.test/indexes", json={"indexes": []})
-    assert PineconeHook().client.list_indexes() == []
+    hook = PineconeHook()
+    assert hook.settings == Settings("pinecone_default", "https://api.pinecone.test", API_KEY, "2026-04", 7.5)
+    assert hook.client.list_indexes() == []
     (sent,) = requests_mock.request_history
     assert sent.headers["Api-Key"] == API_KEY
     assert sent.headers["X-Pinecone-Api-Version"] == "2026-04"
@@ -162,8 +160,8 @@ def test_no_frame_of_an_error_holds_the_key(monkeypatch: pytest.MonkeyPatch, fie
     # Airflow 3.0 and 3.1 do not return a connection with an invalid extra.
     assert "airflow_pinecone.hooks" in modules
     assert modules <= {"airflow_pinecone.hooks", "airflow_pinecone.api.settings"}
-    assert not any(API_KEY in repr(value) for frame in frames for value in frame.f_locals.values())
-    assert not any(isinstance(value, Connection) for frame in frames for value in frame.f_locals.values())
+    values = [value for frame in frames for value in frame.f_locals.values()]
+    assert not any(API_KEY in repr(value) or isinstance(value, Connection) for value in values)
 
 
 def test_repeated_requests_are_logged_and_use_the_clock(

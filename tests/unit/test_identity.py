@@ -76,15 +76,6 @@ def test_two_origins_have_different_marks(one: Origin, other: Origin) -> None:
     assert (one.mark == other.mark) == (one == other)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"dag_id": "b"}, {"run_id": "b"}, {"task_id": "b"}, {"map_index": 0}, {"run_started_at": "b"}, {"max_tries": 2}],
-    ids=lambda change: next(iter(change)),
-)
-def test_mark_depends_on_each_field(change: dict[str, Any]) -> None:
-    assert ORIGIN._replace(**change).mark != ORIGIN.mark
-
-
 def test_ids_with_the_same_concatenation_have_different_marks() -> None:
     assert ORIGIN._replace(dag_id="ab", run_id="c").mark != ORIGIN._replace(dag_id="a", run_id="bc").mark
 
@@ -150,8 +141,9 @@ def test_description_is_bounded_and_ends_with_the_mark(words: str | None, origin
     description = describe(words, origin)
     assert len(description) <= DESCRIPTION_LENGTH
     assert description.endswith(" " + origin.mark)
-    model = backup(description)
-    assert backups_of(origin, [model]) == (model, [])
+    for model in (backup(description), backup(description + " \n")):
+        assert backups_of(origin, [model]) == (model, [])
+        assert has_mark(model)
 
 
 def test_description_names_the_origin_in_the_backup() -> None:
@@ -219,8 +211,14 @@ def test_default_name_has_the_index_and_the_time_in_utc(index_name: str, name: s
 def test_find_returns_the_backup_of_the_origin(status: str) -> None:
     ours = backup(describe("words", ORIGIN), status, "b-2")
     others = [backup(describe("words", ORIGIN._replace(run_id=run))) for run in ("b", "c")]
-    found = backups_of(ORIGIN, [others[0], ours, others[1]])
+    found = backups_of(ORIGIN, iter([others[0], ours, others[1]]))
     assert (found.usable, found.failed) == (ours, [])
+
+
+def test_ready_backup_is_preferred_if_there_are_two() -> None:
+    running, ready = backup(ORIGIN.mark, "Initializing", "b-1"), backup(ORIGIN.mark, "Ready", "b-2")
+    assert backups_of(ORIGIN, [running, ready]).usable == ready
+    assert backups_of(ORIGIN, [ready, running]).usable == ready
 
 
 @pytest.mark.parametrize("status", ["Failed", "InitializationFailed"])
@@ -230,32 +228,6 @@ def test_find_separates_failed_backups(status: str) -> None:
     ready = backup(describe(None, ORIGIN), "Ready", "b-2")
     found = backups_of(ORIGIN, [failed, ready])
     assert (found.usable, found.failed) == (ready, [failed])
-
-
-@pytest.mark.parametrize("description", [None, "", " ", "words", 5, [], {}, "[airflow-pinecone ]", ORIGIN.mark[:-1]])
-def test_find_ignores_backups_without_the_mark(description: Any) -> None:
-    assert backups_of(ORIGIN, [backup(description), backup_without_description()]) == (None, [])
-    assert backups_of(ORIGIN, []) == (None, [])
-
-
-def test_find_ignores_white_space_after_the_mark() -> None:
-    model = backup(describe(None, ORIGIN) + " \n")
-    assert backups_of(ORIGIN, [model]).usable == model
-
-
-def test_find_reads_an_iterator_once() -> None:
-    model = backup(describe(None, ORIGIN))
-    assert backups_of(ORIGIN, iter([model])).usable == model
-
-
-# has_mark
-
-
-@without_deadline
-@given(st.none() | st.text(max_size=700), origins)
-def test_backup_of_any_task_has_a_mark(words: str | None, origin: Origin) -> None:
-    assert has_mark(backup(describe(words, origin)))
-    assert has_mark(backup(describe(words, origin) + " \n"))
 
 
 @pytest.mark.parametrize(
@@ -271,14 +243,10 @@ def test_backup_of_any_task_has_a_mark(words: str | None, origin: Origin) -> Non
     ],
 )
 def test_backup_of_others_has_no_mark(description: Any) -> None:
-    assert not has_mark(backup_without_description())
-    assert not has_mark(backup(description))
-
-
-def test_ready_backup_is_preferred_if_there_are_two() -> None:
-    running, ready = backup(ORIGIN.mark, "Initializing", "b-1"), backup(ORIGIN.mark, "Ready", "b-2")
-    assert backups_of(ORIGIN, [running, ready]).usable == ready
-    assert backups_of(ORIGIN, [ready, running]).usable == ready
+    models = [backup(description), backup_without_description()]
+    assert not any(has_mark(model) for model in models)
+    assert backups_of(ORIGIN, models) == (None, [])
+    assert backups_of(ORIGIN, []) == (None, [])
 
 
 # The hold

@@ -39,6 +39,7 @@ DAY = 24 * HOUR
 # The longest text that the client accepts, in a script that is written from right to left.
 HOSTILE = '"><script>alert(1)</script>'.ljust(128, "\N{HEBREW LETTER SHIN}")
 LONG_ID = "x" * 128
+POD = {"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}}
 VOID = {"meta", "link", "br"}
 
 Open = Callable[..., TestClient]
@@ -80,6 +81,13 @@ class Page(HTMLParser):
     def links(self) -> list[str]:
         """The URLs of all links."""
         return [str(attributes["href"]) for attributes in self.all("a")]
+
+
+def snippet_of(response: Any) -> str:
+    """Return the DAG on a page that restores a backup."""
+    found = re.search(r"<pre[^>]*><code>(.*)</code></pre>", response.text, re.DOTALL)
+    assert found
+    return html.unescape(found[1])
 
 
 @pytest.fixture
@@ -131,7 +139,7 @@ def refuse(status: int, detail: str) -> Callable[[], None]:
 def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> None:
     for name in ("articles", "images"):
         pinecone.add_index(name)
-    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+    pinecone.add_index("pods", spec=POD)
     pinecone.add_backup(INDEX, age=2 * DAY, record_count=9000, size_bytes=1_234_567)
     pinecone.add_backup("images", age=DAY, record_count=52_000, description=OUR_DESCRIPTION)
     images = pinecone.add_backup("images", age=3 * HOUR, record_count=53_560, description=OUR_DESCRIPTION)
@@ -183,14 +191,6 @@ def test_restore_in_the_future_has_no_age(
     stepped.advance(-2 * HOUR)
     text = Page(client.get("/")).text
     assert "- ago" not in text
-
-
-def test_pod_based_index_has_no_current_backup(pinecone: Emulator, client: TestClient) -> None:
-    """Pinecone cannot back it up: all backups belong to an earlier index with its name."""
-    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
-    pinecone.add_backup("pods", source_index_id="deleted", age=HOUR)
-    text = Page(client.get("/indexes/pods")).text
-    assert "Backups\nThere are none.\nBackups of other indexes with this name" in text
 
 
 def test_allowed_age_is_an_option(pinecone: Emulator, open_app: Open) -> None:
@@ -246,27 +246,40 @@ def test_index_page_shows_its_backups(pinecone: Emulator, client: TestClient, as
     assert history["data-asset-uri"] == f"pinecone://{INDEX}/backups"
 
 
-def test_deleted_index_shows_how_to_restore_it(pinecone: Emulator, client: TestClient) -> None:
-    backup = pinecone.add_backup("deleted", age=DAY)
+@pytest.mark.parametrize(
+    ("status", "sentences"),
+    [
+        ("Ready", ["There is no index with this name now.", 'backup_id="of-the-deleted-index"']),
+        (
+            "Failed",
+            [
+                "There is no index with this name now. Its backups below still exist.",
+                "There is no Ready backup to restore.",
+            ],
+        ),
+    ],
+    ids=["Ready", "Failed"],
+)
+def test_deleted_index_shows_how_to_restore_it(
+    pinecone: Emulator, client: TestClient, status: str, sentences: list[str]
+) -> None:
+    pinecone.add_backup("deleted", age=DAY, status=status, backup_id="of-the-deleted-index")
     response = client.get("/indexes/deleted")
     assert response.status_code == 200
-    text = Page(response).text
-    assert "There is no index with this name now." in text
-    assert f'backup_id="{backup["backup_id"]}"' in text
+    assert [sentence for sentence in sentences if sentence not in Page(response).text] == []
 
 
-def test_deleted_index_without_a_ready_backup_cannot_be_restored(pinecone: Emulator, client: TestClient) -> None:
-    pinecone.add_backup("deleted", age=DAY, status="Failed")
-    text = Page(client.get("/indexes/deleted")).text
-    assert "There is no index with this name now. Its backups below still exist." in text
-    assert "There is no Ready backup to restore." in text
-
-
-def test_pod_based_index_cannot_be_backed_up(pinecone: Emulator, client: TestClient) -> None:
-    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
+@pytest.mark.parametrize(("ages", "heading"), [([], "Restores"), ([HOUR], "Backups of other indexes with this name")])
+def test_pod_based_index_cannot_be_backed_up(
+    pinecone: Emulator, client: TestClient, ages: list[float], heading: str
+) -> None:
+    """All backups with its name belong to an earlier index."""
+    pinecone.add_index("pods", spec=POD)
+    for age in ages:
+        pinecone.add_backup("pods", source_index_id="deleted", age=age)
     text = Page(client.get("/indexes/pods")).text
     assert "The index is pod-based, so Pinecone cannot back it up." in text
-    assert "There are none.\n" in text
+    assert f"Backups\nThere are none.\n{heading}" in text
     assert "CreateBackupOperator." not in text.partition("History")[0]
 
 
@@ -288,15 +301,17 @@ def test_index_without_a_backup(client: TestClient) -> None:
     assert "There is no Ready backup to restore." in text
 
 
-def test_pod_based_index(pinecone: Emulator, client: TestClient) -> None:
-    pinecone.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
-    assert "The index is pod-based, so Pinecone cannot back it up." in Page(client.get("/indexes/pods")).text
-
-
-def test_unknown_index_is_404(client: TestClient) -> None:
-    response = client.get("/indexes/missing")
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/indexes/missing", "neither an index nor a backup with the name missing"),
+        ("/backups/missing", "The project has no backup missing."),
+    ],
+)
+def test_unknown_index_or_backup_is_404(client: TestClient, path: str, sentence: str) -> None:
+    response = client.get(path)
     assert response.status_code == 404
-    assert "neither an index nor a backup with the name missing" in Page(response).text
+    assert sentence in Page(response).text
 
 
 def test_backup_leads_to_the_page_of_its_index(pinecone: Emulator, client: TestClient) -> None:
@@ -306,17 +321,9 @@ def test_backup_leads_to_the_page_of_its_index(pinecone: Emulator, client: TestC
     assert f"Index {INDEX}" in Page(response).text
 
 
-def test_unknown_backup_is_404(client: TestClient) -> None:
-    response = client.get("/backups/missing")
-    assert response.status_code == 404
-    assert "The project has no backup missing." in Page(response).text
-
-
 def test_snippet_is_a_dag_that_restores_the_backup(pinecone: Emulator, client: TestClient) -> None:
     backup = pinecone.add_backup(INDEX, age=HOUR)
-    found = re.search(r"<pre[^>]*><code>(.*)</code></pre>", client.get(f"/indexes/{INDEX}").text, re.DOTALL)
-    assert found
-    source = html.unescape(found[1])
+    source = snippet_of(client.get(f"/indexes/{INDEX}"))
     compile(source, "dag.py", "exec")
     (call,) = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and len(node.keywords) == 4]
     arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
@@ -412,8 +419,9 @@ def test_several_connections_can_be_chosen(pinecone: Emulator, open_app: Open, m
 # Access
 
 
-def test_anonymous_user_logs_in_and_comes_back(open_app: Open) -> None:
-    client = open_app(access=refuse(401, "Not authenticated"), prefix="/airflow")
+@pytest.mark.parametrize(("status", "detail"), [(401, "Not authenticated"), (403, "Invalid JWT token")])
+def test_user_without_a_valid_login_logs_in_and_comes_back(open_app: Open, status: int, detail: str) -> None:
+    client = open_app(access=refuse(status, detail), prefix="/airflow")
     for path, page in (("/", ""), ("/indexes/docs", "indexes/docs")):
         response = client.get(path)
         assert response.status_code == 303
@@ -428,11 +436,6 @@ def test_anonymous_program_gets_no_login_form(open_app: Open, status: int) -> No
     for query, accept in (("?fragment=1", "text/html"), ("", "*/*"), ("", "application/json")):
         response = client.get(f"/{query}", headers={"Accept": accept})
         assert (response.status_code, response.text) == (401, "")
-
-
-def test_expired_login_is_repeated(open_app: Open) -> None:
-    client = open_app(access=refuse(403, "Invalid JWT token"))
-    assert client.get("/").status_code == 303
 
 
 @pytest.mark.parametrize("fragment", ["", "1"])
@@ -469,11 +472,6 @@ def test_other_refusals_are_those_of_airflow(open_app: Open) -> None:
 def test_other_methods_are_rejected(client: TestClient, path: str) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert client.request(method, path).status_code == 405
-
-
-def test_no_description_of_the_api_is_served(client: TestClient) -> None:
-    for path in ("/openapi.json", "/docs", "/redoc"):
-        assert client.get(path).status_code == 404
 
 
 # Places
@@ -517,28 +515,26 @@ def test_headers_of_pages(client: TestClient, path: str) -> None:
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize(
-    ("file", "media_type"),
-    [
-        ("page.css", "text/css"),
-        ("page.js", "text/javascript"),
-        ("history.js", "text/javascript"),
-        ("nav.js", "text/javascript"),
-    ],
-)
-def test_static_files(open_app: Open, file: str, media_type: str) -> None:
+@pytest.mark.parametrize("file", ["page.css", "page.js", "history.js", "nav.js"])
+def test_static_files(open_app: Open, file: str) -> None:
     client = open_app(access=refuse(401, "Not authenticated"))
     response = client.get(f"/static/{file}")
     assert response.status_code == 200
-    assert response.headers["Content-Type"].startswith(media_type)
+    assert response.headers["Content-Type"].startswith("text/css" if file.endswith(".css") else "text/javascript")
     assert response.headers["Cache-Control"] == "no-cache"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     again = client.get(f"/static/{file}", headers={"If-None-Match": response.headers["ETag"]})
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static/missing.js"])
-def test_only_static_files_are_served(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static/missing.js"),
+        *("/openapi.json", "/docs", "/redoc"),
+    ],
+)
+def test_neither_other_files_nor_a_description_of_the_api_are_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
@@ -601,11 +597,7 @@ def test_hostile_data_stay_text(pinecone: Emulator, client: TestClient) -> None:
         assert HOSTILE in page.text
         # Each value that may be written from right to left is isolated from the text around it.
         assert re.findall(f"(?<!<bdi>)(?<!<title>)(?<!pinecone://){re.escape(escape(HOSTILE))}", response.text) == []
-    found = re.search(
-        r"<code>(.*)</code>", client.get(of_deleted_index.removeprefix("/pinecone-backups")).text, re.DOTALL
-    )
-    assert found
-    source = html.unescape(found[1])
+    source = snippet_of(response)
     assert source.isascii()
     assert LONG_ID not in source
     constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]

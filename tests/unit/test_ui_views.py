@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -40,54 +41,52 @@ def copy_of(*backups: BackupModel) -> Copy:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("show", "value", "text"),
     [
-        (0, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (3661, "1 h 1 min"),
-        (86400, "1 day"),
-        (86400 + 59 * 60, "1 day"),
-        (2 * 86400 + 5 * 3600, "2 days 5 h"),
+        (show_duration, 0, "0 s"),
+        (show_duration, 59.9, "59 s"),
+        (show_duration, 60, "1 min"),
+        (show_duration, 3661, "1 h 1 min"),
+        (show_duration, 86400, "1 day"),
+        (show_duration, 86400 + 59 * 60, "1 day"),
+        (show_duration, 2 * 86400 + 5 * 3600, "2 days 5 h"),
+        (show_size, None, "-"),
+        (show_size, 0, "0 B"),
+        (show_size, 999, "999 B"),
+        (show_size, 1000, "1.0 kB"),
+        (show_size, 999_949, "999.9 kB"),
+        (show_size, 999_950, "1.0 MB"),
+        (show_size, 1_234_567_890, "1.2 GB"),
+        (show_size, 10**16, "10,000.0 TB"),
+        (show_number, None, "-"),
+        (show_number, 0, "0"),
+        (show_number, 53_560, "53,560"),
+        (show_change, None, ""),
+        (show_change, 0.0, "+0.0%"),
+        (show_change, -0.204, "-20.4%"),
     ],
 )
-def test_duration(seconds: float, text: str) -> None:
-    assert show_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (None, "-"),
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (1_234_567_890, "1.2 GB"),
-        (10**16, "10,000.0 TB"),
-    ],
-)
-def test_size(size: int | None, text: str) -> None:
-    assert show_size(size) == text
-
-
-def test_numbers() -> None:
-    assert [show_number(None), show_number(0), show_number(53_560)] == ["-", "0", "53,560"]
-    assert [show_change(None), show_change(0.0), show_change(-0.204)] == ["", "+0.0%", "-20.4%"]
+def test_format(show: Callable[[Any], str], value: float | None, text: str) -> None:
+    assert show(value) == text
 
 
 # Charts
 
 
-def test_chart_without_a_value_is_empty() -> None:
-    assert trend_of([]).points == ()
-    assert trend_of([(NOW, None)]).points == ()
-
-
-def test_chart_of_one_value_is_in_the_middle() -> None:
-    (point,) = trend_of([(NOW, 5)]).points
-    assert (point.x, point.y) == (WIDTH / 2, 6)
+@pytest.mark.parametrize(
+    ("values", "points"),
+    [
+        ([], []),
+        ([(NOW, None)], []),
+        ([(NOW, 5)], [(WIDTH / 2, 6)]),
+        ([(NOW, 7), (NOW + HOUR, 7)], [(6, 6), (WIDTH - 6, 6)]),
+        ([(NOW, 0), (NOW + HOUR, 0)], [(6, HEIGHT - 6), (WIDTH - 6, HEIGHT - 6)]),
+        ([(NOW, 1), (NOW, 2)], [(WIDTH / 2, HEIGHT / 2), (WIDTH / 2, 6)]),
+    ],
+    ids=["empty", "no value", "one value", "equal values", "zeros", "same time"],
+)
+def test_points_of_a_chart(values: Any, points: list[tuple[float, float]]) -> None:
+    assert [(point.x, point.y) for point in trend_of(values).points] == points
 
 
 def test_chart_goes_from_the_oldest_to_the_newest_and_from_0_to_the_highest() -> None:
@@ -99,16 +98,6 @@ def test_chart_goes_from_the_oldest_to_the_newest_and_from_0_to_the_highest() ->
     ]
     assert trend.highest == 100
     assert trend.line == "6,114 300,60 594,6"
-
-
-@pytest.mark.parametrize(("value", "y"), [(7, 6), (0, HEIGHT - 6)])
-def test_chart_of_equal_values_is_flat(value: int, y: float) -> None:
-    trend = trend_of([(NOW, value), (NOW + HOUR, value)])
-    assert [point.y for point in trend.points] == [y, y]
-
-
-def test_chart_of_backups_of_the_same_time() -> None:
-    assert [point.x for point in trend_of([(NOW, 1), (NOW, 2)]).points] == [WIDTH / 2, WIDTH / 2]
 
 
 def test_chart_has_the_dated_ready_backups_of_the_current_index() -> None:
