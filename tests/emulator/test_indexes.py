@@ -9,6 +9,8 @@ from support.emulator_client import Ask
 from airflow_pinecone.emulator import Emulator
 
 SERVERLESS = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
+BYOC = {"byoc": {"environment": "aws-us-east-1-b921"}}
+ON_DEMAND = {"read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}}}
 POD = {"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}}
 
 
@@ -25,12 +27,7 @@ def test_create_describe_list_delete(ask: Ask, emulator: Emulator) -> None:
         "vector_type": "dense",
         "deletion_protection": "disabled",
         "tags": {"a": "b"},
-        "spec": {
-            "serverless": {
-                **SERVERLESS["serverless"],
-                "read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}},
-            }
-        },
+        "spec": {"serverless": {**SERVERLESS["serverless"], **ON_DEMAND}},
         "status": {"ready": True, "state": "Ready"},
     }
     assert ask("GET", "/indexes/new").json() == created.json()
@@ -47,16 +44,9 @@ def test_create_describe_list_delete(ask: Ask, emulator: Emulator) -> None:
     ("spec", "shown"),
     [
         (POD, {"pod": {**POD["pod"], "pods": 1, "replicas": 1, "shards": 1}}),
-        (
-            {"byoc": {"environment": "aws-us-east-1-b921"}},
-            {
-                "byoc": {
-                    "environment": "aws-us-east-1-b921",
-                    "read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}},
-                }
-            },
-        ),
+        (BYOC, {"byoc": {**BYOC["byoc"], **ON_DEMAND}}),
     ],
+    ids=["pod", "byoc"],
 )
 def test_other_index_types(ask: Ask, spec: dict[str, Any], shown: dict[str, Any]) -> None:
     response = ask("POST", "/indexes", json={"name": "new", "dimension": 8, "spec": spec})
@@ -65,7 +55,7 @@ def test_other_index_types(ask: Ask, spec: dict[str, Any], shown: dict[str, Any]
 
 
 def test_backup_has_the_cloud_and_the_region_of_its_index(ask: Ask, emulator: Emulator) -> None:
-    emulator.add_index("byoc", spec={"byoc": {"environment": "aws-us-east-1-b921"}})
+    emulator.add_index("byoc", spec=BYOC)
     backup = ask("POST", "/indexes/byoc/backups", json={}).json()
     assert (backup["cloud"], backup["region"]) == ("aws", "us-east-1-b921")
     emulator.add_index("pods", spec=POD)

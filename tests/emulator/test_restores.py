@@ -56,17 +56,13 @@ def test_restore_creates_an_index(ask: Ask, emulator: Emulator, clock: FakeClock
     assert ask("GET", stats).json()["totalVectorCount"] == 96
 
 
-def test_tags_and_deletion_protection_of_the_new_index(ask: Ask, backup_id: str) -> None:
-    restore(ask, backup_id, tags={"new": "1"}, deletion_protection="enabled")
-    index = ask("GET", "/indexes/restored").json()
-    assert index["tags"] == {"team": "search", "new": "1"}
-    assert index["deletion_protection"] == "enabled"
-
-
-def test_tags_are_those_of_the_backup_and_not_of_its_index(ask: Ask, emulator: Emulator, backup_id: str) -> None:
+def test_tags_and_deletion_protection_of_the_new_index(ask: Ask, emulator: Emulator, backup_id: str) -> None:
+    """The tags are those of the backup, and not of its index."""
     tagged = emulator.add_backup("source", tags={"team": "ads"})["backup_id"]
-    restore(ask, tagged, tags={"new": "1"})
-    assert ask("GET", "/indexes/restored").json()["tags"] == {"team": "ads", "new": "1"}
+    restore(ask, tagged, tags={"new": "1"}, deletion_protection="enabled")
+    index = ask("GET", "/indexes/restored").json()
+    assert index["tags"] == {"team": "ads", "new": "1"}
+    assert index["deletion_protection"] == "enabled"
 
 
 @pytest.mark.parametrize("ends", ["Failed", "Cancelled"])

@@ -292,12 +292,6 @@ def test_missing_indexes_are_those_that_a_user_has_named() -> None:
     assert report_on(indexes=[index("prod-a")], include=include)["missing"] == ["prod-b"]
 
 
-def test_pod_based_indexes_are_listed_apart() -> None:
-    result = report_on(indexes=[index("pods", spec={"pod": {"environment": "e"}}), index()], backups=[backup()])
-    assert result["unsupported"] == ["pods"]
-    assert [row["index_name"] for row in result["indexes"]] == ["docs"]
-
-
 def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
     backups = [
         backup(1, HOUR),
@@ -330,10 +324,11 @@ def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
     assert result["indexes"][0]["backup_count"] == 1
 
 
-def test_backups_of_a_name_that_a_pod_based_index_has_now_are_leftovers() -> None:
-    pod_based = index(spec={"pod": {"environment": "us-east1-gcp"}})
-    result = report_on(indexes=[pod_based], backups=[backup(), backup(2, source_index_id=...)])
-    assert (result["indexes"], result["unsupported"]) == ([], ["docs"])
+def test_pod_based_indexes_are_listed_apart_and_backups_with_their_names_are_leftovers() -> None:
+    indexes = [index(spec={"pod": {"environment": "us-east1-gcp"}}), index("serverless")]
+    result = report_on(indexes=indexes, backups=[backup(), backup(2, source_index_id=...)])
+    assert result["unsupported"] == ["docs"]
+    assert [row["index_name"] for row in result["indexes"]] == ["serverless"]
     assert [(leftover["source_index_id"], leftover["reason"]) for leftover in result["leftovers"]] == [
         (None, "unknown index"),
         ("i-1", "earlier index of this name"),

@@ -57,14 +57,10 @@ def origin_in(context: Any) -> Origin:
     return start_try(context, 0.0).origin
 
 
-def backup(description: Any, status: str = "Ready", backup_id: str = "b-1", **fields: Any) -> Any:
-    return {"backup_id": backup_id, "status": status, "description": description, **fields}
-
-
-def backup_without_description() -> Any:
-    model = backup(None)
-    del model["description"]
-    return model
+def backup(description: Any, status: str = "Ready", backup_id: str = "b-1") -> Any:
+    """Make a backup. The description `...` stands for a missing field."""
+    model = {"backup_id": backup_id, "status": status}
+    return model if description is ... else {**model, "description": description}
 
 
 # The mark
@@ -213,6 +209,7 @@ def test_find_returns_the_backup_of_the_origin(status: str) -> None:
     others = [backup(describe("words", ORIGIN._replace(run_id=run))) for run in ("b", "c")]
     found = backups_of(ORIGIN, iter([others[0], ours, others[1]]))
     assert (found.usable, found.failed) == (ours, [])
+    assert backups_of(ORIGIN, []) == (None, [])
 
 
 def test_ready_backup_is_preferred_if_there_are_two() -> None:
@@ -233,7 +230,7 @@ def test_find_separates_failed_backups(status: str) -> None:
 @pytest.mark.parametrize(
     "description",
     [
-        *(None, "", " ", "words", 5, [], {}),
+        *(..., None, "", " ", "words", 5, [], {}),
         "[airflow-pinecone ]",
         ORIGIN.mark[:-1],
         ORIGIN.mark + " copied by a person",
@@ -243,10 +240,9 @@ def test_find_separates_failed_backups(status: str) -> None:
     ],
 )
 def test_backup_of_others_has_no_mark(description: Any) -> None:
-    models = [backup(description), backup_without_description()]
-    assert not any(has_mark(model) for model in models)
-    assert backups_of(ORIGIN, models) == (None, [])
-    assert backups_of(ORIGIN, []) == (None, [])
+    model = backup(description)
+    assert not has_mark(model)
+    assert backups_of(ORIGIN, [model]) == (None, [])
 
 
 # The hold
@@ -276,7 +272,7 @@ def test_hold_is_never_truncated(words: str | None, origin: Origin, end: datetim
 @pytest.mark.parametrize(
     "description",
     [
-        *(None, 5, "", "words", ORIGIN.mark),
+        *(..., None, 5, "", "words", ORIGIN.mark),
         describe(None, ORIGIN),
         # Only a text in the right place is a hold, and only in a backup that this package created.
         describe("[hold until 2025-06-01T00:00:00Z]", ORIGIN),
@@ -288,7 +284,6 @@ def test_hold_is_never_truncated(words: str | None, origin: Origin, end: datetim
 )
 def test_backup_without_a_hold(description: Any) -> None:
     assert hold_of(backup(description), RUN_STARTED_AT) is None
-    assert hold_of(backup_without_description(), RUN_STARTED_AT) is None
 
 
 def test_hold_with_an_impossible_date_does_not_end() -> None:
@@ -320,7 +315,7 @@ def test_creator_whose_ids_are_truncated_is_unknown() -> None:
 @pytest.mark.parametrize(
     "description",
     [
-        *(None, 5, "", "words", ORIGIN.mark),
+        *(..., None, 5, "", "words", ORIGIN.mark),
         "Created by Airflow: dag etl, run r, task backup",
         describe(None, ORIGIN) + " copied by a person",
         f"Not Created by Airflow: dag etl, run r, task backup {ORIGIN.mark}",
@@ -329,7 +324,6 @@ def test_creator_whose_ids_are_truncated_is_unknown() -> None:
 )
 def test_creator_of_other_backups_is_unknown(description: Any) -> None:
     assert creator_of(backup(description)) is None
-    assert creator_of(backup_without_description()) is None
 
 
 def test_creator_in_the_words_of_a_user_is_ignored() -> None:
