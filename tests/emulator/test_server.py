@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -179,21 +180,16 @@ def test_exception_in_the_block_stops_the_emulator() -> None:
         socket.create_connection(("127.0.0.1", emulator.port))
 
 
-def _ipv6_is_available() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
 def test_ipv6_address_is_in_brackets_in_the_url() -> None:
     assert Emulator("key", host="::1", port=5080).url == "http://[::1]:5080"
     assert Emulator("key", host="127.0.0.1", port=5080).url == "http://127.0.0.1:5080"
 
 
-@pytest.mark.skipif(not _ipv6_is_available(), reason="needs IPv6")
 def test_emulator_listens_on_an_ipv6_address() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("needs IPv6")
     headers = {"Api-Key": "key", "X-Pinecone-Api-Version": "2025-10"}
     with Emulator("key", ["docs-example"], host="::1") as emulator:
         assert emulator.url.startswith("http://[::1]:")
@@ -213,16 +209,12 @@ def test_invalid_index_name_is_an_error(emulator: Emulator, name: str) -> None:
 
 
 def test_concurrent_clients(emulator: Emulator) -> None:
-    def create() -> None:
+    def create(_: int) -> None:
         headers = {"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"}
-        for _ in range(10):
-            requests.post(emulator.url + BACKUPS, json={}, headers=headers, timeout=20).raise_for_status()
+        requests.post(emulator.url + BACKUPS, json={}, headers=headers, timeout=20).raise_for_status()
 
-    threads = [threading.Thread(target=create) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(create, range(50)))
     assert len({backup["backup_id"] for backup in emulator.backups}) == 50
     assert len(emulator.requests) == 50
 
