@@ -214,7 +214,7 @@ def test_create_with_a_value_that_is_not_a_string(
     assert clock.slept == []
 
 
-# All invalid connections are in test_connections.py.
+# All invalid connections are in test_settings.py.
 @pytest.mark.parametrize(
     ("fields", "fact"),
     [

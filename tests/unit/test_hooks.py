@@ -204,7 +204,7 @@ def test_reading_the_settings_masks_the_key() -> None:
     assert redact(f"after: {key}") == "after: ***"
 
 
-# Most invalid connections are in test_connections.py.
+# Most invalid connections are in test_settings.py.
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
