@@ -64,7 +64,7 @@ class Chain(Run):
         return f"/indexes/{self.index}/backups"
 
     @property
-    def created(self) -> list[dict[str, Any]]:
+    def created(self) -> list[Any]:
         """All backups that were created, the oldest first. A deleted one is as in the response to its creation."""
         responses = [
             request.answer
@@ -75,12 +75,12 @@ class Chain(Run):
         return sorted(by_id.values(), key=lambda backup: backup["created_at"])
 
     @property
-    def usable(self) -> list[dict[str, Any]]:
+    def usable(self) -> list[Any]:
         """The backups that exist and have not failed."""
         return [b for b in self.backups if backup_phase(b) != "failed"]
 
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> list[Any]:
         """The Ready backups."""
         return [b for b in self.backups if b["status"] == "Ready"]
 
@@ -218,13 +218,13 @@ class RestoreChain(Chain):
         return f"/backups/{self.backup_id}/create-index"
 
     @property
-    def created(self) -> list[dict[str, Any]]:
+    def created(self) -> list[Any]:
         """All restore jobs of the backup that other runs did not start, the oldest first."""
         jobs = [job for job in self.emulator.restore_jobs if job["backup_id"] == self.backup_id]
         return [job for job in jobs if job["restore_job_id"] not in self.of_other_runs]
 
     @property
-    def usable(self) -> list[dict[str, Any]]:
+    def usable(self) -> list[Any]:
         """The restore jobs that have not failed and whose index exists with the tag of the task."""
         return [
             job
@@ -233,7 +233,7 @@ class RestoreChain(Chain):
         ]
 
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> list[Any]:
         """The Completed restore jobs whose index is ready, each with the facts of that index."""
         return [
             {**job, "index_id": job["target_index_id"], "index_name": job["target_index_name"], "index_ready": True}

@@ -127,7 +127,7 @@ class Run:
         return task, supervisor
 
     @property
-    def backups(self) -> list[dict[str, Any]]:
+    def backups(self) -> list[Any]:
         """The backups of the run's index."""
         return [b for b in self.emulator.backups if b["source_index_name"] == self.index]
 
