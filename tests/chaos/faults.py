@@ -211,7 +211,7 @@ def visible_late(rng: random.Random) -> dict[str, Any]:
 
 def disappearing(rng: random.Random) -> dict[str, Any]:
     """Delete the backup during the wait; a retry creates another."""
-    return {"ends": "never", "disappears_after": rng.uniform(1, 5)}
+    return {"backup_ends": "never", "disappears_after": rng.uniform(1, 5)}
 
 
 def several_responses_lost(chain: Chain) -> Iterator[None]:
@@ -328,6 +328,7 @@ def marked_as_failed(chain: Chain) -> Iterator[None]:
     chain.next_poll()
     chain.set_state("failed")
     chain.wait_until(lambda: not chain.backups, "the backup to be deleted")
+    chain.wait_until(lambda: "the task was marked as failed" in chain.log(), "the log that the backup is deleted")
 
 
 def sibling_fails(chain: Chain) -> Iterator[None]:
