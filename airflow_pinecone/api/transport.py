@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -118,10 +119,11 @@ class Transport:
             before_sleep=log_attempt,
             reraise=True,
         )
+        send = partial(self._send, operation, url or self.settings.url, params, body)
         for attempt in attempts:
             with attempt:
                 try:
-                    return self._send_with_valid_key(operation, url or self.settings.url, params, body)
+                    return self._with_valid_key(send)
                 except NotFound:
                     # An earlier attempt, whose response was lost, may have deleted the resource.
                     if operation.method == "DELETE" and may_be_processed:
@@ -129,21 +131,15 @@ class Transport:
                     raise
         raise AssertionError("unreachable: tenacity returns or raises")
 
-    def _send_with_valid_key(
-        self,
-        operation: Operation,
-        url: str,
-        params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
-    ) -> Any:
+    def _with_valid_key(self, send: Callable[[], Any]) -> Any:
         """Send a request once, and once more after a 401 if there is a new API key."""
         generation = self._key.generation
         try:
-            return self._send(operation, url, params, body)
+            return send()
         except Unauthorized:
             if not self._key.renew(generation):
                 raise
-        return self._send(operation, url, params, body)
+        return send()
 
     def _send(
         self,
