@@ -222,6 +222,7 @@ def test_backup_can_be_compared_with_the_index(emulator: Emulator, verify: Verif
 def test_index_without_a_name_is_not_in_the_message(
     emulator: Emulator, verify: Verify, logged: Callable[[], str]
 ) -> None:
+    allow_any_response(emulator, "/backups/*")
     backup_id = add(emulator, source_index_name=...)
     assert verify(backup_id).state == "success"
     assert f"The check of backup {backup_id} passed" in logged()
