@@ -74,3 +74,15 @@ def _printable(text: str) -> str:
 
 def _truncate(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def explain(what: str, why: str = "", advice: str = "", ids: str = "") -> str:
+    """Return an error message of up to four short lines. Airflow shows about 100 characters of a line.
+
+    Args:
+        what: What failed, on which index.
+        why: Why it failed.
+        advice: What a user can do about it.
+        ids: The ids of the backup, the restore job or the request.
+    """
+    return "\n".join(filter(None, (what, why, advice, ids)))
