@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.runtime.airflow_versions import call_airflow
@@ -66,6 +67,7 @@ class WaitTrigger(BaseTrigger):
         self, *, conn_id: str, control_plane: str | None = None, delete_on_kill: bool = False, **spec: Any
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        validate_bools(delete_on_kill=delete_on_kill)
         self.conn_id = conn_id
         self.control_plane = control_plane
         self.delete_on_kill = delete_on_kill

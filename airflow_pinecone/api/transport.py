@@ -20,6 +20,7 @@ from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.session import Session
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
@@ -87,6 +88,7 @@ class Transport:
             PineconeTransientError: The request failed, and repeating it later can help.
             ConnectionChanged: Pinecone rejected the API key, and the connection names another control plane now.
         """
+        validate_bools(retry=retry)
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False

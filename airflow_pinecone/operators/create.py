@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.durations import validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools, validate_hold
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.runtime.airflow_versions import trigger_at
 from airflow_pinecone.runtime.links import LINKS, push_links
@@ -52,9 +53,10 @@ class CreateBackupOperator(WaitingOperator):
             backup. None always creates a backup.
         hold_until: A time until which the backup must not be deleted (templated). Until then, PruneBackupsOperator
             keeps it, and DeleteBackupOperator fails. It is a time, a date, or a duration after the create request, as a
-            timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. A date is
-            its first moment in UTC, and a time without a time zone is in UTC. The hold becomes a part of the
-            description, which cannot be changed later. Not allowed together with ``reuse_within``. None is no hold.
+            timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. Eight
+            digits, such as ``{{ ds_nodash }}``, are a date. A date is its first moment in UTC, and a time without a
+            time zone is in UTC. The hold becomes a part of the description, which cannot be changed later. Not allowed
+            together with ``reuse_within``. None is no hold.
         settle: Seconds to wait before the task creates the backup, or a timedelta. A backup only includes records that
             were written at least 15 minutes before it: use ``timedelta(minutes=15)`` after a task that writes. The task
             does not wait if it resumes with or reuses a backup. A retry that finds no backup waits again. Must be
@@ -107,7 +109,8 @@ class CreateBackupOperator(WaitingOperator):
             self.reuse_within = validate_optional_duration(reuse_within, "reuse_within")
             self.settle = validate_optional_duration(settle, "settle")
             if isinstance(hold_until, int | float | timedelta):
-                validate_duration(hold_until, "hold_until")
+                validate_hold(hold_until, self.clock.utcnow())
+            validate_bools(delete_on_kill=delete_on_kill)
             self.hold_until = hold_until
             self.delete_on_kill = delete_on_kill
             problem = self._argument_problem()
@@ -204,7 +207,7 @@ class CreateBackupOperator(WaitingOperator):
         return self._find_of_earlier_try(this_try) or self._create(this_try)
 
     def _validate(self) -> None:
-        from airflow_pinecone.common.inputs import validate_hold, validate_index_name, validate_text
+        from airflow_pinecone.common.inputs import validate_index_name, validate_text
 
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
@@ -276,8 +279,6 @@ class CreateBackupOperator(WaitingOperator):
         return backup
 
     def _hold(self, now: datetime) -> datetime | None:
-        from airflow_pinecone.common.inputs import validate_hold
-
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
             return hold

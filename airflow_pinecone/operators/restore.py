@@ -18,13 +18,13 @@ from airflow_pinecone.api.models import (
     tags_of,
     xcom_safe,
 )
-from airflow_pinecone.common.inputs import validate_id, validate_index_name
+from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import Conflict, CreateOutcomeUnknown, NotFound, PineconeError, PineconeInputError
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.rules.identity import Origin
 from airflow_pinecone.runtime.links import LINKS, push_links
-from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 from airflow_pinecone.runtime.tries import Try
 from airflow_pinecone.waiting.drivers import poll_once
 
@@ -61,7 +61,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         tags: Tags of the new index (templated), in addition to those of the backup; a tag given here replaces the
             backup's tag of the same name. Tags of the backup whose value is not a string are not sent, because Pinecone
             does not accept them.
-        deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+        deletion_protection: ``enabled`` or ``disabled`` (templated); None is disabled.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the restore job is Completed and the index is ready.
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
@@ -74,7 +74,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
     """
 
-    template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "conn_id")
+    template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
     ui_color = "#d6ffe8"
     resource_type = "restore"
     operator_extra_links = LINKS
@@ -105,6 +105,10 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.tags = tags
         self.deletion_protection = deletion_protection
+        self._protection_is_template = is_template(deletion_protection)
+        if not self._protection_is_template:
+            with checked_arguments():
+                self._validate_protection()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
@@ -167,7 +171,14 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         result = {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
         return dict(self._complete(this_try, result))
 
+    def _validate_protection(self) -> None:
+        value: Any = self.deletion_protection
+        if value in ("enabled", "disabled") or (value is None and not self._protection_is_template):
+            return
+        raise PineconeInputError(f"deletion_protection must be 'enabled', 'disabled' or None, not {show_value(value)}.")
+
     def _restore_or_resume(self, this_try: Try) -> RestoreStarted:
+        self._validate_protection()
         validate_index_name(self.index_name)
         validate_id(self.backup_id, "backup")
         find = partial(self._find, this_try)

@@ -508,7 +508,8 @@ def test_rules_that_changed_after_parsing_are_checked_again(emulator: Emulator, 
 
 
 def test_template_fields() -> None:
-    assert tuple(PruneBackupsOperator.template_fields) == ("index_name", "conn_id")
+    counts = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "max_deletes")
+    assert tuple(PruneBackupsOperator.template_fields) == ("index_name", *counts, "is_dry_run", "conn_id")
 
 
 @pytest.mark.skipif(not hasattr(BaseOperator, "dry_run"), reason="this Airflow has no dry runs of operators")

@@ -523,7 +523,8 @@ def test_restore_of_another_backup_is_not_adopted(emulator: Emulator, restore: R
 
 
 def test_template_fields() -> None:
-    assert tuple(CreateIndexFromBackupOperator.template_fields) == ("backup_id", "index_name", "tags", "conn_id")
+    fields = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
+    assert tuple(CreateIndexFromBackupOperator.template_fields) == fields
 
 
 @pytest.mark.parametrize("argument", ["poke_interval", "timeout"])
