@@ -64,11 +64,11 @@ class Problem(TypedDict):
 class IndexReport(TypedDict):
     """The row of an index. Ages are in seconds; a backup from the future has none.
 
-    ``status`` is the worst of the problems. ``failed`` is the newest failed backup, and ``running`` the newest one whose
-    status is not final, if they are newer than the newest Ready one. A ``running`` one is also younger than
-    ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the
-    previous Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this
-    package did not create, such as those of Pinecone's backup schedules.
+    ``status`` is the worst of the problems. ``failed`` is the newest failed backup, and ``running`` the newest one
+    whose status is not final, if they are newer than the newest Ready one. A ``running`` one is also younger than
+    ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the previous
+    Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this package did not
+    create, such as those of Pinecone's backup schedules.
     """
 
     index_name: str
