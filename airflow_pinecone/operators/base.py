@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
@@ -35,6 +36,8 @@ class PineconeOperator(PineconeTask, BaseOperator):
     def __init__(self, *, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
 
 
 class WaitingOperator(WaitingTask, PineconeOperator):

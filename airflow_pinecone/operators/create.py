@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_pinecone.assets import add_facts_to_events, check_outlets
 from airflow_pinecone.common.durations import validate_optional_duration
 from airflow_pinecone.common.inputs import validate_bools, validate_hold
 from airflow_pinecone.operators.base import WaitingOperator
@@ -75,6 +76,7 @@ class CreateBackupOperator(WaitingOperator):
     template_fields: Sequence[str] = ("index_name", "name", "description", "hold_until", "conn_id")
     ui_color = "#d6e8ff"
     resource_type = "backup"
+    fills_events = True
     operator_extra_links = LINKS
 
     def __init__(
@@ -106,6 +108,7 @@ class CreateBackupOperator(WaitingOperator):
         self.name = name
         self.description = description
         with checked_arguments():
+            check_outlets(self, index_name)
             self.reuse_within = validate_optional_duration(reuse_within, "reuse_within")
             self.settle = validate_optional_duration(settle, "settle")
             if isinstance(hold_until, int | float | timedelta):
@@ -340,7 +343,6 @@ class CreateBackupOperator(WaitingOperator):
 
     def _complete(self, this_try: Try, model: BackupModel) -> BackupModel:
         from airflow_pinecone.api.models import xcom_safe
-        from airflow_pinecone.assets import add_facts_to_events
 
         add_facts_to_events(this_try.context, self.outlets, model, self.log.warning)
         this_try.result = model

@@ -18,6 +18,7 @@ from airflow_pinecone.api.models import (
     tags_of,
     xcom_safe,
 )
+from airflow_pinecone.assets import add_facts_to_events, has_backups
 from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import Conflict, CreateOutcomeUnknown, NotFound, PineconeError, PineconeInputError
@@ -53,7 +54,8 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
     killed or Pinecone's response was lost. It recognizes the index by the tag ``airflow-pinecone``, which each restored
     index gets; its value identifies the task, its run and its last clear. The task pushes the id of the restore job to
-    XCom under ``restore_job_id`` as soon as it is known.
+    XCom under ``restore_job_id`` as soon as it is known. The event of ``backup_asset(index)`` in ``outlets`` contains
+    the details of the backup that was restored.
 
     Args:
         backup_id: The id of the backup (templated).
@@ -77,6 +79,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
     ui_color = "#d6ffe8"
     resource_type = "restore"
+    fills_events = True
     operator_extra_links = LINKS
 
     def __init__(
@@ -176,6 +179,17 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         if value in ("enabled", "disabled") or (value is None and not self._protection_is_template):
             return
         raise PineconeInputError(f"deletion_protection must be 'enabled', 'disabled' or None, not {show_value(value)}.")
+
+    def _complete(self, this_try: Try, model: Any) -> Any:
+        outlets = [outlet for outlet in self.outlets if has_backups(outlet)]
+        if outlets:
+            try:
+                backup = self.hook.describe_backup(self.backup_id)
+            except PineconeError as error:  # The restore has succeeded.
+                self.log.warning("The events of the outlets have no details. %s", error)
+            else:
+                add_facts_to_events(this_try.context, outlets, backup, self.log.warning)
+        return super()._complete(this_try, model)
 
     def _restore_or_resume(self, this_try: Try) -> RestoreStarted:
         self._validate_protection()

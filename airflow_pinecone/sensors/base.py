@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.clock import monotonic_epoch_clock
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.inputs import validate_bools
@@ -52,6 +53,8 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
             validate_bools(**{name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs})
         super().__init__(poke_interval=poke_seconds, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
         self.silent_fail = False
 
