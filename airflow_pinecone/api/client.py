@@ -18,7 +18,7 @@ from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_text
-from airflow_pinecone.common.text import one_line
+from airflow_pinecone.common.text import explain, one_line, show_request_id
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
@@ -178,4 +178,10 @@ class PineconeClient:
         except PineconeTransientError as error:
             if was_not_processed(error):
                 raise
-            raise CreateOutcomeUnknown(f"The outcome of a create request is unknown. {error}") from error
+            text = explain(
+                f"The outcome of a request to {operation.description} is unknown.",
+                error.reason,
+                "Check whether it was created before you repeat the request.",
+                show_request_id(error.request_id),
+            )
+            raise CreateOutcomeUnknown(text, reason=error.reason) from None

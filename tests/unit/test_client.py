@@ -603,7 +603,7 @@ def test_rejection_names_the_call_the_cause_and_the_remedy(
     error = caught.value
     facts = (error.status_code, error.code, error.message, error.request_id)
     assert facts == (422, "UNPROCESSABLE_ENTITY", "Not parsed", "req-7")
-    assert str(error).startswith("Could not create a backup of index docs-example: HTTP 422 UNPROCESSABLE_ENTITY")
+    assert str(error).startswith("Could not create a backup of index docs-example.\nHTTP 422 UNPROCESSABLE_ENTITY")
     assert "Not parsed" in str(error)
     assert "Check the name and the description" in str(error)
     assert "req-7" in str(error)
