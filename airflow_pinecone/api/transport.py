@@ -24,6 +24,7 @@ from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
+    PineconeInputError,
     PineconeRequestError,
     PineconeTransientError,
     Unauthorized,
@@ -87,8 +88,13 @@ class Transport:
             PineconePermanentError: Pinecone rejected the request.
             PineconeTransientError: The request failed, and repeating it later can help.
             ConnectionChanged: Pinecone rejected the API key, and the connection names another control plane now.
+            PineconeInputError: The body cannot be sent as JSON.
         """
         validate_bools(retry=retry)
+        try:
+            content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PineconeInputError(f"Could not {operation.description}: its body is not JSON: {error}") from None
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False
@@ -121,7 +127,7 @@ class Transport:
             before_sleep=log_attempt,
             reraise=True,
         )
-        send = partial(self._send, operation, url or self.settings.url, params, body)
+        send = partial(self._send, operation, url or self.settings.url, params, content)
         for attempt in attempts:
             with attempt:
                 try:
@@ -148,7 +154,7 @@ class Transport:
         operation: Operation,
         url: str,
         params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
+        content: bytes | None,
     ) -> Any:
         path = "/".join(quote(segment, safe="") for segment in operation.path)
         timeout = self.settings.timeout
@@ -157,7 +163,8 @@ class Transport:
                 operation.method,
                 f"{url}/{path}",
                 params=params,
-                json=body,
+                data=content,
+                headers=None if content is None else {"Content-Type": "application/json"},
                 timeout=timeout,
                 allow_redirects=False,
                 stream=True,
