@@ -281,8 +281,8 @@ class CreateBackupOperator(WaitingOperator):
                 partial(self._find, this_try),
                 unknown,
                 advice=explain(
-                    f"If it appears later, its description ends with {origin.mark}",
-                    advice="" if this_try.has_next else "Clear the task to create another backup.",
+                    "" if this_try.has_next else "Clear the task to create another backup.",
+                    ids=f"If it appears later, its description ends with {origin.mark}",
                 ),
             )
         self.log.info("Created backup %s: its status is %s.", backup["backup_id"], backup["status"])
