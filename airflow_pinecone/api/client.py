@@ -17,7 +17,7 @@ from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_text
+from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
 from airflow_pinecone.common.text import explain, one_line, show_request_id
 from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
 
@@ -147,7 +147,7 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"), "create-index")
         description = f"restore backup {backup_id} into index {validate_index_name(name)}"
         operation = Operation("create_index_from_backup", "POST", path, description)
-        body = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
+        body = {"name": name, "tags": validate_tags(tags), "deletion_protection": deletion_protection}
         return self._create(operation, body, responses.restore_started)
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:

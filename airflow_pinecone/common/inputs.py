@@ -91,6 +91,18 @@ def rendered_count(value: Any, name: str) -> int:
     )
 
 
+def validate_tags(value: Any) -> dict[str, str] | None:
+    """Check optional tags."""
+    if not isinstance(value, dict | None):
+        raise PineconeInputError(f"tags must be a dict or None, not {show_value(value)}.")
+    for tag, text in (value or {}).items():
+        if not (isinstance(tag, str) and isinstance(text, str)):
+            raise PineconeInputError(
+                f"tags must have strings as names and values, but {show_value(tag)} is {show_value(text)}."
+            )
+    return value
+
+
 def validate_hold(value: Any, now: datetime) -> datetime | None:
     """Check the end of a hold, and return it as a time in UTC, rounded up to a second.
 

@@ -34,7 +34,7 @@ def checked_arguments() -> Iterator[None]:
     except ValueError as error:
         from airflow_pinecone.runtime.failures import InvalidArgument
 
-        raise InvalidArgument(str(error)) from error
+        raise InvalidArgument(str(error)) from None
 
 
 class PineconeTask:
