@@ -158,7 +158,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         restore = self._restore_or_resume(this_try)
         job_id = restore["restore_job_id"]
         self._push_id(this_try, job_id)
-        push_links(this_try.context, self.backup_id, self.hook)
+        push_links(this_try.context, self.backup_id, self)
         self.log.info("Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id)
         if self.wait_for_completion:
             return dict(self._wait_for(this_try, job_id))
