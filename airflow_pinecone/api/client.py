@@ -11,7 +11,7 @@ import requests
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.hosts import data_plane_url
 from airflow_pinecone.api.key import ReadSettings
-from airflow_pinecone.api.listing import Listed, Listing
+from airflow_pinecone.api.listing import Listed, Listing, OnInvalid
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.settings import Settings
@@ -81,14 +81,16 @@ class PineconeClient:
             raise operation.invalid_response("describes another backup")
         return backup
 
-    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
-        """List the backups of an index or of the project."""
+    def list_backups(
+        self, index_name: str | None = None, *, retry: bool = True, on_invalid: OnInvalid | None = None
+    ) -> Iterator[BackupModel]:
+        """List the backups of an index or of the project. ``on_invalid`` gets the error of each invalid row."""
         listing = _BACKUPS
         if index_name is not None:
             path = ("indexes", validate_index_name(index_name), "backups")
             operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
             listing = replace(_BACKUPS, operation=operation)
-        return listing.rows(self._transport, retry=retry)
+        return listing.rows(self._transport, retry=retry, on_invalid=on_invalid)
 
     def find_backups(self, backup_ids: Collection[str], *, max_pages: int) -> Listed[BackupModel]:
         """Search for backups in at most so many pages of the backups of the project. A missing one may exist.
@@ -102,10 +104,10 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"))
         self._transport.request(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
-    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
-        """List the indexes of the project."""
+    def list_indexes(self, *, retry: bool = True, on_invalid: OnInvalid | None = None) -> list[IndexModel]:
+        """List the indexes of the project. ``on_invalid`` gets the error of each invalid row."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
-        return responses.indexes(self._transport.request(operation, retry=retry), operation)
+        return responses.indexes(self._transport.request(operation, retry=retry), operation, on_invalid)
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
         """Describe an index."""
@@ -158,9 +160,11 @@ class PineconeClient:
             raise operation.invalid_response("describes another restore job")
         return job
 
-    def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
-        """List the restore jobs of the project."""
-        return _RESTORE_JOBS.rows(self._transport, retry=retry)
+    def list_restore_jobs(
+        self, *, retry: bool = True, on_invalid: OnInvalid | None = None
+    ) -> Iterator[RestoreJobModel]:
+        """List the restore jobs of the project. ``on_invalid`` gets the error of each invalid row."""
+        return _RESTORE_JOBS.rows(self._transport, retry=retry, on_invalid=on_invalid)
 
     def find_restore_jobs(self, restore_job_ids: Collection[str], *, max_pages: int) -> Listed[RestoreJobModel]:
         """Search for restore jobs in at most so many pages of those of the project. A missing one may exist.

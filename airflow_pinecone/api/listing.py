@@ -19,6 +19,8 @@ MAX_PAGES = 1000
 MAX_PAGES_WITHOUT_NEW_ROWS = 20
 
 Row = TypeVar("Row", bound=BackupModel | RestoreJobModel)
+# Is called with the error of each invalid row.
+OnInvalid = Callable[[PineconeTransientError], object]
 
 
 class Listed(NamedTuple, Generic[Row]):
@@ -47,14 +49,23 @@ class Listing(Generic[Row]):
     id_field: str
     read: Callable[[Any, Operation], Row]
 
-    def rows(self, transport: Transport, *, retry: bool) -> Iterator[Row]:
-        """Yield each row once. A row can move to another page while rows are created or deleted."""
+    def rows(self, transport: Transport, *, retry: bool, on_invalid: OnInvalid | None = None) -> Iterator[Row]:
+        """Yield each row once. A row can move to another page while rows are created or deleted.
+
+        An invalid row is an error, or is passed to ``on_invalid``.
+        """
         seen: set[str] = set()
         without_new_rows = 0
         for page, has_next in self._pages(transport, retry=retry):
             seen_before = len(seen)
             for row in page:
-                model = self.read(row, self.operation)
+                try:
+                    model = self.read(row, self.operation)
+                except PineconeTransientError as error:
+                    if on_invalid is None:
+                        raise
+                    on_invalid(error)
+                    continue
                 if row[self.id_field] not in seen:
                     seen.add(row[self.id_field])
                     yield model

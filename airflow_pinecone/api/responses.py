@@ -5,11 +5,13 @@ An invalid response raises PineconeTransientError, because something between the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.common.inputs import is_id
+from airflow_pinecone.errors import PineconeTransientError
 
 
 def backup(response: Any, operation: Operation) -> BackupModel:
@@ -42,14 +44,24 @@ def index(response: Any, operation: Operation, index_name: str) -> IndexModel:
     return cast("IndexModel", response)
 
 
-def indexes(response: Any, operation: Operation) -> list[IndexModel]:
-    """Return a response as a list of indexes."""
+def indexes(
+    response: Any, operation: Operation, on_invalid: Callable[[PineconeTransientError], object] | None = None
+) -> list[IndexModel]:
+    """Return a response as a list of indexes. An invalid row is an error, or is passed to ``on_invalid``."""
     rows = response.get("indexes") if isinstance(response, dict) else None
     if not isinstance(rows, list):
         raise operation.invalid_response("is not a list of indexes")
+    valid = []
     for row in rows:
-        _require(row, ("name",), "an index", operation)
-    return cast("list[IndexModel]", rows)
+        try:
+            _require(row, ("name",), "an index", operation)
+        except PineconeTransientError as error:
+            if on_invalid is None:
+                raise
+            on_invalid(error)
+        else:
+            valid.append(row)
+    return cast("list[IndexModel]", valid)
 
 
 def page(response: Any, operation: Operation) -> tuple[list[Any], str | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, counted, show_seconds, text_table
+from airflow_pinecone.common.text import cell, counted, explain, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
@@ -125,6 +125,13 @@ class AuditBackupsOperator(PineconeOperator):
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
                 self._log_failure_of("store the report", push)
             raise AirflowFailException(_message(report, failed))
+        if self.fail_on and report["invalid"]:
+            if self.do_xcom_push:
+                push = partial(context["ti"].xcom_push, key="return_value", value=report)
+                self._log_failure_of("store the report", push)
+            what = "The audit is not complete, because Pinecone returned invalid rows."
+            advice = "An index without a backup could be among them. The others have no problem that fails the audit."
+            raise AirflowFailException(explain(what, "\n".join(report["invalid"]), advice))
         return report
 
     def _log_failure_of(self, what: str, function: Callable[[], object]) -> None:
