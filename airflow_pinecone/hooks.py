@@ -210,6 +210,8 @@ class PineconeHook(BaseHook):
         policy.validate()
         included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
         project, error = read_project(self.client)
+        for text in project.invalid:
+            self.log.warning("%s", text)
         if error is not None:
             if policy.needs_restores:
                 raise error
@@ -418,9 +420,12 @@ def read_project(
 ) -> tuple[Project, PineconeError | None]:
     """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
 
+    An index without a valid name is left out, and the project says so.
+
     Returns:
-        The project, and why it has no restore jobs if they could not be listed.
+        The project, and why its restore jobs are unknown if they could not be listed.
     """
+    invalid: list[str] = []
 
     def checked(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
@@ -429,12 +434,13 @@ def read_project(
         check()
 
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.list_indexes(retry=retry))]
+    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
     backups = [*checked(client.list_backups(retry=retry))]
     try:
-        return Project(indexes, backups, [*checked(client.list_restore_jobs(retry=retry))]), None
+        jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:
-        return Project(indexes, backups, []), error
+        return Project(indexes, backups, None, invalid), error
+    return Project(indexes, backups, jobs, invalid), None
 
 
 def _mask_secret(secret: str) -> None:

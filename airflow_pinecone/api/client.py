@@ -104,11 +104,11 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"))
         self._delete(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
-    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
-        """List the indexes of the project."""
+    def list_indexes(self, *, retry: bool = True, on_invalid: Log | None = None) -> list[IndexModel]:
+        """List the indexes of the project. ``on_invalid`` gets a message about invalid rows; None logs it."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
         indexes, invalid = responses.indexes(self._transport.request(operation, retry=retry), operation)
-        warn_of_invalid_rows(self._warn_once, operation, "name", invalid)
+        warn_of_invalid_rows(on_invalid or self._warn_once, operation, "name", invalid)
         return indexes
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
