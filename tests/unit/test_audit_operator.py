@@ -98,7 +98,7 @@ def test_backup_that_is_deleted_between_two_pages_hides_no_other(emulator: Emula
     """The backups after it move up, so that the first one of the second page is on neither."""
     emulator.add_index("alone")
     deleted, *_ = (emulator.add_backup(INDEX, age=HOUR + number)["backup_id"] for number in range(100))
-    emulator.add_backup("alone", age=HOUR)
+    emulator.add_backup("alone", age=2 * HOUR)
     hook = PineconeHook()
 
     def delete_one() -> None:
