@@ -115,7 +115,7 @@ with DAG(
             log.info("Index %s is pruned, if it had a good backup, and has a new one", index_name)
 
         check_newest >> prune >> backup >> verify
-        [prune, verify] >> done(index_name)
+        [prune, verify] >> done(index_name=index_name)
 
     @task
     def summary(names: list[str] | None, ti: Any = None) -> dict[str, list[str]]:
