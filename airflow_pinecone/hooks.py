@@ -12,7 +12,15 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.listing import PAGE_SIZE
+from airflow_pinecone.api.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+    is_pod_based,
+    is_ready,
+)
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_index_name
@@ -436,6 +444,11 @@ def read_project(
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
     indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
     backups = [*checked(client.list_backups(retry=retry))]
+    ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
+    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
+        # A backup that is deleted between the requests for two pages can hide another one. List them once more.
+        again = [*backups, *checked(client.list_backups(retry=retry))]
+        backups = [*{backup["backup_id"]: backup for backup in again}.values()]
     try:
         jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:

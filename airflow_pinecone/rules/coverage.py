@@ -290,16 +290,16 @@ def _verdict(rows: list[IndexReport]) -> str:
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
     failing = len(rows_with_problems(rows, ["failing"]))
     untested = len(rows_with_problems(rows, ["untested"]))
-    has_no = "has no" if not_fresh == 1 else "have no"
+    has = "has" if not_fresh == 1 else "have"
     problems = [
-        f"{not_fresh} of {counted(len(rows), 'index')} {has_no} fresh Ready backup." if not_fresh else "",
+        f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
         f"{counted(untested, 'index')} had no recent restore." if untested else "",
     ]
     if any(problems):
         return " ".join(filter(None, problems))
-    has = "The index has" if len(rows) == 1 else f"All {len(rows)} indexes have"
-    return f"{has} a fresh Ready backup."
+    all_have = "The index has" if len(rows) == 1 else f"All {len(rows)} indexes have"
+    return f"{all_have} a fresh Ready backup."
 
 
 def _first(history: BackupHistory, phase: str) -> BackupModel | None:

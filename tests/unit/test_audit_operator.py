@@ -17,7 +17,7 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
-from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.hooks import PineconeHook, read_project
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import Origin, describe
@@ -92,6 +92,23 @@ def test_project_is_listed_once(emulator: Emulator, audit: Audit) -> None:
         ("GET", "/backups"),
         ("GET", "/restore-jobs"),
     ]
+
+
+def test_backup_that_is_deleted_between_two_pages_hides_no_other(emulator: Emulator) -> None:
+    """The backups after it move up, so that the first one of the second page is on neither."""
+    emulator.add_index("alone")
+    deleted, *_ = (emulator.add_backup(INDEX, age=HOUR + number)["backup_id"] for number in range(100))
+    emulator.add_backup("alone", age=2 * HOUR)
+    hook = PineconeHook()
+
+    def delete_one() -> None:
+        if len(emulator.requests) == 2 and len(emulator.backups) == 101:
+            emulator.control_plane.project.delete_backup(deleted, 0.0)
+
+    project, _ = read_project(hook.client, check=delete_one)
+    assert len(emulator.backups) == 100
+    assert "alone" in {backup["source_index_name"] for backup in project.backups}
+    assert len({backup["backup_id"] for backup in project.backups}) == len(project.backups)
 
 
 def test_index_without_a_fresh_backup_fails(
