@@ -12,7 +12,15 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.listing import PAGE_SIZE
+from airflow_pinecone.api.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+    is_pod_based,
+    is_ready,
+)
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_index_name
@@ -210,6 +218,8 @@ class PineconeHook(BaseHook):
         policy.validate()
         included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
         project, error = read_project(self.client)
+        for text in project.invalid:
+            self.log.warning("%s", text)
         if error is not None:
             if policy.needs_restores:
                 raise error
@@ -418,9 +428,12 @@ def read_project(
 ) -> tuple[Project, PineconeError | None]:
     """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
 
+    An index without a valid name is left out, and the project says so.
+
     Returns:
-        The project, and why it has no restore jobs if they could not be listed.
+        The project, and why its restore jobs are unknown if they could not be listed.
     """
+    invalid: list[str] = []
 
     def checked(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
@@ -429,12 +442,18 @@ def read_project(
         check()
 
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.list_indexes(retry=retry))]
+    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
     backups = [*checked(client.list_backups(retry=retry))]
+    ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
+    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
+        # A backup that is deleted between the requests for two pages can hide another one. List them once more.
+        again = [*backups, *checked(client.list_backups(retry=retry))]
+        backups = [*{backup["backup_id"]: backup for backup in again}.values()]
     try:
-        return Project(indexes, backups, [*checked(client.list_restore_jobs(retry=retry))]), None
+        jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:
-        return Project(indexes, backups, []), error
+        return Project(indexes, backups, None, invalid), error
+    return Project(indexes, backups, jobs, invalid), None
 
 
 def _mask_secret(secret: str) -> None:

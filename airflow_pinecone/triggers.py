@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.runtime.airflow_versions import call_airflow
@@ -66,6 +67,7 @@ class WaitTrigger(BaseTrigger):
         self, *, conn_id: str, control_plane: str | None = None, delete_on_kill: bool = False, **spec: Any
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        validate_bools(delete_on_kill=delete_on_kill)
         self.conn_id = conn_id
         self.control_plane = control_plane
         self.delete_on_kill = delete_on_kill
@@ -95,7 +97,8 @@ class WaitTrigger(BaseTrigger):
         read_settings = partial(call_airflow, self._read_settings)
         async with shared_polls(self.conn_id, self.control_plane, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
-            result = await wait_async(Wait(self.spec), poll, self.log.log, self.clock)
+            poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
+            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
         yield TriggerEvent(result.to_event())
 
     async def on_kill(self) -> None:

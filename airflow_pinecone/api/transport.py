@@ -20,10 +20,12 @@ from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.session import Session
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconeRequestError,
     PineconeTransientError,
     Unauthorized,
@@ -87,7 +89,13 @@ class Transport:
             PineconePermanentError: Pinecone rejected the request.
             PineconeTransientError: The request failed, and repeating it later can help.
             ConnectionChanged: Pinecone rejected the API key, and the connection names another control plane now.
+            PineconeInputError: The body cannot be sent as JSON.
         """
+        validate_bools(retry=retry)
+        try:
+            content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PineconeInputError(f"Could not {operation.description}: its body is not JSON: {error}") from None
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False
@@ -126,7 +134,7 @@ class Transport:
             before_sleep=log_attempt,
             reraise=True,
         )
-        send = partial(self._send, operation, url or self.settings.url, params, body)
+        send = partial(self._send, operation, url or self.settings.url, params, content)
         for attempt in attempts:
             with attempt:
                 try:
@@ -153,7 +161,7 @@ class Transport:
         operation: Operation,
         url: str,
         params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
+        content: bytes | None,
     ) -> Any:
         path = "/".join(quote(segment, safe="") for segment in operation.path)
         try:
@@ -161,7 +169,8 @@ class Transport:
                 operation.method,
                 f"{url}/{path}",
                 params=params,
-                json=body,
+                data=content,
+                headers=None if content is None else {"Content-Type": "application/json"},
                 timeout=self.settings.timeout,
                 allow_redirects=False,
                 stream=True,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
@@ -34,6 +36,8 @@ class PineconeOperator(PineconeTask, BaseOperator):
     def __init__(self, *, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
 
 
 class WaitingOperator(WaitingTask, PineconeOperator):
@@ -65,6 +69,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         with checked_arguments():
+            validate_bools(wait_for_completion=wait_for_completion, deferrable=deferrable)
             self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
             self.timeout = validate_duration(timeout, "timeout")
         # Airflow calls some methods without a context, and others in a new process after a deferral.

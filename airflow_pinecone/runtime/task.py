@@ -34,7 +34,7 @@ def checked_arguments() -> Iterator[None]:
     except ValueError as error:
         from airflow_pinecone.runtime.failures import InvalidArgument
 
-        raise InvalidArgument(str(error)) from error
+        raise InvalidArgument(str(error)) from None
 
 
 class PineconeTask:
@@ -42,10 +42,12 @@ class PineconeTask:
 
     Attributes:
         conn_id: The id of the Airflow connection.
+        fills_events: Whether the task adds the details of a backup to the events of its outlets.
         clock: The clock of the task.
     """
 
     conn_id: str
+    fills_events: ClassVar[bool] = False
     clock: Clock = SYSTEM_CLOCK
     log: Any  # Airflow's classes provide it.
 

@@ -13,8 +13,10 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.clock import monotonic_epoch_clock
 from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import ChangingPokeInterval, first_reschedule_at, is_trigger_timeout
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
@@ -48,8 +50,11 @@ class PineconeSensor(PineconeTask, BaseSensorOperator):
         with checked_arguments():
             poke_seconds = validate_duration(poke_interval, "poke_interval")
             timeout_seconds = validate_duration(timeout, "timeout")
+            validate_bools(**{name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs})
         super().__init__(poke_interval=poke_seconds, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
         self.silent_fail = False
 
@@ -95,6 +100,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
         **kwargs: Any,
     ) -> None:
         with checked_arguments():
+            validate_bools(deferrable=deferrable)
             if kwargs.get("exponential_backoff"):
                 raise ValueError(
                     "exponential_backoff is not supported. Without a poke_interval the interval increases."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from airflow_pinecone.common.clock import Clock, monotonic_epoch_clock
@@ -23,9 +23,10 @@ from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
 from airflow_pinecone.waiting.intervals import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
-# A wait in the triggerer ends at most this many seconds after its deadline. The last poll needs them: to read the
-# connection, to start, and to get its response.
-LAST_POLL_SECONDS = 12.0
+# Seconds beyond the deadline that the last poll of a wait in the triggerer may take to share the requests of others.
+SHARED_POLL_SECONDS = 4.0
+# If it has no result by then, or has failed, the wait polls once more, by itself, and ends at most this much later.
+LAST_POLL_SECONDS = 8.0
 # The first poll in the triggerer may start this many seconds early; see wait_async.
 MAX_EARLY_SECONDS_AT_START = 0.5
 
@@ -56,7 +57,13 @@ def wait_sync(
     return step
 
 
-async def wait_async(wait: Wait, poll: PollAfter, log: LogAtLevel, clock: Clock) -> WaitResult:
+async def wait_async(
+    wait: Wait,
+    poll: PollAfter,
+    poll_now: Callable[[], Awaitable[Model | PineconeError]],
+    log: LogAtLevel,
+    clock: Clock,
+) -> WaitResult:
     """Wait in the triggerer, for one interval before the first poll.
 
     The worker has just polled. Also, if a trigger ends before the scheduler has registered that the task is deferred,
@@ -68,14 +75,11 @@ async def wait_async(wait: Wait, poll: PollAfter, log: LogAtLevel, clock: Clock)
     interval = wait.interval(now())
     early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
     while True:
-        outcome: Model | PineconeError
-        # The event loop enforces the deadline, even if the poll cannot run. The last poll has some time, too.
-        seconds = max(wait.spec.deadline_at - now(), interval + LAST_POLL_SECONDS)
-        try:
-            async with asyncio.timeout(seconds):
-                outcome = await poll(interval, early)
-        except TimeoutError:
-            outcome = PineconeConnectionError("It had no result before the deadline.", sent=True)
+        # The event loop enforces the deadline, even if the poll cannot run.
+        seconds = max(wait.spec.deadline_at - now(), interval + SHARED_POLL_SECONDS)
+        outcome = await _within(seconds, poll(interval, early))
+        if isinstance(outcome, PineconeTransientError) and now() >= wait.spec.deadline_at:
+            outcome = await _within(LAST_POLL_SECONDS, poll_now())
         step = wait.step(outcome, now())
         if not isinstance(step, NextPoll):
             return step
@@ -84,6 +88,14 @@ async def wait_async(wait: Wait, poll: PollAfter, log: LogAtLevel, clock: Clock)
         interval = step.seconds
         # A poll before the end of the interval could ignore the Retry-After of a failed one.
         early = 0.0 if isinstance(outcome, PineconeError) else interval / 2
+
+
+async def _within(seconds: float, poll: Awaitable[Model | PineconeError]) -> Model | PineconeError:
+    try:
+        async with asyncio.timeout(seconds):
+            return await poll
+    except TimeoutError:
+        return PineconeConnectionError("The poll had no result before the deadline.", sent=True)
 
 
 def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from airflow_pinecone.api.client import PineconeClient
@@ -17,7 +18,10 @@ from airflow_pinecone.errors import PineconeConnectionError, PineconeError, Pine
 Result = TypeVar("Result")
 ReadSettings = Callable[[], Awaitable[Settings]]
 
+# For each resource type.
 MAX_THREADS = 4
+# For the last polls of the waits, which do not queue behind others.
+MAX_LAST_POLLS = 32
 # How long Airflow may take to read the connection.
 READ_SECONDS = 8.0
 # A wait that joins reads the connection again if it was last read longer ago, because it may have been changed.
@@ -26,6 +30,18 @@ CHECK_SECONDS = 60.0
 REQUEST_MARGIN_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Some threads that send requests."""
+
+    executor: ThreadPoolExecutor
+    free: asyncio.Semaphore
+
+    def close(self) -> None:
+        """Stop the threads. Requests that are running end by their own timeout."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
 
 
 class SharedClient:
@@ -50,8 +66,7 @@ class SharedClient:
         self._client: PineconeClient | None = None
         self._read_at = clock.monotonic()
         self._connecting = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix=f"pinecone-{conn_id}")
-        self._free_threads = asyncio.Semaphore(MAX_THREADS)
+        self._last_polls = self.new_threads(MAX_LAST_POLLS)
 
     async def connect(self) -> PineconeClient:
         """Return the client. The connection is read if that has not succeeded yet."""
@@ -65,16 +80,21 @@ class SharedClient:
                 )
             return self._client
 
-    async def send(self, request: Callable[[PineconeClient], Result]) -> Result:
-        """Send a request in a thread."""
-        async with self._free_threads:
+    def new_threads(self, number: int = MAX_THREADS) -> Threads:
+        """Return threads for requests. They start when they are needed."""
+        return Threads(ThreadPoolExecutor(number, f"pinecone-{self._conn_id}"), asyncio.Semaphore(number))
+
+    async def send(self, request: Callable[[PineconeClient], Result], threads: Threads | None = None) -> Result:
+        """Send a request in one of some threads, by default in one of those for last polls."""
+        threads = threads or self._last_polls
+        async with threads.free:
             client = self._client or await self.connect()
             # A request has a timeout to connect and one for its response. After a 401, the connection is read and the
             # request is repeated. A longer series, such as the pages of a listing, may be cut off.
             seconds = 2 * client.settings.timeout + READ_SECONDS + REQUEST_MARGIN_SECONDS
             try:
                 async with asyncio.timeout(seconds):
-                    return await self._loop.run_in_executor(self._threads, request, client)
+                    return await self._loop.run_in_executor(threads.executor, request, client)
             except TimeoutError:
                 text = f"Could not poll Pinecone: no response within {seconds:g} s."
                 raise PineconeConnectionError(text, sent=True) from None
@@ -94,8 +114,8 @@ class SharedClient:
                 return False
 
     def close(self) -> None:
-        """Stop the threads. Requests that are running end by their own timeout."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads for last polls."""
+        self._last_polls.close()
 
     def _read_from_thread(self) -> Settings:
         """Read the connection for a thread that sends a request. Only the event loop may call Airflow."""

@@ -58,6 +58,10 @@ def forever(outcome: Any) -> Iterable[Any]:
         yield outcome
 
 
+async def poll_never() -> Any:
+    raise AssertionError("only a failed poll at the deadline is repeated at once")
+
+
 def make_wait(clock: FakeClock, timeout: float = 3600.0) -> Wait:
     return Wait(WaitSpec("backup", "b-1", started_at=clock.now, deadline_at=clock.now + timeout))
 
@@ -74,7 +78,10 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
             await clock.sleep_async(interval)
             return poll_once(poll)
 
-        return await wait_async(wait, poll_after, lambda _, message: log(message), clock)
+        async def poll_now() -> Any:
+            return poll_once(poll)
+
+        return await wait_async(wait, poll_after, poll_now, lambda _, message: log(message), clock)
 
     return in_worker if request.param == "worker" else in_triggerer
 
@@ -136,8 +143,24 @@ async def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: Fake
         asked.append((interval, early))
         return next(outcomes)
 
-    await wait_async(make_wait(clock), poll, print, clock)
+    await wait_async(make_wait(clock), poll, poll_never, print, clock)
     assert asked == [(5.0, 0.5), (5.0, 2.5), (5.0, 0.0), (5.0, 2.5)]
+
+
+@pytest.mark.parametrize("last", [backup("Ready"), backup("Initializing"), UNAVAILABLE, REJECTED])
+async def test_failed_poll_at_the_deadline_is_followed_by_one_that_does_not_queue(clock: FakeClock, last: Any) -> None:
+    async def fail(interval: float, early: float) -> Any:
+        await clock.sleep_async(interval)
+        return UNAVAILABLE
+
+    async def poll_now() -> Any:
+        assert clock.now == wait.spec.deadline_at
+        return last
+
+    wait = make_wait(clock, timeout=30)
+    result = await wait_async(wait, fail, poll_now, print, clock)
+    assert result.model == (last if last == backup("Ready") else None)
+    assert result.error is REJECTED if last is REJECTED else isinstance(result.error, WaitTimeout | type(None))
 
 
 @pytest.mark.parametrize("outcome", [backup("Ready"), UNAVAILABLE, REJECTED])

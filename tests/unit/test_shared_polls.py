@@ -90,7 +90,9 @@ class Waits:
     async def _wait(self, spec: WaitSpec) -> WaitResult:
         async with shared_polls("pinecone_default", self.control_plane, self.read_settings, self.clock) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
-            return await wait_async(Wait(spec), poll, lambda _, message: self.logged.append(message), self.clock)
+            poll_now = partial(polls.poll_now, spec.resource, spec.resource_id)
+            log = lambda _, message: self.logged.append(message)  # noqa: E731
+            return await wait_async(Wait(spec), poll, poll_now, log, self.clock)
 
     async def advance(self, seconds: float) -> list[str]:
         """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
@@ -285,12 +287,128 @@ async def test_single_failed_listings_do_not_add_up(waits: Waits, emulator: Emul
         assert await waits.advance(5) == [LIST]
 
 
-async def test_if_describes_fail_too_not_every_backup_is_described(waits: Waits, emulator: Emulator) -> None:
+async def test_error_of_a_describe_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = await waits.start_and_poll(20)
+    for backup_id in backup_ids[:16]:
+        emulator.fault("GET", f"/backups/{backup_id}", status=503)
+    for backup_id in backup_ids[16:]:
+        emulator.finish_backup(backup_id)
+    assert len(await waits.advance(5)) == 20
+    assert sum("HTTP 503" in message for message in waits.logged) == 16
+    assert waits.done() == [False] * 16 + [True] * 4
+
+
+async def test_describe_that_is_rate_limited_is_the_last_one_of_its_round(waits: Waits, emulator: Emulator) -> None:
     emulator.fault("GET", "/backups", status=403, times=None)
     await waits.start_and_poll(40)
-    emulator.fault("GET", "/backups/*", status=503, times=None)
-    assert len(await waits.advance(5)) == shared_client.MAX_THREADS
-    assert sum("HTTP 503" in message for message in waits.logged) == 40
+    emulator.fault("GET", "/backups/*", status=429, headers={"Retry-After": "20"}, times=None)
+    assert len(await waits.advance(5)) <= shared_client.MAX_THREADS
+    assert sum("HTTP 429" in message for message in waits.logged) == 40
+    assert await waits.advance(19) == []
+
+
+async def test_backups_whose_last_poll_failed_are_described_last(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = await waits.start_and_poll(20)
+    failing, healthy = backup_ids[:8], backup_ids[8:]
+    for backup_id in failing:
+        emulator.fault("GET", f"/backups/{backup_id}", status=503)
+        emulator.fault("GET", f"/backups/{backup_id}", hang="before", times=None)
+    await waits.advance(5)
+    for backup_id in healthy:
+        emulator.finish_backup(backup_id)
+    waits.clock.advance(5)
+    await asyncio.wait(waits.tasks[8:], timeout=4)
+    assert waits.done() == [False] * 8 + [True] * 12
+    emulator.release()
+
+
+async def start_apart(waits: Waits, *resource_ids: str, resource_type: str = "backup", timeout: float = 3600.0) -> None:
+    """Start a wait a second, so that none shares its first round."""
+    for resource_id in resource_ids:
+        waits.start(resource_id, resource_type=resource_type, timeout=timeout)
+        await waits.until_all_pause()
+        waits.clock.advance(1)
+
+
+async def occupy_every_thread(waits: Waits, fault: Fault) -> None:
+    """Let the polls of four waits of ``start_apart`` hang, and let the fifth wait become due."""
+    for hits in range(1, shared_client.MAX_THREADS + 1):
+        await until_hit(fault, hits)
+        waits.clock.advance(1)
+
+
+async def until_hit(fault: Fault, hits: int = 1) -> None:
+    while fault.hits < hits:
+        await asyncio.sleep(0)  # noqa: TID251
+
+
+async def test_restores_that_hang_do_not_delay_backups(waits: Waits, emulator: Emulator) -> None:
+    emulator.scenario.restore_ends = "never"
+    fault = emulator.fault("GET", "/restore-jobs/*", hang="before", times=None)
+    (backup_id,) = add_backups(emulator, 1)
+    await start_apart(waits, *start_restores(waits, 4), resource_type="restore")
+    waits.start(backup_id)
+    await waits.until_all_pause()
+    emulator.finish_backup(backup_id)
+    waits.clock.advance(1)
+    await occupy_every_thread(waits, fault)
+    await asyncio.wait(waits.tasks[4:], timeout=4)
+    assert waits.done() == [False] * 4 + [True]
+    emulator.release()
+
+
+async def test_last_poll_does_not_queue_behind_others(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 0.2)
+    *hanging, healthy = add_backups(emulator, 5)
+    fault = emulator.fault("GET", "/backups/*", hang="before", times=4)
+    await start_apart(waits, *hanging)
+    waits.clock.advance(1)
+    await occupy_every_thread(waits, fault)
+    emulator.finish_backup(healthy)
+    waits.start(healthy, timeout=0.3)
+    while not waits.clock.timers:
+        await asyncio.sleep(0)  # noqa: TID251
+    waits.clock.advance(1)
+    await asyncio.wait(waits.tasks[4:], timeout=4)
+    assert waits.done() == [False] * 4 + [True]
+    assert waits.result(4).error is None
+    emulator.release()
+
+
+async def test_failed_listing_at_the_deadline_is_followed_by_a_poll_of_each_wait(
+    waits: Waits, emulator: Emulator
+) -> None:
+    backup_ids = add_backups(emulator, 3)
+    emulator.finish_backup(backup_ids[0])
+    emulator.fault("GET", "/backups", status=503)
+    waits.start(*backup_ids, timeout=5)
+    requests = await waits.advance(5)
+    assert sorted(requests) == sorted([LIST, *(f"GET /backups/{backup_id}" for backup_id in backup_ids)])
+    assert [type(result.error) for result in waits.results()] == [type(None), WaitTimeout, WaitTimeout]
+
+
+async def test_while_requests_time_out_one_round_runs_at_a_time(waits: Waits, emulator: Emulator) -> None:
+    """Otherwise each wait has a round of its own, and all of them queue."""
+    first, *others = add_backups(emulator, 5)
+    emulator.fault("GET", f"/backups/{first}", drop="before")
+    fault = emulator.fault("GET", f"/backups/{first}", hang="before")
+    waits.start(first)
+    await waits.advance(5)
+    await waits.advance(1)
+    before = len(emulator.requests)
+    await start_apart(waits, *others)
+    await until_hit(fault)
+    # The poll of the first wait hangs, and the others become due one after the other.
+    for _ in others:
+        waits.clock.advance(1)
+    emulator.release()
+    await waits.until_all_pause()
+    requests = [exchange.path for exchange in emulator.requests[before:]]
+    assert requests == [f"/backups/{first}", "/backups"]
 
 
 async def test_describe_that_hangs_does_not_delay_other_waits(waits: Waits, emulator: Emulator) -> None:
@@ -421,15 +539,15 @@ async def test_wait_is_not_polled_before_its_retry_after(waits: Waits, emulator:
 async def test_deadline_ends_a_wait_whose_poll_hangs(
     waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 0.2)
     monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 0.2)
-
     backup_ids = add_backups(emulator, 20)
     fault = emulator.fault("GET", "*", hang="before", times=None)
     waits.start(*backup_ids, timeout=0.3)
     await waits.until_all_pause()
     waits.clock.advance(0.3)
     await asyncio.wait(waits.tasks, timeout=4)
-    assert fault.hits <= 1
+    assert fault.hits <= 1 + 20
     assert {type(result.error) for result in waits.results()} == {WaitTimeout}
 
 

@@ -30,6 +30,7 @@ from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconePermanentError,
     PineconeTransientError,
 )
@@ -45,6 +46,18 @@ def client(emulator: Emulator, clock: FakeClock) -> PineconeClient:
 
 def methods(emulator: Emulator) -> list[str]:
     return [exchange.method for exchange in emulator.requests]
+
+
+@pytest.mark.parametrize("value", [datetime(2025, 6, 15, tzinfo=UTC), float("nan"), {1, 2}], ids=str)
+def test_body_that_is_not_json_is_an_error_before_the_request(
+    emulator: Emulator, client: PineconeClient, value: Any
+) -> None:
+    """Its outcome is known: nothing was created."""
+    with pytest.raises(
+        PineconeInputError, match="Could not restore backup b-1 into index docs-2: its body is not JSON"
+    ):
+        client.create_index_from_backup("b-1", name="docs-2", deletion_protection=value)
+    assert emulator.requests == []
 
 
 # Retries

@@ -167,6 +167,7 @@ async def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the waits of another connection, nor their own deadlines, nor other users of the event loop's threads."""
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 1.0)
     monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 1.0)
     backup_id = emulator.add_backup(INDEX)["backup_id"]
     fault = emulator.fault("GET", "/backups/*", hang="before", times=None)

@@ -183,7 +183,7 @@ def test_missing_count_of_the_baseline_fails(emulator: Emulator, verify: Verify,
     emulator.fault(*STATS, status=200, body={})
     outcome = verify(add(emulator), max_shrink=0.2, compare_to=compare_to)
     assert outcome.state == "failed"
-    previous = f"backup {earlier['backup_id']} of {earlier['created_at']}"
+    previous = f"backup {earlier['backup_id']} of {earlier['created_at'][:19]}Z"
     baseline = previous if compare_to == "previous" else f"index {INDEX}"
     assert f"{baseline}, the baseline, is missing" in outcome.message
 
