@@ -98,7 +98,7 @@ class WaitTrigger(BaseTrigger):
         async with shared_polls(self.conn_id, self.control_plane, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
-            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.info, self.clock)
+            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
         yield TriggerEvent(result.to_event())
 
     async def on_kill(self) -> None:

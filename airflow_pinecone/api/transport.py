@@ -24,6 +24,7 @@ from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
+    PineconeError,
     PineconeInputError,
     PineconeRequestError,
     PineconeTransientError,
@@ -98,6 +99,7 @@ class Transport:
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False
+        logged = ""
 
         def can_repeat(error: BaseException) -> bool:
             nonlocal may_be_processed
@@ -113,8 +115,13 @@ class Transport:
             return max(0.0, min(max(_BACKOFF(state), retry_after or 0.0), left))
 
         def log_attempt(state: RetryCallState) -> None:
+            nonlocal logged
             error = state.outcome.exception() if state.outcome else None
-            self._log(f"{error} Repeating the request in {state.upcoming_sleep:.1f} s.")
+            reason = error.reason if isinstance(error, PineconeError) else ""
+            again = f"Repeating the request in {state.upcoming_sleep:.1f} s (failed attempts: {state.attempt_number})."
+            # A reason is logged once.
+            self._log(again if reason == logged else f"Could not {operation.description}: {reason}. {again}")
+            logged = reason
 
         def is_last(state: RetryCallState) -> bool:
             return state.attempt_number >= (MAX_ATTEMPTS if retry else 1) or self._clock.monotonic() >= deadline
@@ -157,7 +164,6 @@ class Transport:
         content: bytes | None,
     ) -> Any:
         path = "/".join(quote(segment, safe="") for segment in operation.path)
-        timeout = self.settings.timeout
         try:
             with self.session.request(
                 operation.method,
@@ -165,13 +171,13 @@ class Transport:
                 params=params,
                 data=content,
                 headers=None if content is None else {"Content-Type": "application/json"},
-                timeout=timeout,
+                timeout=self.settings.timeout,
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 content = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure = connection_error(operation, error, url, timeout, self._key.hide)
+            failure = connection_error(operation, error, url, self.settings, self._key.hide)
         else:
             return self._parse(response, content, operation)
         # Raise outside the except block: the caught error holds the request, which contains the API key.

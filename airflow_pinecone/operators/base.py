@@ -138,16 +138,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             this_try: The try.
             find: Searches once; returns None if there is nothing.
             unknown: The error of the create request.
-            advice: What a user can do if it is not found.
+            advice: What a user can do if it is not found, in one line.
 
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
             ConnectionChanged: The connection names another control plane now.
         """
+        from airflow_pinecone.common.text import explain
         from airflow_pinecone.errors import ConnectionChanged, CreateOutcomeUnknown, PineconeError
 
         resource = self.resource.label.lower()
-        self.log.warning("%s Searching for the %s.", unknown, resource)
+        what = str(unknown).partition("\n")[0]
+        self.log.warning("%s Searching for the %s, because: %s.", what, resource, unknown.reason)
         seconds = self._search_seconds(this_try)
         try:
             found = self._search(find, seconds)
@@ -155,12 +157,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             # A retry would search there, and find nothing.
             raise
         except PineconeError as error:
-            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
-        if found is None:
-            raise CreateOutcomeUnknown(
-                f"{unknown} The {resource} was not found within {seconds:.0f} s. {advice}"
-            ) from unknown
-        return found
+            problem = f"the search for the {resource} failed: {error.reason}"
+        else:
+            if found is not None:
+                return found
+            problem = f"the {resource} was not found within {seconds:.0f} s"
+        raise CreateOutcomeUnknown(explain(what, f"{unknown.reason}; {problem}", advice), reason=unknown.reason)
 
     def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
         """Search for what this task may have created; with 0 seconds, once."""
@@ -206,7 +208,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
                 defer(self, this_try.context, wait, delete_on_kill=self._deletes_on_kill)
             result = step
         else:
-            result = wait_sync(wait, poll, self.log.info, self.clock, first=first)
+            result = wait_sync(wait, poll, self.log.log, self.clock, first=first)
         return self._complete(this_try, self._result_of(result))
 
     def _complete(self, this_try: Try, model: Any) -> Any:

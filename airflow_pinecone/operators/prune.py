@@ -24,6 +24,7 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules import retention
+from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import checked_arguments
 
@@ -56,7 +57,8 @@ class PruneBackupsOperator(PineconeOperator):
     final; failed ones, unless ``remove_failed`` is True; those with a hold that has not ended; those that are created
     during the task or have no valid ``created_at``; those of a deleted index, such as an earlier one
     with the same name that a restore replaced, unless ``include_deleted_indexes`` is True; and, unless ``owned_only``
-    is False, those that this package did not create. The plan is logged before the first delete.
+    is False, those that this package did not create. The plan is logged before the first delete. Before each
+    delete, the task checks that the index was not deleted or created again since.
 
     The counts and ``dry_run`` can be templates that render to an integer, and to ``true`` or ``false``. Before any
     request, the task fails without a retry if one of them renders to anything else, such as ``None``.
@@ -188,7 +190,7 @@ class PruneBackupsOperator(PineconeOperator):
         if dry_run:
             outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.to_delete], [])
         else:
-            outcome = self._delete(plan.to_delete)
+            outcome = self._delete(plan.to_delete, history)
         return {
             "index_name": self.index_name,
             "index_exists": history.index_exists,
@@ -224,12 +226,15 @@ class PruneBackupsOperator(PineconeOperator):
             raise AirflowFailException(problem)
         self.log.warning("%s", problem)
 
-    def _delete(self, decisions: list[retention.Decision]) -> _Deletions:
+    def _delete(self, decisions: list[retention.Decision], history: BackupHistory) -> _Deletions:
         outcome = _Deletions([], [], [])
         consecutive = 0
         for decision in decisions:
             backup_id = decision.backup["backup_id"]
             try:
+                if not self._is_same_index(history):
+                    outcome.failures.append("Stopped: the index was deleted or created again since the plan.")
+                    break
                 self.hook.delete_backup(backup_id)
             except PineconeError as error:
                 progress = f"{len(outcome.deleted)} of {len(decisions)} backups were deleted."
@@ -251,6 +256,17 @@ class PruneBackupsOperator(PineconeOperator):
                 "keeps. Retry the task to delete the rest.\n" + "\n".join(lines)
             )
         return outcome
+
+    def _is_same_index(self, planned: BackupHistory) -> bool:
+        """Return whether the name still belongs to the index of the plan. Backups of a deleted index are kept."""
+        if self.include_deleted_indexes:
+            # The rules apply to each index on its own, whether it exists or not.
+            return True
+        try:
+            now = BackupHistory(self.hook.list_backups(self.index_name))
+        except NotFound:
+            return False
+        return now.current_index_id == planned.current_index_id
 
     def _record_error(
         self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, progress: str

@@ -144,7 +144,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
         if step.is_over:
             return PokeReturnValue(is_done=True, xcom_value=self._result_of(step))
         if step.message:
-            self.log.info(step.message)
+            self.log.log(step.level, step.message)
         self.next_poke_in = step.seconds
         return False
 

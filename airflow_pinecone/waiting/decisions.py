@@ -6,13 +6,14 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import one_line, show_seconds, show_time
+from airflow_pinecone.common.text import explain, one_line, show_request_id, show_seconds, show_time, truncate
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -62,7 +63,13 @@ class WaitSpec:
         interval = self.poke_interval
         interval_is_valid = interval is None or (is_number(interval) and interval > 0)
         if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
-            raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
+            raise PineconeInputError(
+                explain(
+                    "The arguments of the wait are invalid.",
+                    one_line(asdict(self)),
+                    "Install the same version of this package for the workers and the triggerer.",
+                )
+            )
 
     @property
     def resource(self) -> Resource:
@@ -76,10 +83,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
+        level: The level of the message, as in ``logging``: the poll failed, or it returned a model.
     """
 
     seconds: float
     message: str | None
+    level: int = logging.INFO
     is_over: Literal[False] = False
 
 
@@ -109,7 +118,8 @@ class WaitResult:
         if self.error is None:
             return {"model": xcom_safe(self.model), "error": None}
         error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
-        error |= {"type": type(self.error).__name__, "text": str(self.error), "index_name": self.index_name}
+        error |= {"type": type(self.error).__name__, "text": str(self.error), "reason": self.error.reason}
+        error |= {"index_name": self.index_name}
         return {"model": None, "error": error}
 
     @classmethod
@@ -123,7 +133,11 @@ class WaitResult:
                     if error_class.__name__ == name and _facts_are_valid(error):
                         return cls(error=_error(error_class, text, error), index_name=error.get("index_name"))
         raise InvalidWaitResult(
-            f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
+            explain(
+                "The triggerer returned an event that is not the result of a wait.",
+                truncate(one_line(event), 100),
+                "Install one version of this package on workers and triggerer. If no retry is left, clear the task.",
+            )
         )
 
 
@@ -148,16 +162,19 @@ def _succeeded(model: Any, resource: Resource) -> bool:
 
 
 def _facts_are_valid(error: Mapping[str, Any]) -> bool:
-    names = ("code", "message", "request_id", "index_name")
+    names = ("code", "message", "reason", "request_id", "index_name")
     texts = all(isinstance(error.get(name), str | None) for name in names)
     return texts and "status_code" in error and isinstance(error["status_code"], int | None)
 
 
 def _error(error_class: type[PineconeError], text: str, facts: Mapping[str, Any]) -> PineconeError:
+    # Earlier releases stored no reason.
+    reason = facts.get("reason") or ""
     if not issubclass(error_class, PineconeRequestError):
-        return error_class(text)
+        return error_class(text, reason=reason)
     return error_class(
         text,
+        reason=reason,
         status_code=facts.get("status_code"),
         code=facts.get("code"),
         message=facts.get("message") or "",
@@ -181,6 +198,7 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
+        self._index: str | None = None
         self._logged: str | None = None
 
     def __str__(self) -> str:
@@ -212,15 +230,13 @@ class Wait:
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
-        phase = self._resource.phase(outcome)
+        self._index = cast("str | None", outcome.get(self._resource.index_field)) or self._index
+        phase, state = self._resource.phase(outcome), self._resource.state(outcome)
         if phase == "succeeded":
             return WaitResult(model=outcome)
         if phase == "failed":
-            index = cast("str | None", outcome.get(self._resource.index_field))
-            of_index = f" of index {index}" if index else ""
-            text = f"{self}{of_index} failed ({outcome['status']}). {self._resource.remedy}"
-            return WaitResult(error=self._resource.failed(text), index_name=index)
-        return self._continue_or_time_out(now, self._resource.state(outcome))
+            return self._end(self._resource.failed, "failed", state, self._resource.remedy)
+        return self._continue_or_time_out(now, state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -238,12 +254,16 @@ class Wait:
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
-                text = (
-                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. This does not stop it in "
-                    f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
-                )
-                return _failure(PineconeUnreachable(text), cause=error)
-            return self._continue_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
+                advice = "It continues in Pinecone. If no retry is left, clear the task when Pinecone responds again."
+                what = f"could not be polled: {count} consecutive polls failed"
+                return self._end(PineconeUnreachable, what, error.reason, advice, error)
+            return self._continue_or_time_out(
+                now,
+                f"the poll failed: {error.reason}",
+                at_least=at_least,
+                level=logging.WARNING,
+                repeated=f"consecutive failed polls: {count}",
+            )
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -256,27 +276,39 @@ class Wait:
         else:
             persists = self._rejected_polls.add(now)
         if not persists:
-            not_visible = isinstance(error, NotFound) and not self._seen
-            state = "it is not visible yet" if not_visible else f"the poll was rejected. {error}"
-            return self._continue_or_time_out(now, state)
+            if isinstance(error, NotFound) and not self._seen:
+                return self._continue_or_time_out(now, "it is not visible yet")
+            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", level=logging.WARNING)
         if isinstance(error, NotFound):
-            text = f"{self} {self._resource.disappeared}. {self._resource.remedy} {error}"
-            return _failure(self._resource.not_found(text), cause=error)
+            resource = self._resource
+            return self._end(resource.not_found, resource.disappeared, error.reason, resource.remedy, error)
         return WaitResult(error=error)
 
-    def _continue_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | NextPoll:
+    def _continue_or_time_out(
+        self, now: float, state: str, *, at_least: float = 0.0, level: int = logging.INFO, repeated: str | None = None
+    ) -> WaitResult | NextPoll:
+        """Continue and log the state; if it is that of the previous poll, log ``repeated``."""
         if now >= self.spec.deadline_at:
             waited = show_seconds(max(0.0, now - self.spec.started_at))
-            text = (
-                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
-                "stop it in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
-            )
-            return WaitResult(error=WaitTimeout(text))
-        message = None if state == self._logged else f"{self}: {state}"
+            what = f"did not {self._resource.goal} within {waited}"
+            advice = "It continues in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
+            return self._end(WaitTimeout, what, state, advice)
+        message = repeated if state == self._logged else state
         self._logged = state
-        return NextPoll(self.interval(now, at_least), message)
+        return NextPoll(self.interval(now, at_least), message and f"{self}: {message}", level)
 
-
-def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:
-    error.__cause__ = cause
-    return WaitResult(error=error)
+    def _end(
+        self,
+        error_class: type[PineconeError],
+        what: str,
+        why: str,
+        advice: str,
+        error: PineconeError | None = None,
+    ) -> WaitResult:
+        """End the wait. ``what`` completes 'The backup ...'; ``error`` is the one of the last poll."""
+        of_index = f" of index {self._index}" if self._index else ""
+        label = self._resource.label
+        request_id = error.request_id if isinstance(error, PineconeRequestError) else None
+        ids = f"{label} id: {self.spec.resource_id}. {show_request_id(request_id)}".rstrip()
+        text = explain(f"The {label.lower()}{of_index} {what}.", why, advice, ids)
+        return WaitResult(error=error_class(text, reason=why), index_name=self._index)

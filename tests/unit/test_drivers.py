@@ -28,7 +28,7 @@ from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 pytestmark = pytest.mark.anyio
 
-UNAVAILABLE = PineconeTransientError("HTTP 503", status_code=503)
+UNAVAILABLE = PineconeTransientError("Could not poll.\nHTTP 503.", reason="HTTP 503", status_code=503)
 REJECTED = PineconePermanentError("HTTP 400", status_code=400)
 IN_USE = BackupInUse("HTTP 412: a restore uses it", status_code=412)
 Drive = Callable[..., Awaitable[WaitResult]]
@@ -71,7 +71,7 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
     """Wait with both loops: `await drive(wait, poll, log)`."""
 
     async def in_worker(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
-        return wait_sync(wait, poll, log, clock)
+        return wait_sync(wait, poll, lambda _, message: log(message), clock)
 
     async def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
         async def poll_after(interval: float, early: float) -> Any:
@@ -81,7 +81,7 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
         async def poll_now() -> Any:
             return poll_once(poll)
 
-        return await wait_async(wait, poll_after, poll_now, log, clock)
+        return await wait_async(wait, poll_after, poll_now, lambda _, message: log(message), clock)
 
     return in_worker if request.param == "worker" else in_triggerer
 
@@ -184,9 +184,9 @@ def test_search_ends_with_a_search_that_started_late_enough(clock: FakeClock) ->
 
 
 def test_search_returns_what_it_finds(clock: FakeClock, log: list[str]) -> None:
-    outcomes = [UNAVAILABLE, None, PineconeConnectionError("no route", sent=False), "found"]
+    outcomes = [UNAVAILABLE, UNAVAILABLE, None, PineconeConnectionError("no route", sent=False), "found"]
     assert poll_until_found(answers(outcomes, clock), log.append, clock, seconds=SEARCH_SECONDS) == "found"
-    assert log == ["HTTP 503", "no route"]
+    assert log == ["The search failed: HTTP 503.", "Failed searches: 2.", "The search failed: no route."]
 
 
 def test_search_fails_if_its_last_search_failed(clock: FakeClock, log: list[str]) -> None:
@@ -232,7 +232,7 @@ def test_deletion_times_out_while_a_restore_is_running(clock: FakeClock, log: li
     with pytest.raises(WaitTimeout) as caught:
         delete(forever(IN_USE), clock, log)
     assert clock.now - started_at == pytest.approx(3600)
-    assert caught.value.__cause__ is IN_USE
+    assert caught.value.reason == IN_USE.reason
     for fact in ("b-1", "1:00:00", "timeout", "HTTP 412"):
         assert fact in str(caught.value)
 
