@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import one_line, show_seconds, show_time
+from airflow_pinecone.common.text import counted, explain, one_line, show_seconds, show_time
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -32,7 +32,7 @@ from airflow_pinecone.waiting.intervals import (
     RejectedPolls,
     poll_interval,
 )
-from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Model, Resource
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup`` or ``restore``.
-        resource_id: The id of the backup or of the restore job.
+        resource_type: ``backup``, ``restore`` or ``freshness``.
+        resource_id: The id of the backup or of the restore job, or the name of the index that must have a fresh backup.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
+        by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
+        max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -55,13 +57,20 @@ class WaitSpec:
     started_at: float
     deadline_at: float
     poke_interval: float | None = None
+    by_execution_timeout: bool = False
+    max_age: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
         times_are_valid = is_number(self.started_at) and is_number(self.deadline_at)
         interval = self.poke_interval
         interval_is_valid = interval is None or (is_number(interval) and interval > 0)
-        if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
+        if self.resource_type == FRESHNESS.name:
+            age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
+        else:
+            age_is_valid = self.max_age is None
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
 
     @property
@@ -76,10 +85,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
+        is_warning: Whether the message is a warning: the poll failed.
     """
 
     seconds: float
     message: str | None
+    is_warning: bool = False
     is_over: Literal[False] = False
 
 
@@ -91,11 +102,14 @@ class WaitResult:
         model: The backup when it is Ready, or the restore when its index is ready.
         error: Why the wait did not succeed.
         index_name: The index of a backup or restore job that failed, if it is known.
+        message: A warning to log, or None. An event does not include it.
     """
 
     model: Model | None = None
     error: PineconeError | None = None
     index_name: str | None = None
+    message: str | None = None
+    is_warning: ClassVar[Literal[True]] = True
     is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
@@ -181,7 +195,9 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._logged: str | None = None
+        self._state = "unknown"
+        self._logged: object = None
+        self._index = spec.resource_id if self._resource is FRESHNESS else None
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -197,6 +213,20 @@ class Wait:
         """Such as ``backup b-1``, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
+    @property
+    def execution_timeout_message(self) -> str:
+        """The message if Airflow ends the task while it waits."""
+        of_index = f" of index {self._index}" if self._index and self._resource is not FRESHNESS else ""
+        return explain(
+            f"The execution_timeout ended the wait for {self.name}{of_index}.",
+            f"At the last poll: {self._state.rstrip('.')}. {self._continues}".rstrip(),
+            "To wait longer, increase execution_timeout.",
+        )
+
+    @property
+    def _continues(self) -> str:
+        return "" if self._resource is FRESHNESS else "The timeout does not stop it in Pinecone."
+
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
 
@@ -209,18 +239,22 @@ class Wait:
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
+        failed = self._failed_polls.count
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
-        phase = self._resource.phase(outcome)
+        model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
+        phase = self._resource.phase(model)
         if phase == "succeeded":
-            return WaitResult(model=outcome)
+            return WaitResult(model=model, message=warning)
+        index = self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
         if phase == "failed":
-            index = cast("str | None", outcome.get(self._resource.index_field))
             of_index = f" of index {index}" if index else ""
-            text = f"{self}{of_index} failed ({outcome['status']}). {self._resource.remedy}"
+            text = f"{self}{of_index} failed ({model['status']}). {self._resource.remedy}"
             return WaitResult(error=self._resource.failed(text), index_name=index)
-        return self._continue_or_time_out(now, self._resource.state(outcome))
+        state = self._resource.state(model)
+        after = f", after {counted(failed, 'failed poll')}" if failed else ""
+        return self._continue_or_time_out(now, f"{state}{after}", logged_as=state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -243,7 +277,8 @@ class Wait:
                     f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
                 )
                 return _failure(PineconeUnreachable(text), cause=error)
-            return self._continue_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
+            state = f"consecutive failed polls: {count}. Last error: {error}"
+            return self._continue_or_time_out(now, state, at_least, logged_as=(type(error), error.status_code))
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -258,23 +293,31 @@ class Wait:
         if not persists:
             not_visible = isinstance(error, NotFound) and not self._seen
             state = "it is not visible yet" if not_visible else f"the poll was rejected. {error}"
-            return self._continue_or_time_out(now, state)
+            return self._continue_or_time_out(now, state, logged_as=state if not_visible else (type(error),))
         if isinstance(error, NotFound):
             text = f"{self} {self._resource.disappeared}. {self._resource.remedy} {error}"
             return _failure(self._resource.not_found(text), cause=error)
         return WaitResult(error=error)
 
-    def _continue_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | NextPoll:
+    def _continue_or_time_out(
+        self, now: float, state: str, at_least: float = 0.0, *, logged_as: object
+    ) -> WaitResult | NextPoll:
+        self._state = state
         if now >= self.spec.deadline_at:
             waited = show_seconds(max(0.0, now - self.spec.started_at))
             text = (
-                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
-                "stop it in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
+                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. {self._continues} "
+                f"To wait longer, increase {self._limit}."
             )
             return WaitResult(error=WaitTimeout(text))
-        message = None if state == self._logged else f"{self}: {state}"
-        self._logged = state
-        return NextPoll(self.interval(now, at_least), message)
+        # The text of a repeated error can differ, for example by its request id.
+        message = None if logged_as == self._logged else f"{self}: {state}"
+        self._logged = logged_as
+        return NextPoll(self.interval(now, at_least), message, is_warning=isinstance(logged_as, tuple))
+
+    @property
+    def _limit(self) -> str:
+        return "execution_timeout" if self.spec.by_execution_timeout else "timeout, and execution_timeout if it is set"
 
 
 def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:

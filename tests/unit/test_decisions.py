@@ -34,7 +34,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MAX_INTERVAL
-from airflow_pinecone.waiting.resources import BACKUP, RESOURCES, RESTORE, Resource
+from airflow_pinecone.waiting.resources import BACKUP, FRESHNESS, RESOURCES, RESTORE, Resource
 
 STARTED_AT = 1000.0
 TRANSIENT = [
@@ -254,7 +254,9 @@ def test_message_is_logged_only_when_the_status_changes() -> None:
 
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
 def test_opening_names_the_resource_and_the_deadline(resource: Resource) -> None:
-    opening = Wait(spec(resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0)).opening
+    max_age = 60.0 if resource is FRESHNESS else None
+    stored = spec(resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0, max_age=max_age)
+    opening = Wait(stored).opening
     assert "an-id" in opening
     assert "2025-06-15 15:06:40 UTC" in opening
 
