@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.text import one_line
+from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.runtime.airflow_versions import call_airflow
@@ -71,8 +71,8 @@ def result_of_event(task: Any, context: Context, event: Any) -> WaitResult:
         if trigger.fingerprint == settings.fingerprint:
             task.log.info(f"The API key of connection {task.conn_id} was replaced. Waiting in the triggerer again.")
             defer(task, context, Wait(trigger.spec), delete_on_kill=trigger.delete_on_kill)
-    task.log.warning(f"The triggerer cannot use connection {task.conn_id} of this task. Waiting in the worker.")
-    task.log.warning(str(result.error))
+    what = f"The triggerer cannot use connection {task.conn_id} of this task. Waiting in the worker."
+    task.log.warning(explain(what, str(result.error)))
     return cast("WaitResult", task.wait_in_worker(Wait(trigger.spec)))
 
 
