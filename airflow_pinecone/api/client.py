@@ -19,7 +19,7 @@ from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
 from airflow_pinecone.common.text import explain, one_line, show_request_id
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.errors import CreateOutcomeUnknown, NotFound, PineconePermanentError, PineconeTransientError
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
 
@@ -91,6 +91,36 @@ class PineconeClient:
             operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
             listing = replace(_BACKUPS, operation=operation)
         return listing.rows(self._transport, self._warn_once, retry=retry)
+
+    def list_backups_of_name(
+        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+    ) -> tuple[list[BackupModel], bool]:
+        """List the backups of an index name, even if the index was deleted.
+
+        Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no
+        index has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
+
+        Returns:
+            The backups, and whether an index has the name now.
+
+        Raises:
+            NotFound: Neither an index nor a backup has this name.
+        """
+        not_found = None
+        backups: dict[str, BackupModel] = {}
+        try:
+            listed = self.list_backups(validate_index_name(index_name), retry=retry)
+            backups = {backup["backup_id"]: backup for backup in listed}
+        except NotFound as error:
+            not_found = error
+        if not_found or include_deleted_indexes:
+            for backup in self.list_backups(retry=retry):
+                if backup.get("source_index_name") == index_name:
+                    backups.setdefault(backup["backup_id"], backup)
+        if not_found and not backups:
+            # It is probably a misspelled name, or a key of another project.
+            raise not_found
+        return list(backups.values()), not_found is None
 
     def find_backups(self, backup_ids: Collection[str], *, max_pages: int) -> Listed[BackupModel]:
         """Search for backups in at most so many pages of the backups of the project. A missing one may exist.

@@ -53,8 +53,8 @@ class CreateBackupOperator(WaitingOperator):
             task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
             was deleted and its name reused, backups of the earlier index count until the new index has its first
             backup. Together with ``settle``, the backup must also cover the writes until the start of the run, so it
-            was created at least 15 minutes after it; if the task has upstream tasks, which may have written, until the
-            start of the task. None always creates a backup.
+            was created at least 15 minutes after it. If the task has upstream tasks, which may have written since, none
+            is reused. None always creates a backup.
         hold_until: A time until which the backup must not be deleted (templated). Until then, PruneBackupsOperator
             keeps it, and DeleteBackupOperator fails. It is a time, a date, or a duration after the create request, as a
             timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. Eight
@@ -288,10 +288,11 @@ class CreateBackupOperator(WaitingOperator):
         self.log.info("Created backup %s: its status is %s.", backup["backup_id"], backup["status"])
         if not has_mark_of(backup, origin):
             self.log.warning(
-                "Pinecone did not return the end of the description of backup %s, %s. If it is lost, a retry creates "
-                "another backup, and PruneBackupsOperator keeps this one.",
-                backup["backup_id"],
-                origin.mark,
+                explain(
+                    f"Pinecone did not return the end of the description of backup {backup['backup_id']}.",
+                    "If it is lost, a retry creates another backup, and PruneBackupsOperator keeps this one.",
+                    ids=f"It should be {origin.mark}",
+                )
             )
         return backup
 

@@ -508,9 +508,9 @@ def test_first_try_after_a_clear_searches_once_and_does_not_wait(
 def test_lost_mark_is_logged(emulator: Emulator, create: Create, logged: Callable[[], str], description: Any) -> None:
     emulator.next_backup(fields={"description": description})
     assert run_try(create(), TaskInstance()).state == "success"
-    message = next(line for line in logged().splitlines() if "did not return" in line)
-    assert emulator.backups[0]["backup_id"] in message
-    assert "a retry creates another backup" in message
+    log = logged()
+    assert f"did not return the end of the description of backup {emulator.backups[0]['backup_id']}" in log
+    assert "a retry creates another backup" in log
 
 
 # The search and execution_timeout
