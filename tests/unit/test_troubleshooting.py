@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pinecone.api.advice import REFUSALS
-from airflow_pinecone.errors import PineconeError, PineconeTransientError
-from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
-from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS
-from airflow_pinecone.waiting.resources import RESOURCES
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Resource
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = " ".join((ROOT / "docs" / "troubleshooting.md").read_text().split())
@@ -42,27 +39,12 @@ def test_first_line_of_a_message_is_documented(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
-def test_first_line_of_each_end_of_a_wait_is_documented(resource: object) -> None:
-    name = getattr(resource, "name", "")
-
-    def error_of(*outcomes: object, now: float = 0.0) -> str:
-        wait = Wait(WaitSpec(name, "id-1", started_at=0.0, deadline_at=3600.0))
-        for outcome in outcomes:
-            step = wait.step(outcome, now)  # type: ignore[arg-type]
-        assert isinstance(step, WaitResult)
-        assert isinstance(step.error, PineconeError)
-        return str(step.error)
-
-    model = {"source_index_name": "docs", "target_index_name": "docs", "index_ready": False}
-    running, failed = {**model, "status": "Pending"}, {**model, "status": "Failed"}
-    unavailable = PineconeTransientError("HTTP 503")
-    for error in (
-        error_of(failed),
-        error_of(running, now=3600.0),
-        error_of(running, *[unavailable] * (MAX_FAILED_POLLS + 1)),
-    ):
-        line = re.sub(r" within .*| \d+ ", "\n", error.splitlines()[0].rstrip("."))
-        assert is_documented([part for part in re.split(r"docs|\n", line) if part]), error
+def test_first_line_of_each_end_of_a_wait_is_documented(resource: Resource) -> None:
+    subject = "Index …" if resource is FRESHNESS else f"The {resource.label.lower()} of index …"
+    ends = [f"did not {resource.goal} within", f"did not {resource.goal} before the execution_timeout"]
+    ends += [resource.disappeared, "could not be polled: … consecutive polls failed"]
+    for end in ends if resource is FRESHNESS else [*ends, "failed`"]:
+        assert f"`{subject} {end}" in TEXT
 
 
 @pytest.mark.parametrize("status", sorted({row.status for row in REFUSALS}))
