@@ -19,7 +19,7 @@ from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
 from airflow_pinecone.common.text import explain, one_line, show_request_id
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.errors import CreateOutcomeUnknown, NotFound, PineconePermanentError, PineconeTransientError
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
 
@@ -92,6 +92,36 @@ class PineconeClient:
             listing = replace(_BACKUPS, operation=operation)
         return listing.rows(self._transport, self._warn_once, retry=retry)
 
+    def list_backups_of_name(
+        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+    ) -> tuple[list[BackupModel], bool]:
+        """List the backups of an index name, even if the index was deleted.
+
+        Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no
+        index has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
+
+        Returns:
+            The backups, and whether an index has the name now.
+
+        Raises:
+            NotFound: Neither an index nor a backup has this name.
+        """
+        not_found = None
+        backups: dict[str, BackupModel] = {}
+        try:
+            listed = self.list_backups(validate_index_name(index_name), retry=retry)
+            backups = {backup["backup_id"]: backup for backup in listed}
+        except NotFound as error:
+            not_found = error
+        if not_found or include_deleted_indexes:
+            for backup in self.list_backups(retry=retry):
+                if backup.get("source_index_name") == index_name:
+                    backups.setdefault(backup["backup_id"], backup)
+        if not_found and not backups:
+            # It is probably a misspelled name, or a key of another project.
+            raise not_found
+        return list(backups.values()), not_found is None
+
     def find_backups(self, backup_ids: Collection[str], *, max_pages: int) -> Listed[BackupModel]:
         """Search for backups in at most so many pages of the backups of the project. A missing one may exist.
 
@@ -104,11 +134,11 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"))
         self._delete(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
-    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
-        """List the indexes of the project."""
+    def list_indexes(self, *, retry: bool = True, on_invalid: Log | None = None) -> list[IndexModel]:
+        """List the indexes of the project. ``on_invalid`` gets a message about invalid rows; None logs it."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
         indexes, invalid = responses.indexes(self._transport.request(operation, retry=retry), operation)
-        warn_of_invalid_rows(self._warn_once, operation, "name", invalid)
+        warn_of_invalid_rows(on_invalid or self._warn_once, operation, "name", invalid)
         return indexes
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:

@@ -14,7 +14,7 @@ from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.text import cell, counted, explain
 from airflow_pinecone.errors import PineconeTransientError
 
-_PAGE_SIZE = 100
+PAGE_SIZE = 100
 # A warning names at most so many invalid rows.
 _NAMED_ROWS = 10
 # A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
@@ -105,7 +105,7 @@ class Listing(Generic[Row]):
 
     def _pages(self, transport: Transport, *, retry: bool) -> Iterator[tuple[list[Any], bool]]:
         """Yield the rows of each page, and whether there is a next page."""
-        params: dict[str, str | int] = {"limit": _PAGE_SIZE}
+        params: dict[str, str | int] = {"limit": PAGE_SIZE}
         tokens: set[str] = set()
         for _ in range(MAX_PAGES):
             response = transport.request(self.operation, params=params, retry=retry)

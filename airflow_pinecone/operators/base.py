@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.errors import CreateOutcomeUnknown
     from airflow_pinecone.runtime.tries import Try
+    from airflow_pinecone.waiting.decisions import Wait, WaitResult
     from airflow_pinecone.waiting.resources import Model
 
 Found = TypeVar("Found")
@@ -89,7 +90,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        return self._run_try(context, lambda this_try: self._complete(this_try, self._result_of_event(event)))
+        from airflow_pinecone.triggers import result_of_event
+
+        return self._run_try(
+            context,
+            lambda this_try: self._complete(this_try, self._result_of(result_of_event(self, context, event))),
+        )
 
     def _execute(self, context: Context) -> Any:
         return self._run_try(context, self._run)
@@ -104,8 +110,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         from airflow_pinecone.runtime.tries import start_try
 
         self._try = start_try(context, self.clock.time() if started_at is None else started_at)
-        with fail_without_retry():
-            return run(self._try)
+        try:
+            with fail_without_retry():
+                return run(self._try)
+        except AirflowTaskTimeout as error:
+            # Airflow's message is "Timeout, PID: 1234".
+            raise AirflowTaskTimeout(self._wait.execution_timeout_message if self._wait else str(error)) from None
+
+    def wait_in_worker(self, wait: Wait, *, first: Model | None = None) -> WaitResult:
+        """Wait in the worker, and tell ``on_kill`` for what."""
+        if self._try:
+            self._try.resource_id = wait.spec.resource_id
+        return super().wait_in_worker(wait, first=first)
 
     def on_kill(self) -> None:
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
@@ -188,27 +204,26 @@ class WaitingOperator(WaitingTask, PineconeOperator):
 
     def _wait_for(self, this_try: Try, resource_id: str, *, first: Model | None = None) -> Any:
         """Wait, and finish the task. ``first`` is the model, if the previous request returned it."""
-        from airflow_pinecone.waiting.drivers import poll_once, wait_sync
-
-        def poll() -> Model:
-            return self.resource.poll(self.hook.client, resource_id)
+        from airflow_pinecone.waiting.drivers import poll_once
 
         now = self.clock.time()
+        deadline_at = this_try.deadline_at(self.timeout, self.execution_timeout)
         wait = self._new_wait(
             resource_id,
             started_at=now,
-            deadline_at=this_try.deadline_at(self.timeout, self.execution_timeout),
+            deadline_at=deadline_at,
             poke_interval=self.poke_interval,
+            by_execution_timeout=deadline_at < this_try.deadline_at(self.timeout, None),
         )
         if self.deferrable:
-            step = wait.step(first or poll_once(poll), now)
+            step = wait.step(first or poll_once(partial(self.poll, resource_id)), now)
             if not step.is_over:
                 from airflow_pinecone.triggers import defer
 
                 defer(self, this_try.context, wait, delete_on_kill=self._deletes_on_kill)
             result = step
         else:
-            result = wait_sync(wait, poll, self.log.log, self.clock, first=first)
+            result = self.wait_in_worker(wait, first=first)
         return self._complete(this_try, self._result_of(result))
 
     def _complete(self, this_try: Try, model: Any) -> Any:

@@ -227,7 +227,7 @@ class CreateBackupOperator(WaitingOperator):
     def _wait_if_requested(self, this_try: Try, backup: BackupModel) -> BackupModel:
         backup_id = backup["backup_id"]
         self._push_id(this_try, backup_id)
-        push_links(this_try.context, backup_id, self.hook)
+        push_links(this_try.context, backup_id, self)
         # A reused backup is Ready. It was counted in the metrics when it was created.
         if not self.wait_for_completion or this_try.is_reused:
             return self._complete(this_try, backup)

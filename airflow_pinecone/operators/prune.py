@@ -183,6 +183,14 @@ class PruneBackupsOperator(PineconeOperator):
             )
         if not history.index_exists:
             self.log.warning("Index %s no longer exists.", self.index_name)
+        if retention.is_by_others(history, self.created_by_dag_id, self.created_by_task_id):
+            self.log.warning(
+                "No backup of index %s is deleted: none was created by DAG %s, task %s.\n"
+                "The id of a task in a task group has the id of the group before it, such as group.task.",
+                self.index_name,
+                self.created_by_dag_id or "(any)",
+                self.created_by_task_id or "(any)",
+            )
         action = "Would delete" if dry_run else "Deleting"
         count = f"{len(plan.to_delete)} of {len(history.rows)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())

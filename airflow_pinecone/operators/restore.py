@@ -176,7 +176,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         restore = self._restore_or_resume(this_try)
         job_id = restore["restore_job_id"]
         self._push_id(this_try, job_id)
-        push_links(this_try.context, self.backup_id, self.hook)
+        push_links(this_try.context, self.backup_id, self)
         if self.wait_for_completion:
             return dict(self._wait_for(this_try, job_id))
         outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))

@@ -6,14 +6,13 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import explain, one_line, show_request_id, show_seconds, show_time, truncate
+from airflow_pinecone.common.text import counted, explain, one_line, show_request_id, show_seconds, show_time, truncate
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -33,7 +32,7 @@ from airflow_pinecone.waiting.intervals import (
     RejectedPolls,
     poll_interval,
 )
-from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Model, Resource
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,13 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup`` or ``restore``.
-        resource_id: The id of the backup or of the restore job.
+        resource_type: ``backup``, ``restore`` or ``freshness``.
+        resource_id: The id of the backup or of the restore job, or the name of the index that must have a fresh backup.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
+        by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
+        max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -56,13 +57,20 @@ class WaitSpec:
     started_at: float
     deadline_at: float
     poke_interval: float | None = None
+    by_execution_timeout: bool = False
+    max_age: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
         times_are_valid = is_number(self.started_at) and is_number(self.deadline_at)
         interval = self.poke_interval
         interval_is_valid = interval is None or (is_number(interval) and interval > 0)
-        if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
+        if self.resource_type == FRESHNESS.name:
+            age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
+        else:
+            age_is_valid = self.max_age is None
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(
                     "The arguments of the wait are invalid.",
@@ -83,12 +91,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
-        level: The level of the message, as in ``logging``: the poll failed, or it returned a model.
+        is_warning: Whether the message is a warning: the poll failed.
     """
 
     seconds: float
     message: str | None
-    level: int = logging.INFO
+    is_warning: bool = False
     is_over: Literal[False] = False
 
 
@@ -100,11 +108,14 @@ class WaitResult:
         model: The backup when it is Ready, or the restore when its index is ready.
         error: Why the wait did not succeed.
         index_name: The index of a backup or restore job that failed, if it is known.
+        message: A warning to log, or None. An event does not include it.
     """
 
     model: Model | None = None
     error: PineconeError | None = None
     index_name: str | None = None
+    message: str | None = None
+    is_warning: ClassVar[Literal[True]] = True
     is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
@@ -198,8 +209,9 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._index: str | None = None
-        self._logged: str | None = None
+        self._state = "unknown"
+        self._logged: object = None
+        self._index = spec.resource_id if self._resource is FRESHNESS else None
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -215,6 +227,31 @@ class Wait:
         """Such as ``backup b-1``, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
+    @property
+    def execution_timeout_message(self) -> str:
+        """The message if Airflow ends the task while it waits."""
+        return explain(
+            f"{self._subject} did not {self._resource.goal} before the execution_timeout.",
+            f"At the last poll: {self._state}",
+            f"{self._continues} To wait longer, increase execution_timeout.".lstrip(),
+            self._ids,
+        )
+
+    @property
+    def _subject(self) -> str:
+        """Such as ``The backup of index docs``. Without the id, the first line of a message stays short."""
+        if self._resource is FRESHNESS:
+            return str(self)
+        return f"The {self._resource.label.lower()}{f' of index {self._index}' if self._index else ''}"
+
+    @property
+    def _ids(self) -> str:
+        return "" if self._resource is FRESHNESS else f"{self._resource.label} id: {self.spec.resource_id}."
+
+    @property
+    def _continues(self) -> str:
+        return "" if self._resource is FRESHNESS else "It continues in Pinecone."
+
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
 
@@ -227,16 +264,19 @@ class Wait:
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
+        failed = self._failed_polls.count
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
-        self._index = cast("str | None", outcome.get(self._resource.index_field)) or self._index
-        phase, state = self._resource.phase(outcome), self._resource.state(outcome)
+        model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
+        self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
+        phase, state = self._resource.phase(model), self._resource.state(model)
         if phase == "succeeded":
-            return WaitResult(model=outcome)
+            return WaitResult(model=model, message=warning)
         if phase == "failed":
             return self._end(self._resource.failed, "failed", state, self._resource.remedy)
-        return self._continue_or_time_out(now, state)
+        after = f", after {counted(failed, 'failed poll')}" if failed else ""
+        return self._continue_or_time_out(now, f"{state}{after}", logged_as=state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -254,16 +294,11 @@ class Wait:
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
-                advice = "It continues in Pinecone. If no retry is left, clear the task when Pinecone responds again."
+                advice = f"{self._continues} If no retry is left, clear the task when Pinecone responds again.".lstrip()
                 what = f"could not be polled: {count} consecutive polls failed"
                 return self._end(PineconeUnreachable, what, error.reason, advice, error)
-            return self._continue_or_time_out(
-                now,
-                f"the poll failed: {error.reason}",
-                at_least=at_least,
-                level=logging.WARNING,
-                repeated=f"consecutive failed polls: {count}",
-            )
+            state = f"the poll failed: {error.reason}"
+            return self._continue_or_time_out(now, state, at_least, logged_as=(type(error), error.status_code))
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -277,25 +312,30 @@ class Wait:
             persists = self._rejected_polls.add(now)
         if not persists:
             if isinstance(error, NotFound) and not self._seen:
-                return self._continue_or_time_out(now, "it is not visible yet")
-            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", level=logging.WARNING)
+                state = "it is not visible yet"
+                return self._continue_or_time_out(now, state, logged_as=state)
+            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", logged_as=(type(error),))
         if isinstance(error, NotFound):
             resource = self._resource
             return self._end(resource.not_found, resource.disappeared, error.reason, resource.remedy, error)
         return WaitResult(error=error)
 
     def _continue_or_time_out(
-        self, now: float, state: str, *, at_least: float = 0.0, level: int = logging.INFO, repeated: str | None = None
+        self, now: float, state: str, at_least: float = 0.0, *, logged_as: object
     ) -> WaitResult | NextPoll:
-        """Continue and log the state; if it is that of the previous poll, log ``repeated``."""
+        self._state = state
         if now >= self.spec.deadline_at:
-            waited = show_seconds(max(0.0, now - self.spec.started_at))
-            what = f"did not {self._resource.goal} within {waited}"
-            advice = "It continues in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
+            what = f"did not {self._resource.goal} within {show_seconds(max(0.0, now - self.spec.started_at))}"
+            advice = f"{self._continues} To wait longer, increase {self._limit}.".lstrip()
             return self._end(WaitTimeout, what, state, advice)
-        message = repeated if state == self._logged else state
-        self._logged = state
-        return NextPoll(self.interval(now, at_least), message and f"{self}: {message}", level)
+        # The text of a repeated error can differ, for example by a time in its message.
+        message = None if logged_as == self._logged else f"{self}: {state}"
+        self._logged = logged_as
+        return NextPoll(self.interval(now, at_least), message, is_warning=isinstance(logged_as, tuple))
+
+    @property
+    def _limit(self) -> str:
+        return "execution_timeout" if self.spec.by_execution_timeout else "timeout, and execution_timeout if it is set"
 
     def _end(
         self,
@@ -305,10 +345,8 @@ class Wait:
         advice: str,
         error: PineconeError | None = None,
     ) -> WaitResult:
-        """End the wait. ``what`` completes 'The backup ...'; ``error`` is the one of the last poll."""
-        of_index = f" of index {self._index}" if self._index else ""
-        label = self._resource.label
+        """End the wait. ``what`` continues the subject; ``error`` is the one of the last poll."""
         request_id = error.request_id if isinstance(error, PineconeRequestError) else None
-        ids = f"{label} id: {self.spec.resource_id}. {show_request_id(request_id)}".rstrip()
-        text = explain(f"The {label.lower()}{of_index} {what}.", why, advice, ids)
+        ids = f"{self._ids} {show_request_id(request_id)}".strip()
+        text = explain(f"{self._subject} {what}.", why, advice, ids)
         return WaitResult(error=error_class(text, reason=why), index_name=self._index)

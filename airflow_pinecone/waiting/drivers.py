@@ -6,7 +6,6 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -32,7 +31,16 @@ MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
-LogAtLevel = Callable[[int, str], object]
+
+
+class Logger(Protocol):
+    """Logs messages."""
+
+    def info(self, message: str, /) -> object:
+        """Log a message."""
+
+    def warning(self, message: str, /) -> object:
+        """Log a warning."""
 
 
 class PollAfter(Protocol):
@@ -43,26 +51,20 @@ class PollAfter(Protocol):
 
 
 def wait_sync(
-    wait: Wait, poll: Callable[[], Model], log: LogAtLevel, clock: Clock, *, first: Model | None = None
+    wait: Wait, poll: Callable[[], Model], log: Logger, clock: Clock, *, first: Model | None = None
 ) -> WaitResult:
     """Wait in a worker. ``first`` is the model if the previous request returned it, and replaces the first poll."""
-    log(logging.INFO, wait.opening)
+    log.info(wait.opening)
     now = monotonic_epoch_clock(clock)
     outcome = first or poll_once(poll)
-    while isinstance(step := wait.step(outcome, now()), NextPoll):
-        if step.message:
-            log(step.level, step.message)
+    while isinstance(step := log_step(wait.step(outcome, now()), log), NextPoll):
         clock.sleep(step.seconds)
         outcome = poll_once(poll)
     return step
 
 
 async def wait_async(
-    wait: Wait,
-    poll: PollAfter,
-    poll_now: Callable[[], Awaitable[Model | PineconeError]],
-    log: LogAtLevel,
-    clock: Clock,
+    wait: Wait, poll: PollAfter, poll_now: Callable[[], Awaitable[Model | PineconeError]], log: Logger, clock: Clock
 ) -> WaitResult:
     """Wait in the triggerer, for one interval before the first poll.
 
@@ -70,7 +72,7 @@ async def wait_async(
     the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
     """
-    log(logging.INFO, wait.opening)
+    log.info(wait.opening)
     now = monotonic_epoch_clock(clock)
     interval = wait.interval(now())
     early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
@@ -80,11 +82,9 @@ async def wait_async(
         outcome = await _within(seconds, poll(interval, early))
         if isinstance(outcome, PineconeTransientError) and now() >= wait.spec.deadline_at:
             outcome = await _within(LAST_POLL_SECONDS, poll_now())
-        step = wait.step(outcome, now())
+        step = log_step(wait.step(outcome, now()), log)
         if not isinstance(step, NextPoll):
             return step
-        if step.message:
-            log(step.level, step.message)
         interval = step.seconds
         # A poll before the end of the interval could ignore the Retry-After of a failed one.
         early = 0.0 if isinstance(outcome, PineconeError) else interval / 2
@@ -96,6 +96,13 @@ async def _within(seconds: float, poll: Awaitable[Model | PineconeError]) -> Mod
             return await poll
     except TimeoutError:
         return PineconeConnectionError("The poll had no result before the deadline.", sent=True)
+
+
+def log_step(step: WaitResult | NextPoll, log: Logger) -> WaitResult | NextPoll:
+    """Log the message of a step, if it has one, and return the step."""
+    if step.message:
+        (log.warning if step.is_warning else log.info)(step.message)
+    return step
 
 
 def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:

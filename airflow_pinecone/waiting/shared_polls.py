@@ -27,7 +27,7 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     Unauthorized,
 )
-from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
+from airflow_pinecone.waiting.resources import RESOURCES, Find, Model, Resource
 from airflow_pinecone.waiting.shared_client import MAX_THREADS, ReadSettings, SharedClient
 
 Outcome = Model | PineconeError
@@ -37,32 +37,30 @@ MAX_FAILED_LISTINGS = 3
 SECONDS_WITHOUT_LISTING = 600.0
 
 _log = logging.getLogger(__name__)
-_shared: dict[tuple[asyncio.AbstractEventLoop, str, str | None], SharedPolls] = {}
+_shared: dict[tuple[asyncio.AbstractEventLoop, str, str | None, str | None], SharedPolls] = {}
 
 
 @asynccontextmanager
 async def shared_polls(
-    conn_id: str, control_plane: str | None, read_settings: ReadSettings, clock: Clock
+    conn_id: str, control_plane: str | None, fingerprint: str | None, read_settings: ReadSettings, clock: Clock
 ) -> AsyncIterator[SharedPolls]:
     """Join the polls of a connection in the running event loop. They end when the last wait has left.
 
-    If the connection has changed since the earlier waits joined, they keep its previous values, because their backups
-    may be in another project. The new wait then has polls of its own, which later waits join.
+    Waits whose tasks have read another host or API key have other polls: their backups may be in another project.
 
     Args:
         conn_id: The id of the Airflow connection.
         control_plane: The URL of the control plane at which the wait started, which the connection must still name;
             None for any.
+        fingerprint: The fingerprint of the connection that the task has read; None for any.
         read_settings: Reads the connection.
         clock: The clock.
     """
-    key = (asyncio.get_running_loop(), conn_id, control_plane)
-    existing = _shared.get(key)
-    changed = existing is not None and await existing.connection_has_changed()
-    # The check takes time, in which other waits may have joined or left.
+    key = (asyncio.get_running_loop(), conn_id, control_plane, fingerprint)
     polls = _shared.get(key)
-    if polls is None or changed:
-        polls = _shared[key] = SharedPolls(SharedClient(conn_id, control_plane, read_settings, clock), clock)
+    if polls is None:
+        client = SharedClient(conn_id, control_plane, fingerprint, read_settings, clock)
+        polls = _shared[key] = SharedPolls(client, clock)
     polls.waits += 1
     try:
         yield polls
@@ -70,8 +68,7 @@ async def shared_polls(
         polls.waits -= 1
         if not polls.waits:
             polls.close()
-            if _shared.get(key) is polls:
-                del _shared[key]
+            del _shared[key]
 
 
 class SharedPolls:
@@ -82,9 +79,10 @@ class SharedPolls:
         self._client = client
         self._rounds = {name: _Rounds(resource, client, clock) for name, resource in RESOURCES.items()}
 
-    async def connection_has_changed(self) -> bool:
-        """Return whether the connection differs from the one in use; see SharedClient."""
-        return await self._client.connection_has_changed()
+    @property
+    def read_fingerprint(self) -> str | None:
+        """The fingerprint of the connection when it was last read; None if it could not be read."""
+        return self._client.read_fingerprint
 
     async def poll(self, resource: Resource, resource_id: str, interval: float, early: float) -> Outcome:
         """Poll a resource after an interval in seconds, and return its model or the error of the poll.
@@ -194,8 +192,9 @@ class _Rounds:
     async def _run_round(self, polls: dict[str, list[_Poll]]) -> None:
         await self._client.connect()
         unlisted: Collection[str] = polls.keys()
-        if len(polls) > self._pages and self._clock.monotonic() >= self._list_not_before:
-            unlisted = await self._list(polls)
+        find = self._resource.find
+        if find and len(polls) > self._pages and self._clock.monotonic() >= self._list_not_before:
+            unlisted = await self._list(polls, find)
         # What a listing does not contain may exist: only a describe can say that it does not. Those whose last poll
         # failed are the last ones, because they may hang.
         remaining = deque(sorted(unlisted, key=lambda resource_id: _has_failed(polls[resource_id])))
@@ -213,11 +212,11 @@ class _Rounds:
             for _ in range(min(MAX_THREADS, len(remaining))):
                 group.create_task(describe())
 
-    async def _list(self, polls: dict[str, list[_Poll]]) -> Collection[str]:
+    async def _list(self, polls: dict[str, list[_Poll]], find: Find) -> Collection[str]:
         """Answer polls from a listing, and return the ids of those that must be described."""
         ids = set(polls)
         try:
-            models, self._pages = await self._send(lambda client: self._resource.find(client, ids, len(ids)))
+            models, self._pages = await self._send(lambda client: find(client, ids, len(ids)))
         except PineconeError as error:
             self._failed_listings += 1
             may_succeed = isinstance(error, PineconeTransientError) and self._failed_listings < MAX_FAILED_LISTINGS

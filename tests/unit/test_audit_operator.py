@@ -17,7 +17,7 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
-from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.hooks import PineconeHook, read_project
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import Origin, describe
@@ -92,6 +92,23 @@ def test_project_is_listed_once(emulator: Emulator, audit: Audit) -> None:
         ("GET", "/backups"),
         ("GET", "/restore-jobs"),
     ]
+
+
+def test_backup_that_is_deleted_between_two_pages_hides_no_other(emulator: Emulator) -> None:
+    """The backups after it move up, so that the first one of the second page is on neither."""
+    emulator.add_index("alone")
+    deleted, *_ = (emulator.add_backup(INDEX, age=HOUR + number)["backup_id"] for number in range(100))
+    emulator.add_backup("alone", age=2 * HOUR)
+    hook = PineconeHook()
+
+    def delete_one() -> None:
+        if len(emulator.requests) == 2 and len(emulator.backups) == 101:
+            emulator.control_plane.project.delete_backup(deleted, 0.0)
+
+    project, _ = read_project(hook.client, check=delete_one)
+    assert len(emulator.backups) == 100
+    assert "alone" in {backup["source_index_name"] for backup in project.backups}
+    assert len({backup["backup_id"] for backup in project.backups}) == len(project.backups)
 
 
 def test_index_without_a_fresh_backup_fails(
@@ -192,12 +209,22 @@ def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, log
     assert {line.split()[-1] for line in lines} == {"d" * 57 + "..."}
 
 
-@pytest.mark.parametrize(
-    "fault", [{"status": 503}, {"body": {"data": [{"backup_id": "b-1", "status": None}]}}], ids=["503", "unreadable"]
-)
-def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit, fault: dict[str, Any]) -> None:
-    """A backup without a status could be the newest backup of any index."""
-    emulator.fault("GET", "/backups", **fault, times=None)
+def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance) -> None:
+    """The audit judges the others, and is not complete: an index without a backup could be hidden."""
+    backup = emulator.add_backup(INDEX, age=HOUR)
+    rows = [{**backup, "backup_id": "b-1", "status": "\x1b[2J"}, {**backup, "backup_id": 7}, backup]
+    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    outcome = audit()
+    assert outcome.state == "failed"
+    assert "not complete" in outcome.message
+    report = ti.xcoms["return_value"]
+    assert [row["status"] for row in report["indexes"]] == ["ok"]
+    assert len(report["invalid"]) == 1
+    assert audit(fail_on=[]).state == "success"
+
+
+def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit) -> None:
+    emulator.fault("GET", "/backups", status=503, times=None)
     outcome = audit(fail_on=[])
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, PineconeTransientError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from dataclasses import asdict
 from typing import Any
@@ -35,7 +34,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MAX_INTERVAL
-from airflow_pinecone.waiting.resources import BACKUP, RESOURCES, RESTORE, Resource
+from airflow_pinecone.waiting.resources import BACKUP, FRESHNESS, RESOURCES, RESTORE, Resource
 
 STARTED_AT = 1000.0
 TRANSIENT = [
@@ -173,14 +172,13 @@ def test_failed_poll_is_a_warning_with_its_reason_once_and_then_counted() -> Non
     wait = Wait(spec())
     outcomes = [backup("Initializing"), *TRANSIENT[:1] * 3, TRANSIENT[2], backup("Initializing")]
     steps = [paused(wait.step(outcome, STARTED_AT)) for outcome in outcomes]
-    info, warning = logging.INFO, logging.WARNING
-    assert [(step.level, step.message) for step in steps] == [
-        (info, "Backup b-1: its status is Initializing"),
-        (warning, "Backup b-1: the poll failed: 503"),
-        (warning, "Backup b-1: consecutive failed polls: 2"),
-        (warning, "Backup b-1: consecutive failed polls: 3"),
-        (warning, "Backup b-1: the poll failed: no route"),
-        (info, "Backup b-1: its status is Initializing"),
+    assert [(step.is_warning, step.message) for step in steps] == [
+        (False, "Backup b-1: its status is Initializing"),
+        (True, "Backup b-1: the poll failed: 503"),
+        (True, None),
+        (True, None),
+        (True, "Backup b-1: the poll failed: no route"),
+        (False, "Backup b-1: its status is Initializing, after 4 failed polls"),
     ]
 
 
@@ -246,7 +244,7 @@ def test_missing_connection_ends_the_wait_if_it_persists() -> None:
     missing = ConnectionNotFound("it does not exist")
     step = paused(wait.step(missing, STARTED_AT))
     assert "the poll was rejected: it does not exist" in str(step.message)
-    assert step.level == logging.WARNING
+    assert step.is_warning
     paused(wait.step(missing, STARTED_AT + 30))
     assert error_of(wait.step(missing, STARTED_AT + 60)) is missing
 
@@ -280,7 +278,9 @@ def test_message_is_logged_only_when_the_status_changes() -> None:
 
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
 def test_opening_names_the_resource_and_the_deadline(resource: Resource) -> None:
-    opening = Wait(spec(resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0)).opening
+    max_age = 60.0 if resource is FRESHNESS else None
+    stored = spec(resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0, max_age=max_age)
+    opening = Wait(stored).opening
     assert "an-id" in opening
     assert "2025-06-15 15:06:40 UTC" in opening
 

@@ -107,7 +107,7 @@ def test_request_error_has_the_facts_of_the_response() -> None:
     [({}, "No more than this"), ({"reason": "HTTP 503"}, "HTTP 503")],
     ids=["the first line", "given"],
 )
-def test_error_has_a_reason_of_one_line(arguments: dict[str, str], reason: str) -> None:
+def test_error_has_a_reason_of_one_line(arguments: dict[str, Any], reason: str) -> None:
     assert PineconeRequestError("No more than this.\nAdvice.", **arguments).reason == reason
     assert PineconeError("No more than this.\nAdvice.", **arguments).reason == reason
 

@@ -372,6 +372,17 @@ def test_rules_apply_to_the_backups_of_one_dag_and_task(emulator: Emulator, prun
     assert len(existing(emulator)) == 4
 
 
+def test_creator_of_no_backup_is_a_warning(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
+    """The id of a task in a task group has the id of the group before it."""
+    assert prune(keep_last=1, created_by_task_id="backup").value["deleted"] == []
+    assert "none was created by" not in logged()  # There is no backup.
+    emulator.add_backup(INDEX, age=DAY, description=OUR_DESCRIPTION)
+    assert prune(keep_last=1, created_by_dag_id="etl", created_by_task_id="backup").state == "success"
+    assert "none was created by" not in logged()
+    assert prune(keep_last=1, created_by_task_id="group.backup").value["deleted"] == []
+    assert "none was created by DAG (any), task group.backup." in logged()
+
+
 # max_deletes
 
 

@@ -13,6 +13,7 @@ import pytest
 from support.clients import make_client
 from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
+from support.log import Log
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.settings import Settings
@@ -49,6 +50,7 @@ class Waits:
         url: The control plane in the connection.
         api_key: The API key in the connection.
         control_plane: The control plane at which the waits started.
+        fingerprint: The fingerprint of the connection that the tasks have read.
     """
 
     def __init__(self, emulator: Emulator, clock: SteppedClock) -> None:
@@ -59,9 +61,10 @@ class Waits:
         self.reads = 0
         self.read_error: Exception | None = None
         self.control_plane: str | None = None
+        self.fingerprint: str | None = None
         self.api_key = API_KEY
         self.tasks: list[asyncio.Task[WaitResult]] = []
-        self.logged: list[str] = []
+        self.logged = Log()
         # The tasks of pytest.
         self._test_tasks = len(asyncio.all_tasks())
 
@@ -69,6 +72,10 @@ class Waits:
         self.reads += 1
         if self.read_error:
             raise self.read_error
+        return self.settings
+
+    @property
+    def settings(self) -> Settings:
         return Settings("pinecone_default", self.url, self.api_key, "2025-10", 5.0)
 
     def start(
@@ -88,11 +95,12 @@ class Waits:
         return backup_ids
 
     async def _wait(self, spec: WaitSpec) -> WaitResult:
-        async with shared_polls("pinecone_default", self.control_plane, self.read_settings, self.clock) as polls:
+        async with shared_polls(
+            "pinecone_default", self.control_plane, self.fingerprint, self.read_settings, self.clock
+        ) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
             poll_now = partial(polls.poll_now, spec.resource, spec.resource_id)
-            log = lambda _, message: self.logged.append(message)  # noqa: E731
-            return await wait_async(Wait(spec), poll, poll_now, log, self.clock)
+            return await wait_async(Wait(spec), poll, poll_now, self.logged, self.clock)
 
     async def advance(self, seconds: float) -> list[str]:
         """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
@@ -234,7 +242,7 @@ async def test_invalid_row_concerns_its_own_wait_only(waits: Waits, emulator: Em
         emulator.finish_backup(backup_id)
     await waits.advance(5)
     assert all(task.done() for task in waits.tasks[:3])
-    assert "consecutive failed polls: 2" in waits.logged[-1]
+    assert "consecutive failed polls: 1" in waits.logged[-1]
 
 
 async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
@@ -586,12 +594,48 @@ async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator
     assert waits.reads == 3
 
 
-async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls(waits: Waits, emulator: Emulator) -> None:
-    await waits.start_and_poll(2)
+async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls_with_later_ones(
+    waits: Waits, emulator: Emulator
+) -> None:
+    """The earlier waits keep theirs: their backups may be in another project."""
+    waits.fingerprint = waits.settings.fingerprint
+    (first,) = add_backups(emulator, 1)
+    waits.start(first)
+    await waits.advance(5)
+    waits.api_key = OTHER_KEY
+    with Emulator(OTHER_KEY, [INDEX], clock=waits.clock.time) as other:
+        waits.url = other.url
+        waits.fingerprint = waits.settings.fingerprint
+        (second,) = add_backups(other, 1)
+        waits.start(second, second)
+        assert await waits.advance(5) == [f"GET /backups/{first}"]
+        assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
+        other.finish_backup(second)
+        emulator.finish_backup(first)
+        await waits.advance(5)
+    assert [result.error for result in waits.results()] == [None] * 3
+    assert waits.reads == 2
+
+
+async def test_another_key_than_that_of_the_task_is_not_used(waits: Waits, emulator: Emulator) -> None:
+    """The triggerer can read the connection of another team: in its project, the backup does not exist."""
+    waits.fingerprint = waits.settings.fingerprint
     emulator.api_key = waits.api_key = OTHER_KEY
-    await waits.advance(shared_client.CHECK_SECONDS)
     waits.start(*add_backups(emulator, 2))
-    assert await waits.advance(5) == [LIST]
+    assert await waits.advance(5) == []
+    for result in waits.results():
+        assert isinstance(result.error, ConnectionChanged)
+        assert "another API key" in str(result.error)
+
+
+async def test_key_that_is_replaced_during_the_wait_is_used(waits: Waits, emulator: Emulator) -> None:
+    waits.fingerprint = waits.settings.fingerprint
+    backup_ids = await waits.start_and_poll(2)
+    emulator.api_key = waits.api_key = OTHER_KEY
+    assert await waits.advance(5) == [LIST, LIST]
+    emulator.finish_backup(backup_ids[0])
+    await waits.advance(5)
+    assert waits.done() == [True, False]
 
 
 @pytest.mark.parametrize("describes", [False, True])
@@ -671,36 +715,12 @@ async def test_connection_that_cannot_be_read_for_a_short_time_ends_no_wait(
     assert await waits.advance(5) == [LIST]
 
 
-async def test_new_wait_uses_a_changed_connection(waits: Waits, emulator: Emulator) -> None:
-    """The earlier waits keep the previous connection, because their backups may be in another project."""
-    (first,) = add_backups(emulator, 1)
-    with Emulator(API_KEY, [INDEX], clock=waits.clock.time) as other:
-        (second,) = add_backups(other, 1)
-        waits.start(first)
-        await waits.advance(5)
-        waits.url = other.url
-        await waits.advance(shared_client.CHECK_SECONDS)
-        waits.start(second, second)
-        assert await waits.advance(5) == [f"GET /backups/{first}"]
-        assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
-        assert waits.reads == 3
-        other.finish_backup(second)
-        emulator.finish_backup(first)
-        await waits.advance(5)
-        assert [result.error for result in waits.results()] == [None] * 3
-
-
 async def test_connection_is_not_read_by_each_wait(waits: Waits, emulator: Emulator) -> None:
     for _ in range(10):
         waits.start(*add_backups(emulator, 2))
-        await waits.advance(shared_client.CHECK_SECONDS / 5)
-    assert waits.reads <= 3
+        await waits.advance(12)
+    assert waits.reads == 1
     assert await waits.advance(5) == [LIST]
-    waits.read_error = LookupError("the metadata database cannot be reached")
-    await waits.advance(shared_client.CHECK_SECONDS)
-    waits.start(*add_backups(emulator, 2))
-    assert await waits.advance(5) == [LIST]
-    assert not any(waits.done())
 
 
 async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(

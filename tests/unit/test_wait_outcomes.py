@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from support.clock import FakeClock
 from support.constants import CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import Outcome, TaskInstance, make_task, run_try
@@ -153,8 +153,32 @@ def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, 
     assert type(outcome.error) is (WaitTimeout if waiter in OPERATOR else AirflowSensorTimeout)
     assert waits.emulator.backups[0]["backup_id"] in outcome.message
     assert "Initializing" in outcome.message
+    assert ("increase execution_timeout" in outcome.message) == ("execution_timeout" in limit)
     assert 1200 <= waits.clock.now - started_at <= 1200 + (60 if waiter == "reschedule" else 1)
     assert len(waits.emulator.backups) == 1
+
+
+@pytest.mark.parametrize("waiter", ["worker", "poke"])
+def test_task_that_airflow_ends_says_what_it_waited_for(waits: Waits, waiter: str) -> None:
+    """Airflow interrupts the task with "Timeout, PID: 1234" and no more."""
+
+    def time_out(seconds: float) -> None:
+        if len(waits.clock.slept) == 3:
+            raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    waits.emulator.next_backup(backup_ends="never")
+    waits.clock.on_sleep = time_out
+    if waiter == "worker":
+        with pytest.raises(AirflowTaskTimeout) as caught:
+            waits.wait(waiter)
+        message = str(caught.value)
+        assert caught.value.__suppress_context__
+    else:
+        message = waits.wait(waiter).message
+    for fact in ("execution_timeout", waits.emulator.backups[0]["backup_id"], INDEX, "Initializing"):
+        assert fact in message
+    assert "PID" not in message
+    assert max(map(len, message.splitlines())) <= 120
 
 
 def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
