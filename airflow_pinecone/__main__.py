@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
@@ -165,4 +167,7 @@ def _audit(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
 
 
 if __name__ == "__main__":
+    # Airflow's own messages would hide the error or the warning that matters.
+    logging.disable(logging.INFO)
+    warnings.simplefilter("ignore")
     sys.exit(main())

@@ -588,7 +588,7 @@ def test_invalid_row_hides_no_index_and_no_restore_job(clock: FakeClock, pinecon
     invalid_jobs = [JOB | {"restore_job_id": "r-2", "backup_id": None}, JOB | {"restore_job_id": "r-3", "status": 5}]
     pinecone.get(f"{API}/restore-jobs", json={"data": [*invalid_jobs, JOB]})
     assert list(client.list_restore_jobs()) == [invalid_jobs[1] | UNKNOWN, JOB]
-    invalid_indexes = [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}]
+    invalid_indexes: list[Any] = [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}]
     pinecone.get(f"{API}/indexes", json={"indexes": [*invalid_indexes, INDEX]})
     assert client.list_indexes() == [INDEX]
     assert "restore_job_id: r-2, r-3" in log[0]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from support.constants import API_KEY, CONNECTION_VARIABLE, INDEX
@@ -46,7 +46,7 @@ def run(
     return run
 
 
-def add(emulator: Emulator, index_name: str = INDEX, age: float = 3600, **fields: object) -> str:
+def add(emulator: Emulator, index_name: str = INDEX, age: float = 3600, **fields: Any) -> str:
     return str(emulator.add_backup(index_name, age=age, **fields)["backup_id"])
 
 
