@@ -12,12 +12,19 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.listing import PAGE_SIZE
+from airflow_pinecone.api.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+    is_pod_based,
+    is_ready,
+)
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.common.text import counted, one_line, show_value
-from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.history import BackupHistory
@@ -390,29 +397,11 @@ class PineconeHook(BaseHook):
 def read_history(
     client: PineconeClient, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
 ) -> BackupHistory:
-    """List the backups of an index name, even if the index was deleted.
-
-    Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no index
-    has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
-
-    Raises:
-        NotFound: Neither an index nor a backup has this name.
-    """
-    not_found = None
-    backups: dict[str, BackupModel] = {}
-    try:
-        listed = client.list_backups(validate_index_name(index_name), retry=retry)
-        backups = {backup["backup_id"]: backup for backup in listed}
-    except NotFound as error:
-        not_found = error
-    if not_found or include_deleted_indexes:
-        for backup in client.list_backups(retry=retry):
-            if backup.get("source_index_name") == index_name:
-                backups.setdefault(backup["backup_id"], backup)
-    if not_found and not backups:
-        # It is probably a misspelled name, or a key of another project.
-        raise not_found
-    return BackupHistory(backups.values(), index_exists=not_found is None)
+    """List the backups of an index name, even if the index was deleted; see the method of the client."""
+    backups, exists = client.list_backups_of_name(
+        index_name, include_deleted_indexes=include_deleted_indexes, retry=retry
+    )
+    return BackupHistory(backups, index_exists=exists)
 
 
 def read_project(
@@ -420,17 +409,12 @@ def read_project(
 ) -> tuple[Project, PineconeError | None]:
     """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
 
-    An invalid row is left out, and the project says so.
+    An index without a valid name is left out, and the project says so.
 
     Returns:
         The project, and why its restore jobs are unknown if they could not be listed.
     """
     invalid: list[str] = []
-
-    def on_invalid(error: PineconeError) -> None:
-        text = f"An invalid row is left out. {error}"
-        if text not in invalid:
-            invalid.append(text)
 
     def checked(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
@@ -439,10 +423,15 @@ def read_project(
         check()
 
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=on_invalid))]
-    backups = [*checked(client.list_backups(retry=retry, on_invalid=on_invalid))]
+    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
+    backups = [*checked(client.list_backups(retry=retry))]
+    ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
+    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
+        # A backup that is deleted between the requests for two pages can hide another one. List them once more.
+        again = [*backups, *checked(client.list_backups(retry=retry))]
+        backups = [*{backup["backup_id"]: backup for backup in again}.values()]
     try:
-        jobs = [*checked(client.list_restore_jobs(retry=retry, on_invalid=on_invalid))]
+        jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:
         return Project(indexes, backups, None, invalid), error
     return Project(indexes, backups, jobs, invalid), None

@@ -10,14 +10,24 @@ Set RECIPIENT, add the connection `smtp_default`, whose extra has `from_email`, 
 from datetime import timedelta
 from typing import Any
 
-import pendulum
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
-from backup_policy import MAX_AGE, POLICY
+from backup_policy import MAX_AGE, POLICY, SCRATCH
 
 from airflow_pinecone.operators import AuditBackupsOperator
 
 RECIPIENT = "data-team@example.com"
+# The host of Airflow's URL, [api] base_url, tells production from staging. Other errors than a failed audit, such as a
+# rejected API key, have no headline and no page_url.
+SUBJECT = (
+    "[{{ ti.log_url.split('/')[2:3] | join }}] "
+    "{{ exception.headline | default('The audit of the Pinecone backups failed') }}"
+)
+BODY = """
+<pre>{{ exception | e }}</pre>
+<p>{% if exception.page_url | default('') %}<a href="{{ exception.page_url }}">Backups of the index</a> | {% endif %}
+<a href="{{ ti.log_url.split('/tasks/')[0] }}">Run</a> | <a href="{{ ti.log_url }}">Log</a></p>
+"""
 
 options: dict[str, Any] = {}
 try:
@@ -41,7 +51,6 @@ else:
 with DAG(
     "backup_audit",
     schedule="@hourly",
-    start_date=pendulum.datetime(2025, 1, 1),
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=True,
@@ -54,14 +63,10 @@ with DAG(
         max_age=MAX_AGE,
         max_shrink=0.5,
         policy=POLICY,
-        exclude="drill-*",  # the scratch indexes of restore_drill
+        exclude=SCRATCH,
         fail_on=["unprotected", "late", "failing", "untested"],
         # A failed audit is not retried; only a failed request is.
         retries=2,
         retry_delay=timedelta(minutes=1),
-        on_failure_callback=SmtpNotifier(
-            to=RECIPIENT,
-            subject="The audit of the Pinecone backups failed",
-            html_content="<pre>{{ exception | e }}</pre>",
-        ),
+        on_failure_callback=SmtpNotifier(to=RECIPIENT, subject=SUBJECT, html_content=BODY),
     )

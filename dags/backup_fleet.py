@@ -3,7 +3,7 @@
 The DAG lists the indexes when it runs. For each index it checks the newest backup, prunes the older ones, and creates
 and verifies a new one. It prunes first, because no backup can be created while the quota is full. An index that fails
 does not stop the others. The run fails if one of them failed. The log of `summary` names the indexes without a new
-Ready backup. With `only_due`, run it often: each index is backed up as often as backup_policy requires.
+verified backup. With `only_due`, run it often: each index is backed up as often as backup_policy requires.
 """
 
 import logging
@@ -11,9 +11,8 @@ from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetAlias, Param, task, task_group
-from backup_policy import MAX_AGE, POLICY
+from backup_policy import MAX_AGE, POLICY, SCRATCH
 
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator, VerifyBackupOperator
 
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 with DAG(
     "backup_fleet",
     schedule=None,
-    start_date=pendulum.datetime(2025, 1, 1),
     max_active_runs=1,
     params={
         "prefix": Param(
@@ -52,7 +50,7 @@ with DAG(
         # Whether a backup is due does not depend on restores: without max_restore_age, they need not be listed.
         rules = {key: rules._replace(max_restore_age=None) for key, rules in POLICY.items()}
         policy = Policy(IndexRules(MAX_AGE), rules)
-        report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*")
+        report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*", exclude=SCRATCH)
         for name in report["unsupported"]:
             log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
         names = []
@@ -84,7 +82,7 @@ with DAG(
             task_id="check_newest",
             backup_id=newest(index_name=index_name),
             max_shrink=0.5,
-            map_index_template="{{ task.backup_id }}",
+            map_index_template="{{ task.index_name }}",
         )
         prune = PruneBackupsOperator(
             task_id="prune",
@@ -101,32 +99,45 @@ with DAG(
             deferrable=True,
             trigger_rule="all_done",  # also if the prune did not run or failed
             map_index_template="{{ task.index_name }}",
-            # Updates backup_asset(index_name) of each index.
-            outlets=[AssetAlias("pinecone-fleet-backups")],
         )
         verify = VerifyBackupOperator(
             task_id="verify",
             backup_id=backup.output["backup_id"],
             max_shrink=0.5,
-            map_index_template="{{ task.backup_id }}",
+            map_index_template="{{ task.index_name }}",
+            # Updates backup_asset(index_name) of each index.
+            outlets=[AssetAlias("pinecone-fleet-backups")],
         )
-        # The last task decides the state of the run. It does not run if the prune failed, although the backup does.
-        done = EmptyOperator(task_id="done", trigger_rule="none_failed")
+
+        @task(trigger_rule="none_failed", map_index_template="{{ task.op_kwargs['index_name'] }}")
+        def done(index_name: str) -> None:
+            """Decide the state of the run, as its last task: the prune may have failed, although the backup has not."""
+            log.info("Index %s is pruned, if it had a good backup, and has a new one", index_name)
+
         check_newest >> prune >> backup >> verify
-        [prune, verify] >> done
+        [prune, verify] >> done(index_name=index_name)
 
     @task
     def summary(names: list[str] | None, ti: Any = None) -> dict[str, list[str]]:
-        """Report which indexes have a new backup and which do not."""
+        """Report which indexes have a new verified backup, one that did not pass the check, or none."""
         if names is None:
             raise AirflowFailException("Nothing was backed up, because list_indexes did not succeed. Check its log.")
-        backups = ti.xcom_pull(task_ids="protect.backup", map_indexes=list(range(len(names)))) if names else []
-        ready = sorted(backup["source_index_name"] for backup in backups if backup)
-        failed = sorted(set(names) - set(ready))
-        log.info("%d of %d indexes have a new Ready backup", len(ready), len(names))
-        if failed:
-            log.error("Indexes without a new backup: %s", ", ".join(failed))
-        return {"ready": ready, "failed": failed}
+        by_task = {}
+        for task_id in ("backup", "verify"):
+            # The result of each index, or None.
+            found = ti.xcom_pull(task_ids=f"protect.{task_id}", map_indexes=list(range(len(names)))) if names else []
+            by_task[task_id] = {name for name, result in zip(names, found, strict=True) if result}
+        report = {
+            "verified": sorted(by_task["verify"]),
+            "unverified": sorted(by_task["backup"] - by_task["verify"]),
+            "failed": sorted(set(names) - by_task["backup"]),
+        }
+        log.info("%d of %d indexes have a new verified backup", len(report["verified"]), len(names))
+        if report["unverified"]:
+            log.error("Indexes whose new backup did not pass the check: %s", ", ".join(report["unverified"]))
+        if report["failed"]:
+            log.error("Indexes without a new backup: %s", ", ".join(report["failed"]))
+        return report
 
     names = list_indexes()
     # A teardown also runs after failed tasks, and does not change the state of the run.

@@ -1,6 +1,5 @@
 """Back up a Pinecone index every night. The run succeeds when the backup is Ready."""
 
-import pendulum
 from airflow.sdk import DAG
 
 from airflow_pinecone.operators import CreateBackupOperator
@@ -9,7 +8,6 @@ from airflow_pinecone.sensors import BackupSensor
 with DAG(
     "backup_index",
     schedule="@daily",
-    start_date=pendulum.datetime(2025, 1, 1),
     catchup=False,
     tags=["pinecone", "backup"],
     doc_md=__doc__,

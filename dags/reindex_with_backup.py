@@ -7,7 +7,6 @@ nothing in Pinecone.
 import logging
 from typing import Any
 
-import pendulum
 from airflow.sdk import DAG, Param, task
 
 from airflow_pinecone.operators import CreateBackupOperator
@@ -17,7 +16,6 @@ log = logging.getLogger(__name__)
 with DAG(
     "reindex_with_backup",
     schedule=None,
-    start_date=pendulum.datetime(2025, 1, 1),
     params={
         "index": Param("docs-example", type="string", title="Index", description="The index to back up and reindex."),
     },

@@ -16,7 +16,7 @@ from airflow_api import AirflowApi
 from stack import CheckFailed, Stack, log_in, run_in_stack, say
 
 # The DAGs to run, and the tasks that each of them runs.
-TASKS = {"reindex_with_backup": ["backup", "extract", "reindex"], "backup_deferrable": ["backup"]}
+TASKS = {"reindex_with_backup": ["backup", "extract", "reindex"], "backup_deferrable": ["backup", "verify"]}
 RUN_TIMEOUT = 300
 
 

@@ -19,7 +19,7 @@ class Project(NamedTuple):
         indexes: The indexes.
         backups: The backups, without duplicates, in any order.
         restore_jobs: The restore jobs; None if they could not be listed.
-        invalid: What is wrong with the rows that were left out, because they are invalid.
+        invalid: Which indexes were left out, because Pinecone listed them without a valid name.
     """
 
     indexes: Sequence[IndexModel]
@@ -67,13 +67,13 @@ class Problem(TypedDict):
 class IndexReport(TypedDict):
     """The row of an index. Ages are in seconds; a backup from the future has none.
 
-    ``status`` is the worst of the problems. ``failed`` is the newest failed backup if it is newer than the newest Ready
-    one; ``running`` is the newest one whose status is not final. ``record_change`` and ``size_change`` are shares of
-    the previous Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this
-    package did not create, such as those of Pinecone's backup schedules. ``previous`` is the Ready backup before the
-    newest one, if ``previous_known``. ``max_age`` to ``max_shrink`` are the rules that were applied, and
-    ``broken_rules`` has the names of those that the index breaks. If the restore jobs of the project are unknown,
-    ``last_restore`` is None.
+    ``status`` is the worst of the problems. ``failed`` is the newest failed backup, and ``running`` the newest one
+    whose status is not final, if they are newer than the newest Ready one. A ``running`` one is also younger than
+    ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the previous
+    Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this package did not
+    create, such as those of Pinecone's backup schedules. ``previous`` is the Ready backup before the newest one, if
+    ``previous_known``. ``max_age`` to ``max_shrink`` are the rules that were applied, and ``broken_rules`` has those
+    that the index breaks. If the restore jobs of the project are unknown, ``last_restore`` is None.
     """
 
     index_name: str
@@ -116,16 +116,18 @@ class Leftover(TypedDict):
 class Report(TypedDict):
     """The report, as JSON types.
 
-    ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unsupported`` has the names of
-    pod-based indexes, which Pinecone cannot back up. ``backup_count`` is the number of all backups of the project, for
-    which Pinecone has a quota. ``restores_known`` is whether the restore jobs could be listed, and ``invalid`` says
-    which rows of Pinecone's lists were left out, because they are invalid.
+    ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unmatched`` has the keys of the
+    policy that match no index of the project. ``unsupported`` has the names of pod-based indexes, which Pinecone cannot
+    back up. ``backup_count`` is the number of all backups of the project, for which Pinecone has a quota.
+    ``restores_known`` is whether the restore jobs could be listed. ``invalid`` says which indexes were left out,
+    because Pinecone listed them without a valid name.
     """
 
     as_of: str
     verdict: str
     indexes: list[IndexReport]
     missing: list[str]
+    unmatched: list[str]
     unsupported: list[str]
     leftovers: list[Leftover]
     backup_count: int

@@ -171,6 +171,11 @@ def plan(
     return Plan(tuple(_keep_current_index(decisions, history)))
 
 
+def is_by_others(history: BackupHistory, dag_id: str | None, task_id: str | None) -> bool:
+    """Return whether there are backups, and none is known to be of a DAG and a task; None is any DAG or task."""
+    return bool(history.rows) and all(_other_creator(row.backup, dag_id, task_id) for row in history.rows)
+
+
 def _keep_current_index(decisions: list[Decision], history: BackupHistory) -> list[Decision]:
     """Keep failed backups without which the next prune would not know the current index, or take an earlier one."""
     for position, decision in enumerate(decisions):
@@ -212,7 +217,7 @@ def _protections(
 def _deleted_index(backup: BackupModel, history: BackupHistory, include_deleted_indexes: bool) -> list[str]:
     """Return why a backup is kept because its index was deleted, or because it is unknown."""
     index_id = index_id_of(backup)
-    if index_id is None:
+    if index_id is None or not backup.get("source_index_name"):
         return ["its index is unknown"]
     if include_deleted_indexes:
         return []

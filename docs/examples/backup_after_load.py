@@ -2,12 +2,11 @@
 
 import datetime
 
-import pendulum
 from airflow.sdk import DAG, task
 
 from airflow_pinecone.operators import CreateBackupOperator
 
-with DAG("backup_after_load", schedule="@daily", start_date=pendulum.datetime(2025, 1, 1), catchup=False):
+with DAG("backup_after_load", schedule="@daily", catchup=False):
 
     @task
     def load() -> None:

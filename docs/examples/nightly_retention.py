@@ -1,6 +1,5 @@
 """Back up an index every night, check the backup, then delete the backups that no rule keeps."""
 
-import pendulum
 from airflow.sdk import DAG
 
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator, VerifyBackupOperator
@@ -8,7 +7,6 @@ from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperato
 with DAG(
     "nightly_retention",
     schedule="@daily",
-    start_date=pendulum.datetime(2025, 1, 1),
     catchup=False,
     default_args={"retries": 2},
 ):

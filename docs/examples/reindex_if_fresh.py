@@ -2,12 +2,11 @@
 
 import datetime
 
-import pendulum
 from airflow.sdk import DAG, task
 
 from airflow_pinecone.sensors import BackupFreshnessSensor
 
-with DAG("reindex_if_fresh", schedule="@daily", start_date=pendulum.datetime(2025, 1, 1), catchup=False):
+with DAG("reindex_if_fresh", schedule="@daily", catchup=False):
     fresh = BackupFreshnessSensor(
         task_id="fresh",
         index_name="docs-example",

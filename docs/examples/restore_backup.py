@@ -1,6 +1,5 @@
 """Restore one backup into a new index. Enter the backup's id and the new name in the trigger form."""
 
-import pendulum
 from airflow.sdk import DAG, Param
 
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
@@ -8,7 +7,6 @@ from airflow_pinecone.operators import CreateIndexFromBackupOperator
 with DAG(
     "restore_backup",
     schedule=None,
-    start_date=pendulum.datetime(2025, 1, 1),
     params={
         "backup_id": Param("", type="string", minLength=1, title="Backup id"),
         "index": Param("", type="string", minLength=1, title="Name of the new index"),

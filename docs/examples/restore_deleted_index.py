@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, Param, task
 
@@ -11,7 +10,6 @@ from airflow_pinecone.operators import CreateIndexFromBackupOperator, VerifyBack
 with DAG(
     "restore_deleted_index",
     schedule=None,
-    start_date=pendulum.datetime(2025, 1, 1),
     params={"index": Param("", type="string", minLength=1, title="Name of the deleted index")},
 ):
 

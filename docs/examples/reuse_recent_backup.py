@@ -2,12 +2,11 @@
 
 import datetime
 
-import pendulum
 from airflow.sdk import DAG, task
 
 from airflow_pinecone.operators import CreateBackupOperator
 
-with DAG("reuse_recent_backup", schedule="@hourly", start_date=pendulum.datetime(2025, 1, 1), catchup=False):
+with DAG("reuse_recent_backup", schedule="@hourly", catchup=False):
     backup = CreateBackupOperator(
         task_id="backup",
         index_name="docs-example",

@@ -129,6 +129,8 @@ def test_nothing_is_pruned_after_a_bad_backup(run_fleet: RunFleet) -> None:
     assert run.tasks["verify"] == ["failed", "success", "success", "success"]
     assert run.tasks["done"] == ["upstream_failed"] * 3 + ["success"]
     assert (run.state, run.summary) == ("failed", "success")
+    assert "3 of 4 indexes have a new verified backup" in run.log
+    assert "Indexes whose new backup did not pass the check: a-empty" in run.log
 
 
 def test_summary_says_that_the_indexes_could_not_be_listed(run_fleet: RunFleet) -> None:

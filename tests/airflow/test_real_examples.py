@@ -40,6 +40,9 @@ def test_new_backup_starts_the_reindex(run: Run) -> None:
     backup = next(b for b in run.emulator.backups if b["backup_id"] == reindexed(run)[0])
     assert backup["status"] == "Ready"
     assert "dag backup_deferrable" in backup["description"]
+    # It started after the check had ended, and not when the backup was Ready.
+    runs = run.airflow.api("GET", "dags/reindex_on_backup/dagRuns")["dag_runs"]
+    assert min(r["start_date"] for r in runs) > run.task("verify")["end_date"]
 
 
 def check_example(run: Run) -> None:
@@ -70,7 +73,12 @@ def test_fleet_continues_when_one_index_fails(quiet_airflow: LocalAirflow, emula
     assert states == {name: "failed" if name == failing else "success" for name in names}
     # No index has a backup yet, so there is nothing to prune.
     assert set(run.mapped_states("protect.prune").values()) == {"skipped"}
-    assert run.xcom("summary") == {"ready": [n for n in names if n != failing], "failed": [failing]}
+    good = [name for name in names if name != failing]
+    assert run.xcom("summary") == {"verified": good, "unverified": [], "failed": [failing]}
+    # Each label is the name of the index, also of the tasks that do not have it as an argument.
+    for task_id in ("verify", "done"):
+        states = run.mapped_states(f"protect.{task_id}")
+        assert {name for name, state in states.items() if state == "success"} == set(good)
     assert run.task("summary")["state"] == "success"
     created = [b for b in run.emulator.backups if b["source_index_name"] in names]
     assert len(created) == FLEET - 1

@@ -22,6 +22,23 @@ needs_approvals = pytest.mark.skipif(
 )
 
 
+# Airflow before 3.2 has no deadlines.
+needs_deadlines = pytest.mark.skipif(
+    importlib.util.find_spec("airflow.sdk.definitions.deadline") is None
+    if importlib.util.find_spec("airflow.sdk")
+    else True,
+    reason="deadlines need Airflow 3.2",
+)
+
+
+def has_past_start_date(dag: Any) -> bool:
+    """Return whether a DAG, or one of its tasks, has a start date.
+
+    With one in the past, Airflow starts a run for the latest past time of the schedule when the DAG is unpaused.
+    """
+    return any(node.start_date is not None for node in (dag, *dag.tasks))
+
+
 def dags_of(path: Path) -> dict[str, Any]:
     """Run a DAG file and return its DAGs by id."""
     from airflow.sdk import DAG

@@ -7,10 +7,15 @@ import re
 import runpy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from support.dag_files import dags_of, needs_airflow_3, needs_approvals
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.constants import INDEX
+from support.dag_files import dags_of, has_past_start_date, needs_airflow_3, needs_approvals
 
+from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 
 HOUR = 3600.0
@@ -47,6 +52,7 @@ def test_an_example_is_a_documented_dag_named_like_its_file(path: Path) -> None:
     assert len(dag.tags) > 1
     assert dag.doc_md == ast.get_docstring(ast.parse(path.read_text()), clean=False)
     assert dag.params.dump() == PARAMS.get(dag_id, {})
+    assert not has_past_start_date(dag)
     # The trigger form explains each param.
     for name in dag.params:
         param = dag.params.get_param(name)
@@ -84,6 +90,67 @@ def test_the_fleet_prunes_before_the_backup_and_only_after_a_check_of_the_newest
 
 
 @needs_airflow_3
+@pytest.mark.parametrize(
+    ("verified", "report"),
+    [
+        ([True, None, None], {"verified": ["a"], "unverified": ["b"], "failed": ["c"]}),
+        ([None, None, None], {"verified": [], "unverified": ["a", "b"], "failed": ["c"]}),
+    ],
+)
+def test_the_summary_of_the_fleet_counts_only_verified_backups(
+    verified: list[Any], report: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    summary = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("summary").python_callable
+    results = {"protect.backup": [{"backup_id": "1"}, {"backup_id": "2"}, None], "protect.verify": verified}
+    ti = SimpleNamespace(xcom_pull=lambda *, task_ids, map_indexes: [results[task_ids][n] for n in map_indexes])
+    with caplog.at_level("INFO"):
+        assert summary(["a", "b", "c"], ti=ti) == report
+    assert f"{len(report['verified'])} of 3 indexes have a new verified backup" in caplog.text
+
+
+@needs_airflow_3
+def test_the_reindex_starts_after_the_backup_is_verified() -> None:
+    """With the asset on the create, the reindex would run before the check ends."""
+    dag = dags_of(ROOT / "dags" / "backup_deferrable.py")["backup_deferrable"]
+    assert not dag.get_task("backup").outlets
+    assert dag.get_task("verify").outlets == [backup_asset("docs-example")]
+    reindex = dags_of(ROOT / "dags" / "reindex_on_backup.py")["reindex_on_backup"]
+    assert list(reindex.timetable.asset_condition.objects) == [backup_asset("docs-example")]
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("extras", [[], [{}], [{"backup_id": "b-1", "status": "Initializing"}]])
+def test_the_reindex_needs_an_event_of_a_ready_backup(extras: list[Any]) -> None:
+    """A person can trigger the DAG, or create an event in the UI."""
+    dag = dags_of(ROOT / "dags" / "reindex_on_backup.py")["reindex_on_backup"]
+    reindex = dag.get_task("reindex").python_callable
+    asset = backup_asset("docs-example")
+    with pytest.raises(AirflowFailException, match="No Ready backup"):
+        reindex(triggering_asset_events={asset: [SimpleNamespace(extra=extra) for extra in extras]})
+    ready = {"backup_id": "b-1", "status": "Ready"}
+    assert reindex(triggering_asset_events={asset: [SimpleNamespace(extra=ready)]}) == "b-1"
+
+
+@needs_airflow_3
+@needs_approvals
+@pytest.mark.parametrize(
+    ("before", "after", "passes"), [(100, 90, True), (100, 89, False), (None, 0, False), (0, 0, False)]
+)
+def test_the_check_after_a_reindex_needs_a_known_count(world: Emulator, before: Any, after: int, passes: bool) -> None:
+    dag = dags_of(ROOT / "dags" / "reindex_with_rollback.py")["reindex_with_rollback"]
+    check = dag.get_task("check").python_callable
+    world.set_records(INDEX, after)
+    backup = {"source_index_name": INDEX, "record_count": before}
+    if passes:
+        assert check(backup) == after
+    else:
+        with pytest.raises(ValueError, match="records"):
+            check(backup)
+    # Nothing is reindexed after a bad backup, and then there is nothing to roll back.
+    assert dag.get_task("reindex").upstream_task_ids == {"backup", "verify"}
+
+
+@needs_airflow_3
 @pytest.mark.usefixtures("world")
 def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) -> None:
     ages = {"fleet-old": 16 * HOUR, "fleet-young": 14 * HOUR, "fleet-gold": 5 * HOUR, "scratch-1": 16 * HOUR}
@@ -95,26 +162,35 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
     emulator.add_index("fleet-new")
     emulator.add_index("fleet-running")
     emulator.add_backup("fleet-running", created_at=datetime.now(UTC).isoformat(), status="Initializing")
+    # One that has not become Ready for 90 days is not running.
+    emulator.add_index("fleet-stuck")
+    for age, status in ((90 * 24 * HOUR, "Initializing"), (20 * HOUR, "Ready")):
+        created_at = datetime.now(UTC) - timedelta(seconds=age)
+        emulator.add_backup("fleet-stuck", created_at=created_at.isoformat(), status=status)
+    emulator.add_index("drill-0123456789ab")
     emulator.add_index("fleet-pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
     list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
-    fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-running", "fleet-young"]
+    fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-running", "fleet-stuck", "fleet-young"]
     assert list_indexes({"prefix": "fleet-", "only_due": False}) == fleet
     # Whether a backup is due does not depend on restores.
     emulator.fault("GET", "/restore-jobs", status=403, times=None)
-    assert list_indexes({"prefix": None, "only_due": True}) == ["docs-example", "fleet-gold", "fleet-new", "fleet-old"]
+    due = [INDEX, "fleet-gold", "fleet-new", "fleet-old", "fleet-stuck"]
+    assert list_indexes({"prefix": None, "only_due": True}) == due
+    assert "drill-0123456789ab" not in list_indexes({"prefix": "", "only_due": False})
 
 
 @needs_airflow_3
 def test_the_audit_and_the_fleet_have_one_policy() -> None:
     audit = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"].get_task("audit")
     policy = runpy.run_path(str(ROOT / "dags" / "backup_policy.py"))
-    assert (audit.max_age, audit.policy) == (policy["MAX_AGE"], policy["POLICY"])
+    assert (audit.max_age, audit.policy, audit.exclude) == (policy["MAX_AGE"], policy["POLICY"], policy["SCRATCH"])
 
 
 @needs_airflow_3
 def test_the_fleet_updates_the_assets_of_the_indexes_through_an_alias() -> None:
-    backup = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("protect.backup")
-    (alias,) = backup.outlets
+    dag = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"]
+    assert not dag.get_task("protect.backup").outlets
+    (alias,) = dag.get_task("protect.verify").outlets
     assert type(alias).__name__.endswith("AssetAlias")
     assert alias.name == "pinecone-fleet-backups"
 

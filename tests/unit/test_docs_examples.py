@@ -7,14 +7,17 @@ import re
 import runpy
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.clock import FakeClock
 from support.constants import INDEX
-from support.dag_files import dags_of, needs_airflow_3
+from support.dag_files import dags_of, has_past_start_date, needs_airflow_3, needs_deadlines
 from support.tasks import TaskInstance, run_try
 
+from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.waiting.resources import RESOURCES
@@ -24,12 +27,16 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 DAGS = [
     "backup_after_load",
+    "drill_several",
     "nightly_retention",
     "reindex_if_fresh",
+    "reindex_when_all",
     "restore_backup",
     "restore_deleted_index",
     "reuse_recent_backup",
 ]
+# They need a deadline of Airflow 3.2.
+DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
 SCRIPTS = ["faults", "list_backups", "retention_example", "test_my_dag"]
 PAGES = [
@@ -39,7 +46,7 @@ PAGES = [
 
 
 def test_each_example_is_run_by_a_test() -> None:
-    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(DAGS + SCRIPTS)
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(DAGS + DAGS_WITH_DEADLINE + SCRIPTS)
 
 
 def test_each_example_is_shown_on_a_page() -> None:
@@ -48,9 +55,33 @@ def test_each_example_is_shown_on_a_page() -> None:
 
 
 @needs_airflow_3
-@pytest.mark.parametrize("name", DAGS)
+@pytest.mark.parametrize("name", [*DAGS, *(pytest.param(name, marks=needs_deadlines) for name in DAGS_WITH_DEADLINE)])
 def test_an_example_dag_loads(name: str) -> None:
     assert list(dags_of(EXAMPLES / f"{name}.py")) == [name]
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("name", DAGS)
+def test_an_example_dag_does_not_run_for_a_past_time_when_it_is_unpaused(name: str) -> None:
+    assert not has_past_start_date(dags_of(EXAMPLES / f"{name}.py")[name])
+
+
+@needs_airflow_3
+def test_a_drill_of_several_indexes_runs_the_drill_of_each() -> None:
+    drill = dags_of(EXAMPLES / "drill_several.py")["drill_several"].get_task("drill")
+    (dag_id,) = dags_of(ROOT / "dags" / f"{drill.partial_kwargs['trigger_dag_id']}.py")
+    assert dag_id == "restore_drill"
+    assert drill.expand_input.value["conf"] == [{"index": "docs-example"}, {"index": "docs-images"}]
+
+
+@needs_airflow_3
+def test_a_reindex_after_several_backups_reads_the_newest_event_of_each() -> None:
+    dag = dags_of(EXAMPLES / "reindex_when_all.py")["reindex_when_all"]
+    assets = [backup_asset("docs-example"), backup_asset("docs-images")]
+    assert type(dag.timetable.asset_condition).__name__ == "AssetAll"
+    events = {asset: [SimpleNamespace(extra={"backup_id": f"{asset.uri}-{n}"}) for n in range(2)] for asset in assets}
+    ids = dag.get_task("reindex").python_callable(triggering_asset_events=events)
+    assert ids == [f"{asset.uri}-1" for asset in assets]
 
 
 @needs_airflow_3
@@ -116,6 +147,23 @@ def test_the_drill_chooses_a_backup_of_a_deleted_index(world: Emulator) -> None:
     backup = world.add_backup(INDEX)
     PineconeHook().delete_index(INDEX)
     assert choose({"index": INDEX})["backup"] == backup
+
+
+@needs_airflow_3
+@pytest.mark.parametrize(
+    ("backed_up", "restored", "is_proof"), [(96, 96, True), (96, 95, False), (None, 96, False), (0, 0, False)]
+)
+def test_the_drill_compares_known_counts_that_are_not_zero(
+    world: Emulator, backed_up: Any, restored: int, is_proof: bool
+) -> None:
+    compare = dags_of(ROOT / "dags" / "restore_drill.py")["restore_drill"].get_task("compare").python_callable
+    world.set_records(INDEX, restored)
+    backup = {"backup_id": "b-1", "record_count": backed_up}
+    if is_proof:
+        assert compare(backup, INDEX) == {"backup_id": "b-1", "records": 96}
+    else:
+        with pytest.raises(ValueError, match="records"):
+            compare(backup, INDEX)
 
 
 @pytest.mark.parametrize("page", ROOT.glob("*.md"), ids=lambda page: page.name)
