@@ -23,9 +23,8 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.common.text import counted, one_line, show_value
-from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.history import BackupHistory
@@ -218,6 +217,8 @@ class PineconeHook(BaseHook):
         policy.validate()
         included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
         project, error = read_project(self.client)
+        for text in project.invalid:
+            self.log.warning("%s", text)
         if error is not None:
             if policy.needs_restores:
                 raise error
@@ -396,29 +397,11 @@ class PineconeHook(BaseHook):
 def read_history(
     client: PineconeClient, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
 ) -> BackupHistory:
-    """List the backups of an index name, even if the index was deleted.
-
-    Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no index
-    has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
-
-    Raises:
-        NotFound: Neither an index nor a backup has this name.
-    """
-    not_found = None
-    backups: dict[str, BackupModel] = {}
-    try:
-        listed = client.list_backups(validate_index_name(index_name), retry=retry)
-        backups = {backup["backup_id"]: backup for backup in listed}
-    except NotFound as error:
-        not_found = error
-    if not_found or include_deleted_indexes:
-        for backup in client.list_backups(retry=retry):
-            if backup.get("source_index_name") == index_name:
-                backups.setdefault(backup["backup_id"], backup)
-    if not_found and not backups:
-        # It is probably a misspelled name, or a key of another project.
-        raise not_found
-    return BackupHistory(backups.values(), index_exists=not_found is None)
+    """List the backups of an index name, even if the index was deleted; see the method of the client."""
+    backups, exists = client.list_backups_of_name(
+        index_name, include_deleted_indexes=include_deleted_indexes, retry=retry
+    )
+    return BackupHistory(backups, index_exists=exists)
 
 
 def read_project(
@@ -426,9 +409,12 @@ def read_project(
 ) -> tuple[Project, PineconeError | None]:
     """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
 
+    An index without a valid name is left out, and the project says so.
+
     Returns:
-        The project, and why it has no restore jobs if they could not be listed.
+        The project, and why its restore jobs are unknown if they could not be listed.
     """
+    invalid: list[str] = []
 
     def checked(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
@@ -437,7 +423,7 @@ def read_project(
         check()
 
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.list_indexes(retry=retry))]
+    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
     backups = [*checked(client.list_backups(retry=retry))]
     ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
     if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
@@ -445,9 +431,10 @@ def read_project(
         again = [*backups, *checked(client.list_backups(retry=retry))]
         backups = [*{backup["backup_id"]: backup for backup in again}.values()]
     try:
-        return Project(indexes, backups, [*checked(client.list_restore_jobs(retry=retry))]), None
+        jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:
-        return Project(indexes, backups, []), error
+        return Project(indexes, backups, None, invalid), error
+    return Project(indexes, backups, jobs, invalid), None
 
 
 def _mask_secret(secret: str) -> None:

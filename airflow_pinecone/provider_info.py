@@ -57,6 +57,31 @@ CONFIG: dict[str, Any] = {
                 "example": "604800",
                 "default": "108000",
             },
+            "ui_min_records": {
+                "description": "The minimum number of records in the newest Ready backup of an index: 0 or above. With "
+                "fewer records, the page calls the index failing.",
+                "version_added": "0.1.0",
+                "type": "integer",
+                "example": "1000",
+                "default": "1",
+            },
+            "ui_max_shrink": {
+                "description": "The share of the records of the Ready backup before it, from 0 to 1, that may be "
+                "missing in the newest one. If more are missing, the page calls the index failing.",
+                "version_added": "0.1.0",
+                "type": "float",
+                "example": "0.2",
+                "default": "0.5",
+            },
+            "ui_audit": {
+                "description": "A task with AuditBackupsOperator, as dag_id.task_id. The page then shows its last "
+                "report, and judges each index by the rules in it. The other options apply to the indexes that the "
+                "report does not have. The page shows the report to all users who may read its connections.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "backup_audit.audit",
+                "default": "",
+            },
         },
     }
 }

@@ -11,15 +11,15 @@ import requests
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.hosts import data_plane_url
 from airflow_pinecone.api.key import ReadSettings
-from airflow_pinecone.api.listing import Listed, Listing
+from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_text
-from airflow_pinecone.common.text import one_line
-from airflow_pinecone.errors import CreateOutcomeUnknown, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
+from airflow_pinecone.common.text import explain, one_line, show_request_id
+from airflow_pinecone.errors import CreateOutcomeUnknown, NotFound, PineconePermanentError, PineconeTransientError
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
 
@@ -54,6 +54,8 @@ class PineconeClient:
         self, settings: Settings, log: Log, *, clock: Clock = SYSTEM_CLOCK, read_again: ReadSettings | None = None
     ) -> None:
         self._transport = Transport(settings, log, clock, read_again)
+        self._log = log
+        self._warnings: set[str] = set()
 
     @property
     def settings(self) -> Settings:
@@ -88,7 +90,37 @@ class PineconeClient:
             path = ("indexes", validate_index_name(index_name), "backups")
             operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
             listing = replace(_BACKUPS, operation=operation)
-        return listing.rows(self._transport, retry=retry)
+        return listing.rows(self._transport, self._warn_once, retry=retry)
+
+    def list_backups_of_name(
+        self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
+    ) -> tuple[list[BackupModel], bool]:
+        """List the backups of an index name, even if the index was deleted.
+
+        Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no
+        index has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
+
+        Returns:
+            The backups, and whether an index has the name now.
+
+        Raises:
+            NotFound: Neither an index nor a backup has this name.
+        """
+        not_found = None
+        backups: dict[str, BackupModel] = {}
+        try:
+            listed = self.list_backups(validate_index_name(index_name), retry=retry)
+            backups = {backup["backup_id"]: backup for backup in listed}
+        except NotFound as error:
+            not_found = error
+        if not_found or include_deleted_indexes:
+            for backup in self.list_backups(retry=retry):
+                if backup.get("source_index_name") == index_name:
+                    backups.setdefault(backup["backup_id"], backup)
+        if not_found and not backups:
+            # It is probably a misspelled name, or a key of another project.
+            raise not_found
+        return list(backups.values()), not_found is None
 
     def find_backups(self, backup_ids: Collection[str], *, max_pages: int) -> Listed[BackupModel]:
         """Search for backups in at most so many pages of the backups of the project. A missing one may exist.
@@ -100,12 +132,14 @@ class PineconeClient:
     def delete_backup(self, backup_id: str) -> None:
         """Delete a backup."""
         path = ("backups", validate_id(backup_id, "backup"))
-        self._transport.request(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
+        self._delete(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
-    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
-        """List the indexes of the project."""
+    def list_indexes(self, *, retry: bool = True, on_invalid: Log | None = None) -> list[IndexModel]:
+        """List the indexes of the project. ``on_invalid`` gets a message about invalid rows; None logs it."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
-        return responses.indexes(self._transport.request(operation, retry=retry), operation)
+        indexes, invalid = responses.indexes(self._transport.request(operation, retry=retry), operation)
+        warn_of_invalid_rows(on_invalid or self._warn_once, operation, "name", invalid)
+        return indexes
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
         """Describe an index."""
@@ -116,7 +150,7 @@ class PineconeClient:
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records."""
         path = ("indexes", validate_index_name(index_name))
-        self._transport.request(Operation("delete_index", "DELETE", path, f"delete index {index_name}"))
+        self._delete(Operation("delete_index", "DELETE", path, f"delete index {index_name}"))
 
     def describe_index_stats(self, index_name: str) -> dict[str, Any]:
         """Describe the contents of an index, as its data plane reports them."""
@@ -129,10 +163,7 @@ class PineconeClient:
             raise PineconePermanentError(
                 f"Could not {operation.description}: its host {one_line(host)!r} {error}."
             ) from error
-        stats = self._transport.request(operation, body={}, url=url)
-        if not isinstance(stats, dict):
-            raise operation.invalid_response("is not an object")
-        return stats
+        return responses.index_stats(self._transport.request(operation, body={}, url=url), operation)
 
     def create_index_from_backup(
         self,
@@ -146,7 +177,7 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"), "create-index")
         description = f"restore backup {backup_id} into index {validate_index_name(name)}"
         operation = Operation("create_index_from_backup", "POST", path, description)
-        body = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
+        body = {"name": name, "tags": validate_tags(tags), "deletion_protection": deletion_protection}
         return self._create(operation, body, responses.restore_started)
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
@@ -160,7 +191,7 @@ class PineconeClient:
 
     def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
         """List the restore jobs of the project."""
-        return _RESTORE_JOBS.rows(self._transport, retry=retry)
+        return _RESTORE_JOBS.rows(self._transport, self._warn_once, retry=retry)
 
     def find_restore_jobs(self, restore_job_ids: Collection[str], *, max_pages: int) -> Listed[RestoreJobModel]:
         """Search for restore jobs in at most so many pages of those of the project. A missing one may exist.
@@ -168,6 +199,15 @@ class PineconeClient:
         Failed requests are not repeated.
         """
         return _RESTORE_JOBS.find(self._transport, restore_job_ids, max_pages=max_pages)
+
+    def _delete(self, operation: Operation) -> None:
+        responses.deleted(self._transport.request(operation), operation)
+
+    def _warn_once(self, message: str) -> None:
+        """Log a warning, unless this client has logged it: a listing can be requested at each poll."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            self._log(message)
 
     def _create(
         self, operation: Operation, fields: dict[str, Any], read: Callable[[Any, Operation], Created]
@@ -178,4 +218,10 @@ class PineconeClient:
         except PineconeTransientError as error:
             if was_not_processed(error):
                 raise
-            raise CreateOutcomeUnknown(f"The outcome of a create request is unknown. {error}") from error
+            text = explain(
+                f"The outcome of a request to {operation.description} is unknown.",
+                error.reason,
+                "Check whether it was created before you repeat the request.",
+                show_request_id(error.request_id),
+            )
+            raise CreateOutcomeUnknown(text, reason=error.reason) from None

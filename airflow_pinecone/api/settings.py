@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -53,6 +54,14 @@ class Settings:
     api_key: str = field(repr=False)
     api_version: str
     timeout: float
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells, with rare exceptions, whether two connections have the same host and API key.
+
+        It may be stored: a hash of 16 bits is the same for countless keys, so it does not identify one.
+        """
+        return hashlib.sha256(f"{self.url} {self.api_key}".encode()).hexdigest()[:4]
 
 
 def settings_from(connection: Connection, conn_id: str) -> Settings:

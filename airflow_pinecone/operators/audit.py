@@ -144,6 +144,13 @@ class AuditBackupsOperator(PineconeOperator):
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
                 self._log_failure_of("store the report", push)
             raise self._error(report, failed)
+        if self.fail_on and report["invalid"]:
+            if self.do_xcom_push:
+                push = partial(context["ti"].xcom_push, key="return_value", value=report)
+                self._log_failure_of("store the report", push)
+            what = "The audit is not complete, because Pinecone returned invalid rows."
+            advice = "An index without a backup could be among them. The others have no problem that fails the audit."
+            raise AirflowFailException(explain(what, "\n".join(report["invalid"]), advice))
         return report
 
     def _error(self, report: Report, failed: list[IndexReport]) -> AuditFailed:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.errors import CreateOutcomeUnknown
     from airflow_pinecone.runtime.tries import Try
+    from airflow_pinecone.waiting.decisions import Wait, WaitResult
     from airflow_pinecone.waiting.resources import Model
 
 Found = TypeVar("Found")
@@ -68,6 +70,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         with checked_arguments():
+            validate_bools(wait_for_completion=wait_for_completion, deferrable=deferrable)
             self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
             self.timeout = validate_duration(timeout, "timeout")
         # Airflow calls some methods without a context, and others in a new process after a deferral.
@@ -87,7 +90,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             AirflowFailException: Pinecone rejected a poll; the task is not retried.
             PineconeError: As ``execute`` documents.
         """
-        return self._run_try(context, lambda this_try: self._complete(this_try, self._result_of_event(event)))
+        from airflow_pinecone.triggers import result_of_event
+
+        return self._run_try(
+            context,
+            lambda this_try: self._complete(this_try, self._result_of(result_of_event(self, context, event))),
+        )
 
     def _execute(self, context: Context) -> Any:
         return self._run_try(context, self._run)
@@ -102,8 +110,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         from airflow_pinecone.runtime.tries import start_try
 
         self._try = start_try(context, self.clock.time() if started_at is None else started_at)
-        with fail_without_retry():
-            return run(self._try)
+        try:
+            with fail_without_retry():
+                return run(self._try)
+        except AirflowTaskTimeout as error:
+            # Airflow's message is "Timeout, PID: 1234".
+            raise AirflowTaskTimeout(self._wait.execution_timeout_message if self._wait else str(error)) from None
+
+    def wait_in_worker(self, wait: Wait, *, first: Model | None = None) -> WaitResult:
+        """Wait in the worker, and tell ``on_kill`` for what."""
+        if self._try:
+            self._try.resource_id = wait.spec.resource_id
+        return super().wait_in_worker(wait, first=first)
 
     def on_kill(self) -> None:
         """Delete or keep what the task has started. Airflow calls this when it kills the task's process."""
@@ -136,16 +154,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             this_try: The try.
             find: Searches once; returns None if there is nothing.
             unknown: The error of the create request.
-            advice: What a user can do if it is not found.
+            advice: What a user can do if it is not found, in one line.
 
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
             ConnectionChanged: The connection names another control plane now.
         """
+        from airflow_pinecone.common.text import explain
         from airflow_pinecone.errors import ConnectionChanged, CreateOutcomeUnknown, PineconeError
 
         resource = self.resource.label.lower()
-        self.log.warning("%s Searching for the %s.", unknown, resource)
+        what = str(unknown).partition("\n")[0]
+        self.log.warning("%s Searching for the %s, because: %s.", what, resource, unknown.reason)
         seconds = self._search_seconds(this_try)
         try:
             found = self._search(find, seconds)
@@ -153,12 +173,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             # A retry would search there, and find nothing.
             raise
         except PineconeError as error:
-            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
-        if found is None:
-            raise CreateOutcomeUnknown(
-                f"{unknown} The {resource} was not found within {seconds:.0f} s. {advice}"
-            ) from unknown
-        return found
+            problem = f"the search for the {resource} failed: {error.reason}"
+        else:
+            if found is not None:
+                return found
+            problem = f"the {resource} was not found within {seconds:.0f} s"
+        raise CreateOutcomeUnknown(explain(what, f"{unknown.reason}; {problem}", advice), reason=unknown.reason)
 
     def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
         """Search for what this task may have created; with 0 seconds, once."""
@@ -184,27 +204,26 @@ class WaitingOperator(WaitingTask, PineconeOperator):
 
     def _wait_for(self, this_try: Try, resource_id: str, *, first: Model | None = None) -> Any:
         """Wait, and finish the task. ``first`` is the model, if the previous request returned it."""
-        from airflow_pinecone.waiting.drivers import poll_once, wait_sync
-
-        def poll() -> Model:
-            return self.resource.poll(self.hook.client, resource_id)
+        from airflow_pinecone.waiting.drivers import poll_once
 
         now = self.clock.time()
+        deadline_at = this_try.deadline_at(self.timeout, self.execution_timeout)
         wait = self._new_wait(
             resource_id,
             started_at=now,
-            deadline_at=this_try.deadline_at(self.timeout, self.execution_timeout),
+            deadline_at=deadline_at,
             poke_interval=self.poke_interval,
+            by_execution_timeout=deadline_at < this_try.deadline_at(self.timeout, None),
         )
         if self.deferrable:
-            step = wait.step(first or poll_once(poll), now)
+            step = wait.step(first or poll_once(partial(self.poll, resource_id)), now)
             if not step.is_over:
                 from airflow_pinecone.triggers import defer
 
                 defer(self, this_try.context, wait, delete_on_kill=self._deletes_on_kill)
             result = step
         else:
-            result = wait_sync(wait, poll, self.log.info, self.clock, first=first)
+            result = self.wait_in_worker(wait, first=first)
         return self._complete(this_try, self._result_of(result))
 
     def _complete(self, this_try: Try, model: Any) -> Any:

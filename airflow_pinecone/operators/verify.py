@@ -102,7 +102,7 @@ class VerifyBackupOperator(PineconeOperator):
                 invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
         """
-        push_links(context, self.backup_id, self.hook)
+        push_links(context, self.backup_id, self)
         with fail_without_retry():
             return self._check(context)
 

@@ -23,10 +23,10 @@ from airflow_pinecone.api.models import (
     is_pod_based,
     is_ready,
 )
-from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.policy import STATUSES, IndexRules, Policy, matches
+from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, matches
 from airflow_pinecone.rules.check import backup_baseline, check_backup
 from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
@@ -40,6 +40,7 @@ from airflow_pinecone.rules.report import (
     Project,
     Report,
     RestoreFacts,
+    RuleName,
     rows_with_problems,
 )
 
@@ -69,7 +70,7 @@ def report(
     histories = {
         name: history for name, history in histories_of(project).items() if name in indexes or is_selected(name)
     }
-    restores = _completed_restores(project.restore_jobs, now)
+    restores = None if project.restore_jobs is None else _completed_restores(project.restore_jobs, now)
     rows = [
         _row(name, histories[name], restores, policy.rules_of(index), now)
         for name, index in indexes.items()
@@ -90,6 +91,8 @@ def report(
         unsupported=sorted(name for name, index in indexes.items() if is_pod_based(index)),
         leftovers=leftovers,
         backup_count=len(project.backups),
+        restores_known=project.restore_jobs is not None,
+        invalid=list(project.invalid),
     )
 
 
@@ -122,7 +125,7 @@ def _completed_restores(jobs: Iterable[RestoreJobModel], now: datetime) -> dict[
 
 
 def _row(
-    name: str, history: BackupHistory, restores: Mapping[str, _Restore], rules: IndexRules, now: datetime
+    name: str, history: BackupHistory, restores: Mapping[str, _Restore] | None, rules: IndexRules, now: datetime
 ) -> IndexReport:
     current = [row.backup for row in history.current]
     newest = history.newest_ready
@@ -131,20 +134,33 @@ def _row(
     running = _newer(_first(history, "running"), newest, current)
     if running and not history.age(running, now).is_below(rules.max_age_seconds):
         running = None
-    last_restore = _last_restore(current, restores, now)
+    last_restore = _last_restore(current, restores or {}, now)
+    restore_problems = _restore_problems(last_restore, rules, are_known=restores is not None)
     previous, unknown_previous = _previous(history, newest)
     problems = [
         *_age_problems(history, newest, age, rules),
         *_failures(failed, newest, previous, unknown_previous, rules),
-        *_restore_problems(last_restore, rules),
+        *restore_problems,
     ]
+    broken: dict[RuleName, bool] = {
+        "max_age": not age.is_below(rules.max_age_seconds),
+        "max_restore_age": bool(restore_problems),
+        "min_records": bool(newest and check_backup(newest, None, CheckRules(rules.min_records))),
+        "max_shrink": bool(newest and _shrank(newest, previous, unknown_previous, rules)),
+    }
     return IndexReport(
         index_name=name,
         status=min((problem["status"] for problem in problems), key=STATUSES.index, default="ok"),
         problems=problems,
+        broken_rules=[rule for rule, is_broken in broken.items() if is_broken],
         max_age=rules.max_age_seconds,
+        max_restore_age=validate_optional_duration(rules.max_restore_age, "max_restore_age"),
+        min_records=1 if rules.min_records is None else rules.min_records,
+        max_shrink=rules.max_shrink,
         age=age.seconds,
         newest_ready=_facts(newest),
+        previous=_facts(previous),
+        previous_known=not unknown_previous,
         failed=_facts(failed),
         running=_facts(running),
         record_change=_change(newest, previous, "record_count"),
@@ -162,6 +178,14 @@ def _previous(history: BackupHistory, newest: BackupModel | None) -> tuple[Backu
         return (history.previous(newest), "") if newest else (None, "")
     except BackupCheckFailed as error:
         return None, str(error)
+
+
+def _shrank(newest: BackupModel, previous: BackupModel | None, unknown_previous: str, rules: IndexRules) -> bool:
+    """Return whether a backup breaks ``max_shrink``, or whether that is unknown."""
+    if rules.max_shrink is None or not (previous or unknown_previous):
+        return False
+    baseline = backup_baseline(previous) if previous else None
+    return bool(unknown_previous or check_backup(newest, baseline, CheckRules(0, rules.max_shrink)))
 
 
 def _age_problems(history: BackupHistory, newest: BackupModel | None, age: Age, rules: IndexRules) -> list[Problem]:
@@ -196,11 +220,14 @@ def _failures(
     return [Problem(status="failing", text=text) for text in texts]
 
 
-def _restore_problems(last: RestoreFacts | None, rules: IndexRules) -> list[Problem]:
+def _restore_problems(last: RestoreFacts | None, rules: IndexRules, *, are_known: bool) -> list[Problem]:
     if rules.max_restore_age is None:
         return []
     max_age = validate_duration(rules.max_restore_age, "max_restore_age")
     allowed = f"max_restore_age is {show_seconds(max_age)}"
+    if not are_known:
+        text = f"its last restore is unknown: the restore jobs could not be listed, and {allowed}"
+        return [Problem(status="untested", text=text)]
     if last is None:
         return [Problem(status="untested", text=f"none of its backups was restored, and {allowed}")]
     if last["age"] is None:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypedDict
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel
 from airflow_pinecone.policy import Status
 
+RuleName = Literal["max_age", "max_restore_age", "min_records", "max_shrink"]
 LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
 
 
@@ -17,12 +18,14 @@ class Project(NamedTuple):
     Attributes:
         indexes: The indexes.
         backups: The backups, without duplicates, in any order.
-        restore_jobs: The restore jobs.
+        restore_jobs: The restore jobs; None if they could not be listed.
+        invalid: Which indexes were left out, because Pinecone listed them without a valid name.
     """
 
     indexes: Sequence[IndexModel]
     backups: Sequence[BackupModel]
-    restore_jobs: Sequence[RestoreJobModel]
+    restore_jobs: Sequence[RestoreJobModel] | None
+    invalid: Sequence[str] = ()
 
 
 class CreatedBy(TypedDict):
@@ -68,15 +71,23 @@ class IndexReport(TypedDict):
     whose status is not final, if they are newer than the newest Ready one. A ``running`` one is also younger than
     ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the previous
     Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this package did not
-    create, such as those of Pinecone's backup schedules.
+    create, such as those of Pinecone's backup schedules. ``previous`` is the Ready backup before the newest one, if
+    ``previous_known``. ``max_age`` to ``max_shrink`` are the rules that were applied, and ``broken_rules`` has those
+    that the index breaks. If the restore jobs of the project are unknown, ``last_restore`` is None.
     """
 
     index_name: str
     status: Status
     problems: list[Problem]
+    broken_rules: list[RuleName]
     max_age: float
+    max_restore_age: float | None
+    min_records: int
+    max_shrink: float | None
     age: float | None
     newest_ready: BackupFacts | None
+    previous: BackupFacts | None
+    previous_known: bool
     failed: BackupFacts | None
     running: BackupFacts | None
     record_change: float | None
@@ -105,6 +116,8 @@ class Report(TypedDict):
     ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unmatched`` has the keys of the
     policy that match no index of the project. ``unsupported`` has the names of pod-based indexes, which Pinecone cannot
     back up. ``backup_count`` is the number of all backups of the project, for which Pinecone has a quota.
+    ``restores_known`` is whether the restore jobs could be listed. ``invalid`` says which indexes were left out,
+    because Pinecone listed them without a valid name.
     """
 
     as_of: str
@@ -115,6 +128,8 @@ class Report(TypedDict):
     unsupported: list[str]
     leftovers: list[Leftover]
     backup_count: int
+    restores_known: bool
+    invalid: list[str]
 
 
 def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:

@@ -32,6 +32,40 @@ def can_show_pages() -> bool:
         return False
 
 
+def has_custom_xcom_backend() -> bool:
+    """Return whether an XCom backend stores values elsewhere. The UI shows what is in the database as a link."""
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.serialize_value is not BaseXCom.serialize_value
+
+
+def newest_return_value(dag_id: str, task_id: str) -> tuple[str, Any] | None:
+    """Return the id of the run in which a task last pushed its return value, and this value; None without one.
+
+    Only the API server can call this. A value that a custom XCom backend stores elsewhere is not read: the result then
+    has what is in the database.
+    """
+    import json
+
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = (
+        select(XComModel.run_id, XComModel.value)
+        .where(XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.key == "return_value")
+        .order_by(XComModel.timestamp.desc())
+        .limit(1)
+    )
+    with create_session() as session:
+        row = session.execute(query).first()
+    if row is None:
+        return None
+    run_id, value = row
+    return run_id, json.loads(value) if isinstance(value, str) else value
+
+
 async def call_airflow(function: Callable[[], Result]) -> Result:
     """Call a function that talks to Airflow, such as one that reads a connection, from the event loop of a trigger.
 

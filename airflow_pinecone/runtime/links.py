@@ -7,15 +7,15 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
 
-from airflow_pinecone.runtime.airflow_versions import can_show_pages
+from airflow_pinecone.runtime.airflow_versions import can_show_pages, has_custom_xcom_backend
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.hooks import PineconeHook
-
 # The page of this package is below this path of Airflow's URL.
 PAGE_PATH = "/pinecone-backups"
+# The field of an operator with the links that this process has pushed.
+_PUSHED = "pushed_links"
 _CONSOLE = "https://app.pinecone.io/organizations/-/projects/-/backups"
 
 
@@ -25,8 +25,14 @@ class _StoredLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the URL; empty if the task has not pushed one, or if it cannot be read. Airflow then shows no link.
 
-        At the end of the task, Airflow calls this and stores the result again.
+        At the end of the task, Airflow calls this and stores the result again, past a custom XCom backend.
         """
+        pushed = getattr(operator, _PUSHED, None)
+        if pushed is not None:
+            return str(pushed[self.xcom_key])
+        # Another process may have pushed the links, before it deferred the task.
+        if has_custom_xcom_backend():
+            return ""
         try:
             url = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index, key=self.xcom_key)
         except Exception:  # A link is never a reason to fail.
@@ -50,10 +56,16 @@ class ConsoleLink(_StoredLink):
 LINKS = (BackupLink(), ConsoleLink()) if can_show_pages() else ()
 
 
-def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
+def push_links(context: Context, backup_id: Any, operator: Any) -> None:
     """Push the URLs of the links to XCom, if this Airflow shows them and the id is valid.
 
-    The console only shows the projects of Pinecone itself.
+    The console only shows the projects of Pinecone itself: for others, its URL is empty, and Airflow shows no link.
+    Airflow reads a link past a custom XCom backend, so with one there are no links before the end of the task.
+
+    Args:
+        context: The context of the task.
+        backup_id: The id of the backup.
+        operator: The operator, which has a hook.
     """
     from airflow_pinecone.api.settings import DEFAULT_HOST
     from airflow_pinecone.common.inputs import is_id
@@ -62,20 +74,28 @@ def push_links(context: Context, backup_id: Any, hook: PineconeHook) -> None:
     if not (LINKS and is_id(backup_id)):
         return
     backup, console = LINKS
+    ti, hook = context["ti"], operator.hook
+    map_index = -1 if ti.map_index is None else ti.map_index
+    task = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
     try:
-        context["ti"].xcom_push(key=backup.xcom_key, value=page_url(url_prefix(), backup_path(backup_id), hook.conn_id))
-        if hook.settings.url == DEFAULT_HOST:
-            context["ti"].xcom_push(key=console.xcom_key, value=_CONSOLE)
+        pushed = {
+            backup.xcom_key: page_url(url_prefix(), backup_path(backup_id), hook.conn_id, **task),
+            console.xcom_key: _CONSOLE if hook.settings.url == DEFAULT_HOST else "",
+        }
+        setattr(operator, _PUSHED, pushed)
+        if not has_custom_xcom_backend():
+            for key, url in pushed.items():
+                ti.xcom_push(key=key, value=url)
     except PineconeInputError:
         return  # The task itself reports that the connection is invalid.
     except Exception:  # A link is never a reason to fail.
-        hook.log.warning("The links of the task were not stored.", exc_info=True)
+        operator.log.warning("The links of the task were not stored.", exc_info=True)
 
 
-def page_url(prefix: str, path: str, conn_id: str) -> str:
+def page_url(prefix: str, path: str, conn_id: str, **query: object) -> str:
     """Return a URL of the page of this package, for a connection. Without one, the page uses its first."""
-    query = f"?{urlencode({'connection': conn_id})}" if conn_id else ""
-    return f"{prefix}{PAGE_PATH}/{path}{query}"
+    query = {"connection": conn_id, **query} if conn_id else query
+    return f"{prefix}{PAGE_PATH}/{path}{'?' if query else ''}{urlencode(query)}"
 
 
 def absolute_page_url(path: str, conn_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.hooks import PineconeHook
     from airflow_pinecone.waiting.decisions import Wait, WaitResult
-    from airflow_pinecone.waiting.resources import Resource
+    from airflow_pinecone.waiting.resources import Model, Resource
 
 # How long operators and sensors wait for a backup or a restore, in seconds.
 DEFAULT_TIMEOUT = 6 * 60 * 60.0
@@ -34,7 +34,7 @@ def checked_arguments() -> Iterator[None]:
     except ValueError as error:
         from airflow_pinecone.runtime.failures import InvalidArgument
 
-        raise InvalidArgument(str(error)) from error
+        raise InvalidArgument(str(error)) from None
 
 
 class PineconeTask:
@@ -60,13 +60,15 @@ class PineconeTask:
 
 
 class WaitingTask(PineconeTask):
-    """A mixin for operators and sensors that wait for a backup or a restore.
+    """A mixin for operators and sensors that wait for a backup, a restore or a fresh backup.
 
     Attributes:
         resource_type: The name of the Resource that the task waits for.
     """
 
     resource_type: ClassVar[str]
+    # The wait that runs in this process.
+    _wait: Wait | None = None
 
     @property
     def resource(self) -> Resource:
@@ -103,25 +105,21 @@ class WaitingTask(PineconeTask):
         """Run the task from its start. Airflow warns about calls of ``execute`` that are not its own."""
         raise AssertionError("subclasses must override _execute")
 
-    def _new_wait(
-        self,
-        resource_id: str,
-        *,
-        started_at: float,
-        deadline_at: float,
-        poke_interval: float | None,
-        rescheduled: bool = False,
-    ) -> Wait:
+    def _new_wait(self, resource_id: str, *, rescheduled: bool = False, **spec: Any) -> Wait:
         from airflow_pinecone.waiting.decisions import Wait, WaitSpec
 
-        spec = WaitSpec(self.resource_type, resource_id, started_at, deadline_at, poke_interval)
-        return Wait(spec, rescheduled=rescheduled)
+        return Wait(WaitSpec(self.resource_type, resource_id, **spec), rescheduled=rescheduled)
 
-    def _result_of_event(self, event: Any) -> Any:
-        """Return the model of the event of a trigger, or raise its error."""
-        from airflow_pinecone.waiting.decisions import WaitResult
+    def poll(self, resource_id: str) -> Any:
+        """Request what the task waits for. The connection is read here, so that an invalid one fails the poll."""
+        return self.resource.poll(self.hook.client, resource_id)
 
-        return self._result_of(WaitResult.from_event(event, self.resource))
+    def wait_in_worker(self, wait: Wait, *, first: Model | None = None) -> WaitResult:
+        """Wait in the worker; see ``wait_sync``."""
+        from airflow_pinecone.waiting.drivers import wait_sync
+
+        self._wait = wait
+        return wait_sync(wait, partial(self.poll, wait.spec.resource_id), self.log, self.clock, first=first)
 
     def _result_of(self, result: WaitResult) -> Any:
         """Send the metrics of a wait that has ended, and return its model or raise its error."""

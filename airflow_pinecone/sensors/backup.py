@@ -74,7 +74,7 @@ class BackupSensor(WaitSensor):
             AirflowSkipException: The sensor timed out, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
         """
-        push_links(context, self.backup_id, self.hook)
+        push_links(context, self.backup_id, self)
         return self._execute(context)
 
     @property

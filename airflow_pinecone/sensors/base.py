@@ -1,9 +1,10 @@
-"""What the sensors share: above all the wait for one backup or restore."""
+"""What the sensors share: above all the wait."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -15,9 +16,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.clock import monotonic_epoch_clock
-from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import ChangingPokeInterval, first_reschedule_at, is_trigger_timeout
-from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
+from airflow_pinecone.runtime.task import WaitingTask, checked_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,45 +27,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
-    from airflow_pinecone.waiting.resources import Model
 
 # Without a poke_interval, the interval changes. BaseSensorOperator still requires one, and Airflow's UI shows it.
 DEFAULT_POKE_INTERVAL = 60.0
-
-
-class PineconeSensor(PineconeTask, BaseSensorOperator):
-    """The base class of the sensors.
-
-    Args:
-        conn_id: The id of the Airflow connection.
-        poke_interval: Seconds between two pokes, or a timedelta.
-        timeout: Seconds until the sensor times out, or a timedelta.
-        kwargs: The arguments of BaseSensorOperator. ``silent_fail`` has no effect.
-    """
-
-    ui_color = "#e3f0ff"
-
-    def __init__(
-        self, *, conn_id: str, poke_interval: float | timedelta, timeout: float | timedelta, **kwargs: Any
-    ) -> None:
-        with checked_arguments():
-            poke_seconds = validate_duration(poke_interval, "poke_interval")
-            timeout_seconds = validate_duration(timeout, "timeout")
-        super().__init__(poke_interval=poke_seconds, timeout=timeout_seconds, **kwargs)
-        self.conn_id = conn_id
-        with checked_arguments():
-            check_outlets(self)
-        # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
-        self.silent_fail = False
-
-    def _outcomes(self) -> AbstractContextManager[None]:
-        """Turn errors into Airflow's outcomes."""
-        from airflow_pinecone.runtime.failures import sensor_outcomes
-
-        return sensor_outcomes(self, self._timeout_message)
-
-    def _timeout_message(self, error: BaseException) -> str:
-        raise AssertionError("subclasses must override _timeout_message")
 
 
 class _Pokes:
@@ -74,19 +40,21 @@ class _Pokes:
         self.now = now
 
 
-class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
-    """The base class of the sensors that wait for one backup or restore.
+class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
+    """The base class of the sensors.
 
     Args:
         conn_id: The id of the Airflow connection.
         deferrable: Whether to wait in the triggerer.
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited.
         timeout: Seconds until the sensor times out, or a timedelta.
-        kwargs: The arguments of BaseSensorOperator, except ``exponential_backoff``.
+        kwargs: The arguments of BaseSensorOperator, except ``exponential_backoff``. ``silent_fail`` has no effect.
 
     Raises:
         PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
     """
+
+    ui_color = "#e3f0ff"
 
     def __init__(
         self,
@@ -98,16 +66,33 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
         **kwargs: Any,
     ) -> None:
         with checked_arguments():
+            bools = {name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs}
+            validate_bools(deferrable=deferrable, **bools)
             if kwargs.get("exponential_backoff"):
                 raise ValueError(
                     "exponential_backoff is not supported. Without a poke_interval the interval increases."
                 )
-        interval = DEFAULT_POKE_INTERVAL if poke_interval is None else poke_interval
-        super().__init__(conn_id=conn_id, poke_interval=interval, timeout=timeout, **kwargs)
+            interval = validate_optional_duration(poke_interval, "poke_interval")
+            timeout_seconds = validate_duration(timeout, "timeout")
+        super().__init__(poke_interval=interval or DEFAULT_POKE_INTERVAL, timeout=timeout_seconds, **kwargs)
+        self.conn_id = conn_id
         self.deferrable = deferrable
-        self._fixed_interval = None if poke_interval is None else self.poke_interval
+        # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
+        self.silent_fail = False
+        self._fixed_interval = interval
         # Airflow's loop calls ``poke`` without it.
         self._pokes: _Pokes | None = None
+        with checked_arguments():
+            check_outlets(self)
+
+    def _outcomes(self) -> AbstractContextManager[None]:
+        """Turn errors into Airflow's outcomes."""
+        from airflow_pinecone.runtime.failures import sensor_outcomes
+
+        return sensor_outcomes(self, self._timeout_message)
+
+    # Only BackupFreshnessSensor has one.
+    max_age: float | None = None
 
     @property
     def _resource_id(self) -> str:
@@ -140,8 +125,6 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
         step = self._step(self._pokes or self._start_pokes(context))
         if step.is_over:
             return PokeReturnValue(is_done=True, xcom_value=self._result_of(step))
-        if step.message:
-            self.log.info(step.message)
         self.next_poke_in = step.seconds
         return False
 
@@ -153,12 +136,14 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
             event: The event of the trigger.
 
         Returns:
-            The backup when it is Ready, or the restore when its index is ready.
+            The backup or the restore for which the sensor waited.
 
         Raises:
             PineconeError: The wait has ended without success.
         """
-        return self._result_of_event(event)
+        from airflow_pinecone.triggers import result_of_event
+
+        return self._result_of(result_of_event(self, context, event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, with the same outcomes as in the other modes; Airflow calls this.
@@ -187,21 +172,15 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
         return f"{self.resource.label.lower()} {self._resource_id}"
 
     def _timeout_message(self, error: BaseException) -> str:
-        if isinstance(error, AirflowTaskTimeout):
-            return (
-                f"The execution_timeout has passed, and {self._resource_name} did not {self.resource.goal}. The "
-                "timeout does not stop it in Pinecone."
-            )
+        if isinstance(error, AirflowTaskTimeout) and self._wait:
+            return self._wait.execution_timeout_message
         return str(error)
 
     def _step(self, pokes: _Pokes) -> WaitResult | NextPoll:
-        from airflow_pinecone.waiting.drivers import poll_once
+        from airflow_pinecone.waiting.drivers import log_step, poll_once
 
-        return pokes.wait.step(poll_once(self._poll), pokes.now())
-
-    def _poll(self) -> Model:
-        # The connection is read here, so that an invalid one is the outcome of a poll.
-        return self.resource.poll(self.hook.client, self._resource_id)
+        outcome = poll_once(partial(self.poll, self._resource_id))
+        return log_step(pokes.wait.step(outcome, pokes.now()), self.log)
 
     def _start_pokes(self, context: Context) -> _Pokes:
         from airflow_pinecone.runtime.tries import first_try_of
@@ -213,13 +192,16 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, PineconeSensor):
             # Each poke runs in a new process. Airflow stores the time of the first one.
             first = first_reschedule_at(context, first_try_of(context, self.retries))
             started_at = first.timestamp() if first else started_at
-        wait = self._new_wait(
+        # As in Airflow's own sensors, execution_timeout bounds one poke of a rescheduled sensor, not the wait.
+        deadline_at = deadline_of(started_at, self.timeout, None if is_rescheduled else self.execution_timeout)
+        self._wait = self._new_wait(
             self._resource_id,
             started_at=started_at,
-            # As in Airflow's own sensors, execution_timeout bounds one poke of a rescheduled sensor, not the wait.
-            deadline_at=deadline_of(started_at, self.timeout, None if is_rescheduled else self.execution_timeout),
+            deadline_at=deadline_at,
             poke_interval=self._fixed_interval,
+            by_execution_timeout=deadline_at < started_at + self.timeout,
+            max_age=self.max_age,
             rescheduled=is_rescheduled,
         )
-        self._pokes = _Pokes(wait, monotonic_epoch_clock(self.clock))
+        self._pokes = _Pokes(self._wait, monotonic_epoch_clock(self.clock))
         return self._pokes

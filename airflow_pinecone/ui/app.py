@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.text import iso
+from airflow_pinecone.runtime.airflow_versions import newest_return_value
 from airflow_pinecone.ui import views
+from airflow_pinecone.ui.audit import ReadResult, read_audit
 from airflow_pinecone.ui.formats import UNKNOWN, show_minute, show_number, show_size
-from airflow_pinecone.ui.links import Links
+from airflow_pinecone.ui.links import Links, task_of
 from airflow_pinecone.ui.project_cache import NOTHING, Answer, ProjectCache
-from airflow_pinecone.ui.reading import Copy, read_copy
+from airflow_pinecone.ui.reading import read_copy
 from airflow_pinecone.ui.settings import PageSettings, read_settings
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH
+from airflow_pinecone.ui.views import Known
 
 _FOLDER = Path(__file__).parent
 _HEADERS = {
@@ -58,11 +62,18 @@ def build_app() -> FastAPI:
     from airflow.api_fastapi.core_api.security import requires_access_connection
 
     settings = read_settings()
-    cache = ProjectCache(partial(read_copy, max_age=settings.max_age), settings.connections)
+    cache = ProjectCache(read_copy, settings.connections)
     return create_app(settings, cache, requires_access_connection("GET"))
 
 
-def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[..., Any]) -> FastAPI:
+def create_app(
+    settings: PageSettings,
+    cache: ProjectCache,
+    access: Callable[..., Any],
+    *,
+    read_result: ReadResult = newest_return_value,
+    clock: Clock = SYSTEM_CLOCK,
+) -> FastAPI:
     """Create the app.
 
     Args:
@@ -70,6 +81,8 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
         cache: The projects of the connections in the settings.
         access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not read
             the connection whose id is the path parameter ``connection_id``.
+        read_result: Reads the last result of a task, for the audit of the settings.
+        clock: The clock.
 
     Returns:
         The app. It only has routes for GET.
@@ -87,7 +100,7 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
 
     checks = [Depends(name_connection), Depends(access)]
 
-    async def serve(request: Request, show: Callable[[Links, Answer, Copy], Response]) -> Response:
+    async def serve(request: Request, show: Callable[[Links, Answer, Known], Response]) -> Response:
         links = _links(request, settings)
         if not settings.connections:
             return render("off.html", links)
@@ -96,34 +109,43 @@ def create_app(settings: PageSettings, cache: ProjectCache, access: Callable[...
         answer = await cache.get(links.connection)
         if answer.copy is None:
             return render("failure.html", links, answer)
-        return await to_thread.run_sync(show, links, answer, answer.copy, limiter=render_limiter)
+        copy = answer.copy
+
+        def judge_and_show() -> Response:
+            # An audit is of one project: that of the first connection.
+            has_audit = settings.audit and links.connection == settings.connections[0]
+            audit = read_audit(settings.audit, settings.rules, read_result) if settings.audit and has_audit else None
+            return show(links, answer, views.judge(copy, settings.rules, clock.utcnow(), audit))
+
+        return await to_thread.run_sync(judge_and_show, limiter=render_limiter)
 
     @app.get("/", dependencies=checks)
     async def overview(request: Request) -> Response:
-        def show(links: Links, answer: Answer, copy: Copy) -> Response:
-            return render("overview.html", links, answer, page=views.overview(copy, links, settings.max_age))
+        def show(links: Links, answer: Answer, known: Known) -> Response:
+            page = views.overview(known, links, settings.rules)
+            return render("overview.html", links, answer, known.now, page=page)
 
         return await serve(request, show)
 
     # With ``:path``, a name may contain slashes: backups can name an index in any way.
     @app.get("/indexes/{index_name:path}", dependencies=checks)
     async def index(request: Request, index_name: str) -> Response:
-        def show(links: Links, answer: Answer, copy: Copy) -> Response:
-            page = views.index_page(copy, index_name, links)
+        def show(links: Links, answer: Answer, known: Known) -> Response:
+            page = views.index_page(known, index_name, links)
             if page is None:
-                return render("unknown_index.html", links, answer, status=404, index_name=index_name)
-            return render("index.html", links, answer, page=page)
+                return render("unknown_index.html", links, answer, known.now, status=404, index_name=index_name)
+            return render("index.html", links, answer, known.now, page=page)
 
         return await serve(request, show)
 
     # The links on tasks lead here: a task may not know the index of its backup.
     @app.get("/backups/{backup_id:path}", dependencies=checks)
     async def backup(request: Request, backup_id: str) -> Response:
-        def show(links: Links, answer: Answer, copy: Copy) -> Response:
-            page = views.page_of_backup(copy, backup_id, links)
+        def show(links: Links, answer: Answer, known: Known) -> Response:
+            page = views.page_of_backup(known, backup_id, links)
             if page is None:
-                return render("unknown_backup.html", links, answer, status=404, backup_id=backup_id)
-            return render("index.html", links, answer, page=page)
+                return render("unknown_backup.html", links, answer, known.now, status=404, backup_id=backup_id)
+            return render("index.html", links, answer, known.now, page=page)
 
         return await serve(request, show)
 
@@ -163,7 +185,14 @@ class _Renderer:
         )
 
     def __call__(
-        self, template: str, links: Links, answer: Answer = NOTHING, *, status: int = 200, **context: object
+        self,
+        template: str,
+        links: Links,
+        answer: Answer = NOTHING,
+        now: datetime | None = None,
+        *,
+        status: int = 200,
+        **context: object,
     ) -> Response:
         """Render a template.
 
@@ -171,6 +200,7 @@ class _Renderer:
             template: The name of the template.
             links: The URLs of the page.
             answer: What is known of the project.
+            now: The time of the request.
             status: The status of the response.
             **context: Values for the template.
         """
@@ -178,6 +208,7 @@ class _Renderer:
             layout="fragment.html" if links.in_airflow else "document.html",
             links=links,
             failure=answer.failure,
+            old=views.age_of_old_copy(answer.copy, now) if answer.copy and now else "",
             as_of=iso(answer.copy.read_at) if answer.copy else None,
             restores_failure=answer.copy.restores_failure if answer.copy else None,
             **context,
@@ -198,4 +229,5 @@ def _links(request: Request, settings: PageSettings) -> Links:
     """Return the URLs for the page that a request asks for."""
     default = settings.connections[0] if settings.connections else ""
     query = request.query_params
-    return Links(settings.prefix, query.get("connection") or default, in_airflow=query.get("fragment") == "1")
+    in_airflow = query.get("fragment") == "1"
+    return Links(settings.prefix, query.get("connection") or default, in_airflow, task_of(query))

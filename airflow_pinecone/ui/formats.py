@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
-UNKNOWN = "-"
+UNKNOWN = "unknown"
 
 
 def show_minute(moment: str) -> str:
@@ -43,8 +43,8 @@ def show_size(size: int | None) -> str:
 
 
 def show_change(change: float | None) -> str:
-    """Return the share by which a number grew, such as ``+3.0%``; empty for None."""
-    return "" if change is None else f"{change:+.1%}"
+    """Return the share by which a number grew, such as ``+3.0%``."""
+    return UNKNOWN if change is None else f"{change:+.1%}"
 
 
 def _amount(number: int, unit: str) -> str:

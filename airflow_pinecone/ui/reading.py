@@ -20,9 +20,7 @@ from airflow_pinecone.errors import (
     Unauthorized,
 )
 from airflow_pinecone.hooks import PineconeHook, read_project
-from airflow_pinecone.policy import IndexRules, Policy
-from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.report import Project, Report
+from airflow_pinecone.rules.report import Project
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +41,11 @@ class Copy(NamedTuple):
 
     Attributes:
         project: What Pinecone lists.
-        report: The report about it.
         read_at: When it was read.
-        restores_failure: Why there are no restore jobs; None if they could be listed.
+        restores_failure: Why the restore jobs are unknown; None if they could be listed.
     """
 
     project: Project
-    report: Report
     read_at: datetime
     restores_failure: str | None = None
 
@@ -75,10 +71,8 @@ TOO_SLOW = Failure(
 )
 
 
-def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clock = SYSTEM_CLOCK) -> Copy:
-    """Read a project and report on it. All ages are those at the time when the first request was sent.
-
-    ``deadline_at`` is a time as ``clock.monotonic`` returns it, and ``max_age`` is in seconds.
+def read_copy(connection: str, deadline_at: float, *, clock: Clock = SYSTEM_CLOCK) -> Copy:
+    """Read a project. ``deadline_at`` is a time as ``clock.monotonic`` returns it.
 
     Raises:
         DeadlinePassed: The deadline has passed.
@@ -93,8 +87,7 @@ def read_copy(connection: str, deadline_at: float, *, max_age: float, clock: Clo
     with client.session:
         read_at = clock.utcnow()
         project, restores_failure = read_project(client, retry=False, check=check_time)
-    report = coverage.report(project, Policy(IndexRules(max_age)), now=read_at)
-    return Copy(project, report, read_at, str(restores_failure) if restores_failure else None)
+    return Copy(project, read_at, str(restores_failure) if restores_failure else None)
 
 
 def explain(error: Exception) -> Failure:

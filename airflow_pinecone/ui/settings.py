@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from airflow.configuration import conf
 
-from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.text import show_value
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.provider_info import CONFIG
 from airflow_pinecone.runtime.links import url_prefix
 
@@ -18,13 +20,15 @@ class PageSettings(NamedTuple):
 
     Attributes:
         connections: The ids of the connections that the page may use; without any, the page is turned off.
-        max_age: How old the newest Ready backup of an index may be, in seconds.
+        rules: What the backups of an index must satisfy, if the audit does not say more.
         prefix: The path of Airflow's URL, without a slash at its end.
+        audit: The ids of the DAG and of the task whose reports have the rules; None if there is none.
     """
 
     connections: tuple[str, ...]
-    max_age: float
+    rules: IndexRules
     prefix: str
+    audit: tuple[str, str] | None = None
 
 
 def read_settings() -> PageSettings:
@@ -34,11 +38,31 @@ def read_settings() -> PageSettings:
         The settings.
 
     Raises:
-        AirflowConfigException: ``[pinecone] ui_max_age`` is not a number.
-        PineconeInputError: It is not above 0 and at most 365 days.
+        AirflowConfigException: An option is not a number.
+        PineconeInputError: An option is invalid.
     """
-    text = conf.get("pinecone", "ui_connections", fallback=_OPTIONS["ui_connections"]["default"]) or ""
     # A connection that is named twice counts once.
-    connections = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
-    max_age = conf.getfloat("pinecone", "ui_max_age", fallback=float(_OPTIONS["ui_max_age"]["default"]))
-    return PageSettings(connections, validate_duration(max_age, "[pinecone] ui_max_age"), url_prefix())
+    connections = tuple(dict.fromkeys(filter(None, map(str.strip, _text("ui_connections").split(",")))))
+    rules = IndexRules(
+        max_age=conf.getfloat("pinecone", "ui_max_age", fallback=float(_default("ui_max_age"))),
+        min_records=conf.getint("pinecone", "ui_min_records", fallback=int(_default("ui_min_records"))),
+        max_shrink=conf.getfloat("pinecone", "ui_max_shrink", fallback=float(_default("ui_max_shrink"))),
+    )
+    try:
+        rules.validate()
+    except PineconeInputError as error:
+        raise PineconeInputError(f"[pinecone] ui_{error}") from error
+    # The id of a task in a group contains a dot.
+    audit = _text("ui_audit").strip()
+    dag_id, dot, task_id = audit.partition(".")
+    if audit and not (dag_id and dot and task_id):
+        raise PineconeInputError(f"[pinecone] ui_audit must be dag_id.task_id, not {show_value(audit)}.")
+    return PageSettings(connections, rules, url_prefix(), (dag_id, task_id) if audit else None)
+
+
+def _text(option: str) -> str:
+    return conf.get("pinecone", option, fallback=_default(option)) or ""
+
+
+def _default(option: str) -> str:
+    return str(_OPTIONS[option]["default"])

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import one_line, show_seconds, show_time
+from airflow_pinecone.common.text import counted, explain, one_line, show_request_id, show_seconds, show_time, truncate
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -32,7 +32,7 @@ from airflow_pinecone.waiting.intervals import (
     RejectedPolls,
     poll_interval,
 )
-from airflow_pinecone.waiting.resources import RESOURCES, Model, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Model, Resource
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup`` or ``restore``.
-        resource_id: The id of the backup or of the restore job.
+        resource_type: ``backup``, ``restore`` or ``freshness``.
+        resource_id: The id of the backup or of the restore job, or the name of the index that must have a fresh backup.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
+        by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
+        max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -55,14 +57,27 @@ class WaitSpec:
     started_at: float
     deadline_at: float
     poke_interval: float | None = None
+    by_execution_timeout: bool = False
+    max_age: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
         times_are_valid = is_number(self.started_at) and is_number(self.deadline_at)
         interval = self.poke_interval
         interval_is_valid = interval is None or (is_number(interval) and interval > 0)
-        if self.resource_type not in RESOURCES or not times_are_valid or not interval_is_valid:
-            raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
+        if self.resource_type == FRESHNESS.name:
+            age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
+        else:
+            age_is_valid = self.max_age is None
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        if self.resource_type not in RESOURCES or not values_are_valid:
+            raise PineconeInputError(
+                explain(
+                    "The arguments of the wait are invalid.",
+                    one_line(asdict(self)),
+                    "Install the same version of this package for the workers and the triggerer.",
+                )
+            )
 
     @property
     def resource(self) -> Resource:
@@ -76,10 +91,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
+        is_warning: Whether the message is a warning: the poll failed.
     """
 
     seconds: float
     message: str | None
+    is_warning: bool = False
     is_over: Literal[False] = False
 
 
@@ -91,11 +108,14 @@ class WaitResult:
         model: The backup when it is Ready, or the restore when its index is ready.
         error: Why the wait did not succeed.
         index_name: The index of a backup or restore job that failed, if it is known.
+        message: A warning to log, or None. An event does not include it.
     """
 
     model: Model | None = None
     error: PineconeError | None = None
     index_name: str | None = None
+    message: str | None = None
+    is_warning: ClassVar[Literal[True]] = True
     is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
@@ -109,7 +129,8 @@ class WaitResult:
         if self.error is None:
             return {"model": xcom_safe(self.model), "error": None}
         error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
-        error |= {"type": type(self.error).__name__, "text": str(self.error), "index_name": self.index_name}
+        error |= {"type": type(self.error).__name__, "text": str(self.error), "reason": self.error.reason}
+        error |= {"index_name": self.index_name}
         return {"model": None, "error": error}
 
     @classmethod
@@ -123,7 +144,11 @@ class WaitResult:
                     if error_class.__name__ == name and _facts_are_valid(error):
                         return cls(error=_error(error_class, text, error), index_name=error.get("index_name"))
         raise InvalidWaitResult(
-            f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
+            explain(
+                "The triggerer returned an event that is not the result of a wait.",
+                truncate(one_line(event), 100),
+                "Install one version of this package on workers and triggerer. If no retry is left, clear the task.",
+            )
         )
 
 
@@ -148,16 +173,19 @@ def _succeeded(model: Any, resource: Resource) -> bool:
 
 
 def _facts_are_valid(error: Mapping[str, Any]) -> bool:
-    names = ("code", "message", "request_id", "index_name")
+    names = ("code", "message", "reason", "request_id", "index_name")
     texts = all(isinstance(error.get(name), str | None) for name in names)
     return texts and "status_code" in error and isinstance(error["status_code"], int | None)
 
 
 def _error(error_class: type[PineconeError], text: str, facts: Mapping[str, Any]) -> PineconeError:
+    # Earlier releases stored no reason.
+    reason = facts.get("reason") or ""
     if not issubclass(error_class, PineconeRequestError):
-        return error_class(text)
+        return error_class(text, reason=reason)
     return error_class(
         text,
+        reason=reason,
         status_code=facts.get("status_code"),
         code=facts.get("code"),
         message=facts.get("message") or "",
@@ -181,7 +209,9 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._logged: str | None = None
+        self._state = "unknown"
+        self._logged: object = None
+        self._index = spec.resource_id if self._resource is FRESHNESS else None
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -197,6 +227,31 @@ class Wait:
         """Such as ``backup b-1``, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
+    @property
+    def execution_timeout_message(self) -> str:
+        """The message if Airflow ends the task while it waits."""
+        return explain(
+            f"{self._subject} did not {self._resource.goal} before the execution_timeout.",
+            f"At the last poll: {self._state}",
+            f"{self._continues} To wait longer, increase execution_timeout.".lstrip(),
+            self._ids,
+        )
+
+    @property
+    def _subject(self) -> str:
+        """Such as ``The backup of index docs``. Without the id, the first line of a message stays short."""
+        if self._resource is FRESHNESS:
+            return str(self)
+        return f"The {self._resource.label.lower()}{f' of index {self._index}' if self._index else ''}"
+
+    @property
+    def _ids(self) -> str:
+        return "" if self._resource is FRESHNESS else f"{self._resource.label} id: {self.spec.resource_id}."
+
+    @property
+    def _continues(self) -> str:
+        return "" if self._resource is FRESHNESS else "It continues in Pinecone."
+
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
 
@@ -209,18 +264,19 @@ class Wait:
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
+        failed = self._failed_polls.count
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
-        phase = self._resource.phase(outcome)
+        model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
+        self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
+        phase, state = self._resource.phase(model), self._resource.state(model)
         if phase == "succeeded":
-            return WaitResult(model=outcome)
+            return WaitResult(model=model, message=warning)
         if phase == "failed":
-            index = cast("str | None", outcome.get(self._resource.index_field))
-            of_index = f" of index {index}" if index else ""
-            text = f"{self}{of_index} failed ({outcome['status']}). {self._resource.remedy}"
-            return WaitResult(error=self._resource.failed(text), index_name=index)
-        return self._continue_or_time_out(now, self._resource.state(outcome))
+            return self._end(self._resource.failed, "failed", state, self._resource.remedy)
+        after = f", after {counted(failed, 'failed poll')}" if failed else ""
+        return self._continue_or_time_out(now, f"{state}{after}", logged_as=state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -238,12 +294,11 @@ class Wait:
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
-                text = (
-                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. This does not stop it in "
-                    f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
-                )
-                return _failure(PineconeUnreachable(text), cause=error)
-            return self._continue_or_time_out(now, f"consecutive failed polls: {count}. Last error: {error}", at_least)
+                advice = f"{self._continues} If no retry is left, clear the task when Pinecone responds again.".lstrip()
+                what = f"could not be polled: {count} consecutive polls failed"
+                return self._end(PineconeUnreachable, what, error.reason, advice, error)
+            state = f"the poll failed: {error.reason}"
+            return self._continue_or_time_out(now, state, at_least, logged_as=(type(error), error.status_code))
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -256,27 +311,42 @@ class Wait:
         else:
             persists = self._rejected_polls.add(now)
         if not persists:
-            not_visible = isinstance(error, NotFound) and not self._seen
-            state = "it is not visible yet" if not_visible else f"the poll was rejected. {error}"
-            return self._continue_or_time_out(now, state)
+            if isinstance(error, NotFound) and not self._seen:
+                state = "it is not visible yet"
+                return self._continue_or_time_out(now, state, logged_as=state)
+            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", logged_as=(type(error),))
         if isinstance(error, NotFound):
-            text = f"{self} {self._resource.disappeared}. {self._resource.remedy} {error}"
-            return _failure(self._resource.not_found(text), cause=error)
+            resource = self._resource
+            return self._end(resource.not_found, resource.disappeared, error.reason, resource.remedy, error)
         return WaitResult(error=error)
 
-    def _continue_or_time_out(self, now: float, state: str, at_least: float = 0.0) -> WaitResult | NextPoll:
+    def _continue_or_time_out(
+        self, now: float, state: str, at_least: float = 0.0, *, logged_as: object
+    ) -> WaitResult | NextPoll:
+        self._state = state
         if now >= self.spec.deadline_at:
-            waited = show_seconds(max(0.0, now - self.spec.started_at))
-            text = (
-                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. The timeout does not "
-                "stop it in Pinecone. To wait longer, increase timeout, and execution_timeout if it is set."
-            )
-            return WaitResult(error=WaitTimeout(text))
-        message = None if state == self._logged else f"{self}: {state}"
-        self._logged = state
-        return NextPoll(self.interval(now, at_least), message)
+            what = f"did not {self._resource.goal} within {show_seconds(max(0.0, now - self.spec.started_at))}"
+            advice = f"{self._continues} To wait longer, increase {self._limit}.".lstrip()
+            return self._end(WaitTimeout, what, state, advice)
+        # The text of a repeated error can differ, for example by a time in its message.
+        message = None if logged_as == self._logged else f"{self}: {state}"
+        self._logged = logged_as
+        return NextPoll(self.interval(now, at_least), message, is_warning=isinstance(logged_as, tuple))
 
+    @property
+    def _limit(self) -> str:
+        return "execution_timeout" if self.spec.by_execution_timeout else "timeout, and execution_timeout if it is set"
 
-def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:
-    error.__cause__ = cause
-    return WaitResult(error=error)
+    def _end(
+        self,
+        error_class: type[PineconeError],
+        what: str,
+        why: str,
+        advice: str,
+        error: PineconeError | None = None,
+    ) -> WaitResult:
+        """End the wait. ``what`` continues the subject; ``error`` is the one of the last poll."""
+        request_id = error.request_id if isinstance(error, PineconeRequestError) else None
+        ids = f"{self._ids} {show_request_id(request_id)}".strip()
+        text = explain(f"{self._subject} {what}.", why, advice, ids)
+        return WaitResult(error=error_class(text, reason=why), index_name=self._index)

@@ -6,11 +6,11 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from airflow_pinecone.common.clock import Clock, monotonic_epoch_clock
-from airflow_pinecone.common.text import show_seconds, show_time
+from airflow_pinecone.common.text import explain, show_request_id, show_seconds, show_time
 from airflow_pinecone.errors import (
     BackupInUse,
     PineconeConnectionError,
@@ -22,14 +22,25 @@ from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult
 from airflow_pinecone.waiting.intervals import MIN_INTERVAL, poll_interval
 from airflow_pinecone.waiting.resources import Model
 
-# A wait in the triggerer ends at most this many seconds after its deadline. The last poll needs them: to read the
-# connection, to start, and to get its response.
-LAST_POLL_SECONDS = 12.0
+# Seconds beyond the deadline that the last poll of a wait in the triggerer may take to share the requests of others.
+SHARED_POLL_SECONDS = 4.0
+# If it has no result by then, or has failed, the wait polls once more, by itself, and ends at most this much later.
+LAST_POLL_SECONDS = 8.0
 # The first poll in the triggerer may start this many seconds early; see wait_async.
 MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
+
+
+class Logger(Protocol):
+    """Logs messages."""
+
+    def info(self, message: str, /) -> object:
+        """Log a message."""
+
+    def warning(self, message: str, /) -> object:
+        """Log a warning."""
 
 
 class PollAfter(Protocol):
@@ -40,48 +51,58 @@ class PollAfter(Protocol):
 
 
 def wait_sync(
-    wait: Wait, poll: Callable[[], Model], log: Log, clock: Clock, *, first: Model | None = None
+    wait: Wait, poll: Callable[[], Model], log: Logger, clock: Clock, *, first: Model | None = None
 ) -> WaitResult:
     """Wait in a worker. ``first`` is the model if the previous request returned it, and replaces the first poll."""
-    log(wait.opening)
+    log.info(wait.opening)
     now = monotonic_epoch_clock(clock)
     outcome = first or poll_once(poll)
-    while isinstance(step := wait.step(outcome, now()), NextPoll):
-        if step.message:
-            log(step.message)
+    while isinstance(step := log_step(wait.step(outcome, now()), log), NextPoll):
         clock.sleep(step.seconds)
         outcome = poll_once(poll)
     return step
 
 
-async def wait_async(wait: Wait, poll: PollAfter, log: Log, clock: Clock) -> WaitResult:
+async def wait_async(
+    wait: Wait, poll: PollAfter, poll_now: Callable[[], Awaitable[Model | PineconeError]], log: Logger, clock: Clock
+) -> WaitResult:
     """Wait in the triggerer, for one interval before the first poll.
 
     The worker has just polled. Also, if a trigger ends before the scheduler has registered that the task is deferred,
     the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
     """
-    log(wait.opening)
+    log.info(wait.opening)
     now = monotonic_epoch_clock(clock)
     interval = wait.interval(now())
     early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
     while True:
-        outcome: Model | PineconeError
-        # The event loop enforces the deadline, even if the poll cannot run. The last poll has some time, too.
-        seconds = max(wait.spec.deadline_at - now(), interval + LAST_POLL_SECONDS)
-        try:
-            async with asyncio.timeout(seconds):
-                outcome = await poll(interval, early)
-        except TimeoutError:
-            outcome = PineconeConnectionError("The poll had no result before the deadline.", sent=True)
-        step = wait.step(outcome, now())
+        # The event loop enforces the deadline, even if the poll cannot run.
+        seconds = max(wait.spec.deadline_at - now(), interval + SHARED_POLL_SECONDS)
+        outcome = await _within(seconds, poll(interval, early))
+        if isinstance(outcome, PineconeTransientError) and now() >= wait.spec.deadline_at:
+            outcome = await _within(LAST_POLL_SECONDS, poll_now())
+        step = log_step(wait.step(outcome, now()), log)
         if not isinstance(step, NextPoll):
             return step
-        if step.message:
-            log(step.message)
         interval = step.seconds
         # A poll before the end of the interval could ignore the Retry-After of a failed one.
         early = 0.0 if isinstance(outcome, PineconeError) else interval / 2
+
+
+async def _within(seconds: float, poll: Awaitable[Model | PineconeError]) -> Model | PineconeError:
+    try:
+        async with asyncio.timeout(seconds):
+            return await poll
+    except TimeoutError:
+        return PineconeConnectionError("The poll had no result before the deadline.", sent=True)
+
+
+def log_step(step: WaitResult | NextPoll, log: Logger) -> WaitResult | NextPoll:
+    """Log the message of a step, if it has one, and return the step."""
+    if step.message:
+        (log.warning if step.is_warning else log.info)(step.message)
+    return step
 
 
 def poll_once(poll: Callable[[], Model]) -> Model | PineconeError:
@@ -104,6 +125,7 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
     """
     end = clock.monotonic() + seconds
     interval = 1.0
+    failed, reason = 0, ""
     while True:
         left = end - clock.monotonic()
         try:
@@ -111,7 +133,10 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
         except PineconeTransientError as error:
             if left <= 0:
                 raise
-            log(str(error))
+            failed += 1
+            # A reason is logged once.
+            log(f"Failed searches: {failed}." if error.reason == reason else f"The search failed: {error.reason}.")
+            reason = error.reason
         else:
             if found is not None or left <= 0:
                 return found
@@ -147,12 +172,14 @@ def delete_when_unused(
         waited = now() - started_at
         left = deadline_at - now()
         if left <= 0:
-            raise WaitTimeout(
-                f"Backup {backup_id} was not deleted: a restore from it is still running after "
-                f"{show_seconds(waited)}. Retry the task, or increase timeout, and execution_timeout if it is set. "
-                f"{in_use}"
-            ) from in_use
+            text = explain(
+                f"Backup {backup_id} was not deleted: a restore from it is still running.",
+                f"It was running for {show_seconds(waited)}: {in_use.reason}",
+                "Increase timeout, and execution_timeout if it is set. If no retry is left, clear the task.",
+                show_request_id(in_use.request_id),
+            )
+            raise WaitTimeout(text, reason=in_use.reason) from None
         if not logged:
-            log(f"Waiting until {show_time(deadline_at)} for the restore to finish. {in_use}")
+            log(f"Waiting until {show_time(deadline_at)} for the end of a restore from it: {in_use.reason}.")
             logged = True
         clock.sleep(min(poll_interval(waited, poke_interval), left))

@@ -1,10 +1,11 @@
-"""What can be waited for: a backup or a restore. All differences between the two are here."""
+"""What can be waited for: a backup, a restore, or a fresh backup of an index. All differences are here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pinecone.api.models import (
@@ -12,18 +13,33 @@ from airflow_pinecone.api.models import (
     Phase,
     RestoreModel,
     backup_phase,
+    created_at,
     is_completed,
     is_index_ready,
     restore_model,
     restore_phase,
 )
-from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError, RestoreFailed, RestoreNotFound
+from airflow_pinecone.common.text import show_time
+from airflow_pinecone.errors import (
+    BackupFailed,
+    BackupNotFound,
+    NotFound,
+    PineconeError,
+    RestoreFailed,
+    RestoreNotFound,
+)
+from airflow_pinecone.rules.history import BackupHistory
 
 if TYPE_CHECKING:
     from airflow_pinecone.api.client import PineconeClient
     from airflow_pinecone.api.listing import Listed
 
 Model = BackupModel | RestoreModel
+Find = Callable[["PineconeClient", Collection[str], int], tuple[dict[str, Any], int]]
+
+
+def _as_polled(polled: Any, resource_id: str, max_age: float | None, now: float) -> tuple[Any, None]:
+    return polled, None
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,10 @@ class Resource:
         not_found: The error for a resource that no longer exists.
         poll: Requests the model once, by its id.
         find: Searches for the models of several ids in the listings of the project, in at most so many pages. Returns
-            the models by their ids, and the number of pages. A model that is missing may exist.
+            the models by their ids, and the number of pages. A model that is missing may exist. None if there are no
+            such listings.
+        judge: Returns the model of what was polled, and a warning or None. Its arguments are what was polled, the id,
+            the maximum age in seconds and the time.
     """
 
     name: str
@@ -58,8 +77,9 @@ class Resource:
     state: Callable[[Any], str]
     failed: type[PineconeError]
     not_found: type[PineconeError]
-    poll: Callable[[PineconeClient, str], Model]
-    find: Callable[[PineconeClient, Collection[str], int], tuple[dict[str, Any], int]]
+    poll: Callable[[PineconeClient, str], Any]
+    find: Find | None
+    judge: Callable[[Any, str, float | None, float], tuple[Any, str | None]] = _as_polled
 
 
 def _find_backups(client: PineconeClient, ids: Collection[str], max_pages: int) -> Listed[BackupModel]:
@@ -97,12 +117,35 @@ def _restore_state(restore: RestoreModel) -> str:
     return f"its status is {restore['status']}{', and its index is not ready' if waits_for_index else ''}"
 
 
+def _read_history(client: PineconeClient, index_name: str) -> BackupHistory:
+    backups, exists = client.list_backups_of_name(index_name, retry=False)
+    return BackupHistory(backups, index_exists=exists)
+
+
+def _newest_if_fresh(
+    history: BackupHistory, index_name: str, max_age: float | None, now: float
+) -> tuple[Any, str | None]:
+    """Return the newest Ready backup if it is fresh. Otherwise, return why it is not."""
+    backup = history.newest_ready
+    created = backup and created_at(backup)
+    if backup is None or created is None:
+        return {"problem": f"it has {history.no_ready_backup}"}, None
+    age = history.age(backup, datetime.fromtimestamp(now, UTC))
+    if age.is_below(max_age or 0.0):
+        exists = history.index_exists
+        return backup, None if exists else f"Index {index_name} no longer exists. Its backups still do."
+    limit = timedelta(seconds=max_age or 0.0)
+    problem = "in the future: check the clock" if age.in_future else f"and is older than {limit}"
+    newest = f"its newest Ready backup, {backup['backup_id']}, was created at {show_time(created)}"
+    return {"problem": f"{newest} {problem}"}, None
+
+
 BACKUP = Resource(
     name="backup",
     label="Backup",
     goal="become Ready",
     disappeared="no longer exists",
-    remedy="Create a new backup.",
+    remedy="A retry creates a new backup. If none is left, clear the task that creates it.",
     index_field="source_index_name",
     xcom_key="backup_id",
     phase=backup_phase,
@@ -117,7 +160,7 @@ RESTORE = Resource(
     label="Restore job",
     goal="complete",
     disappeared="or the index that it created no longer exists",
-    remedy="Delete its index, if it exists, and restore the backup again.",
+    remedy="Delete its index, if it exists. Then clear the task that restores the backup.",
     index_field="target_index_name",
     xcom_key="restore_job_id",
     phase=restore_phase,
@@ -127,4 +170,21 @@ RESTORE = Resource(
     poll=_poll_restore,
     find=_find_restores,
 )
-RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE)}
+# Its id is the name of an index. There is no failed state: a newer backup can follow.
+FRESHNESS = Resource(
+    name="freshness",
+    label="Index",
+    goal="have a fresh backup",
+    disappeared="does not exist, and has no backups",
+    remedy="Check the name of the index.",
+    index_field="source_index_name",
+    xcom_key="backup_id",
+    phase=lambda model: "running" if "problem" in model else backup_phase(model),
+    state=lambda model: str(model["problem"]),
+    failed=NotFound,
+    not_found=NotFound,
+    poll=_read_history,
+    find=None,
+    judge=_newest_if_fresh,
+)
+RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS)}

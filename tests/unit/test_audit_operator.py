@@ -209,12 +209,22 @@ def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, log
     assert {line.split()[-1] for line in lines} == {"d" * 57 + "..."}
 
 
-@pytest.mark.parametrize(
-    "fault", [{"status": 503}, {"body": {"data": [{"backup_id": "b-1", "status": None}]}}], ids=["503", "unreadable"]
-)
-def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit, fault: dict[str, Any]) -> None:
-    """A backup without a status could be the newest backup of any index."""
-    emulator.fault("GET", "/backups", **fault, times=None)
+def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance) -> None:
+    """The audit judges the others, and is not complete: an index without a backup could be hidden."""
+    backup = emulator.add_backup(INDEX, age=HOUR)
+    rows = [{**backup, "backup_id": "b-1", "status": "\x1b[2J"}, {**backup, "backup_id": 7}, backup]
+    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    outcome = audit()
+    assert outcome.state == "failed"
+    assert "not complete" in outcome.message
+    report = ti.xcoms["return_value"]
+    assert [row["status"] for row in report["indexes"]] == ["ok"]
+    assert len(report["invalid"]) == 1
+    assert audit(fail_on=[]).state == "success"
+
+
+def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit) -> None:
+    emulator.fault("GET", "/backups", status=503, times=None)
     outcome = audit(fail_on=[])
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, PineconeTransientError)

@@ -520,3 +520,48 @@ def test_valid_statuses_pass() -> None:
     for count in range(5):
         for statuses in itertools.combinations(("unprotected", "late", "failing", "untested"), count):
             validate_statuses(statuses)
+
+
+# Rules
+
+
+@pytest.mark.parametrize(
+    ("rules", "backups", "broken"),
+    [
+        (IndexRules(DAY), [backup()], []),
+        (IndexRules(DAY), [], ["max_age"]),
+        (IndexRules(DAY), [backup(age=2 * DAY)], ["max_age"]),
+        (IndexRules(DAY), [backup(record_count=0)], ["min_records"]),
+        (IndexRules(DAY, min_records=0), [backup(record_count=0)], []),
+        (IndexRules(DAY, min_records=101), [backup()], ["min_records"]),
+        (IndexRules(DAY, max_shrink=0.5), [backup(record_count=49), backup(2, age=2 * HOUR)], ["max_shrink"]),
+        (IndexRules(DAY, max_shrink=0.5), [backup(record_count=50), backup(2, age=2 * HOUR)], []),
+        (IndexRules(DAY, max_shrink=0.5), [backup(), backup(2, created_at=None)], ["max_shrink"]),
+        (IndexRules(DAY, max_restore_age=DAY), [backup()], ["max_restore_age"]),
+    ],
+)
+def test_row_names_the_rules_that_it_breaks(rules: IndexRules, backups: Any, broken: list[str]) -> None:
+    row = row_of(backups=backups, rules=rules)
+    assert row["broken_rules"] == broken
+    assert (row["status"] == "ok") is (broken == [])
+    assert (row["max_age"], row["max_restore_age"], row["max_shrink"]) == (
+        rules.max_age,
+        rules.max_restore_age,
+        rules.max_shrink,
+    )
+    assert row["min_records"] == (1 if rules.min_records is None else rules.min_records)
+
+
+def test_row_has_the_backup_before_the_newest() -> None:
+    row = row_of(backups=[backup(), backup(2, age=2 * HOUR)])
+    assert (row["previous"]["backup_id"], row["previous_known"]) == ("b-2", True)
+    row = row_of(backups=[backup(), backup(2, created_at=None)])
+    assert (row["previous"], row["previous_known"]) == (None, False)
+
+
+def test_unknown_restores_are_not_missing_ones() -> None:
+    made = report_on(backups=[backup()], jobs=None, rules=IndexRules(DAY, max_restore_age=DAY))
+    (row,) = made["indexes"]
+    assert not made["restores_known"]
+    assert row["status"] == "untested"
+    assert "its last restore is unknown" in row["problems"][0]["text"]

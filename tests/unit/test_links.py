@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +30,13 @@ ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
 
 
 def url_of(backup_id: str, prefix: str = "") -> str:
-    return f"{prefix}/pinecone-backups/backups/{backup_id}?connection=pinecone_default"
+    task = "dag_id=etl&run_id=manual__1&task_id=backup&map_index=-1"
+    return f"{prefix}/pinecone-backups/backups/{backup_id}?connection=pinecone_default&{task}"
+
+
+def new_task() -> Any:
+    """Make what the links need of a task."""
+    return SimpleNamespace(hook=PineconeHook(), log=logging.getLogger(__name__))
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def test_create_pushes_the_link_before_it_waits(
     url = url_of(emulator.backups[0]["backup_id"])
     assert ti.xcoms[BACKUP] == url
     assert set(seen) == ({url} if path["wait_for_completion"] else set())
-    assert CONSOLE not in ti.xcoms
+    assert ti.xcoms[CONSOLE] == ""
 
 
 @needs_pages
@@ -71,6 +79,39 @@ def test_task_that_fails_has_the_link(emulator: Emulator, clock: FakeClock, ti: 
     assert run_try(task, ti).state == "failed"
     # Airflow calls this at the end, and stores the result again.
     assert BackupLink().get_link(task, ti_key=ti) == url_of(backup_id)
+
+
+@needs_pages
+def test_link_is_not_read_by_the_process_that_pushed_it(emulator: Emulator, clock: FakeClock, ti: TaskInstance) -> None:
+    """Airflow logs an error if it does not find an XCom."""
+    task = make_task(VerifyBackupOperator, clock, backup_id=emulator.add_backup(INDEX)["backup_id"])
+    assert run_try(task, ti).state == "success"
+    # Without a key, nothing can be read.
+    assert BackupLink().get_link(task, ti_key=None) == ti.xcoms[BACKUP]
+    assert ConsoleLink().get_link(task, ti_key=None) == ti.xcoms[CONSOLE] == ""
+
+
+@needs_pages
+def test_path_into_a_custom_xcom_backend_is_never_a_link(
+    emulator: Emulator, clock: FakeClock, ti: TaskInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow reads a link past the backend, and stores it past the backend at the end of the task."""
+    sdk = pytest.importorskip("airflow.sdk.bases.xcom")
+
+    class Backend(sdk.BaseXCom):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def serialize_value(value: Any, **_: Any) -> Any:
+            return "s3://bucket/path"
+
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom", Backend)
+    backup_id = emulator.add_backup(INDEX)["backup_id"]
+    task = make_task(VerifyBackupOperator, clock, backup_id=backup_id)
+    assert run_try(task, ti).state == "success"
+    assert BACKUP not in ti.xcoms
+    assert BackupLink().get_link(task, ti_key=ti) == url_of(backup_id)
+    # The trigger may have timed out. Then Airflow resumes the task in another process, and it pushes nothing.
+    ti.xcoms[BACKUP] = "s3://bucket/path"
+    assert BackupLink().get_link(task.recreate(), ti_key=ti) == ""
 
 
 @needs_pages
@@ -112,17 +153,18 @@ def test_console_is_linked_only_for_pinecone_itself(
 ) -> None:
     connection = {"conn_type": "pinecone", "host": host, "password": "key"}
     monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(connection))
-    push_links(ti.context, ID, PineconeHook())
-    assert (CONSOLE in ti.xcoms) is expected
-    if expected:
-        assert ConsoleLink().get_link(None, ti_key=ti) == ("https://app.pinecone.io/organizations/-/projects/-/backups")
+    push_links(ti.context, ID, new_task())
+    url = "https://app.pinecone.io/organizations/-/projects/-/backups" if expected else ""
+    # Airflow shows no link for an empty URL.
+    assert ti.xcoms[CONSOLE] == url
+    assert ConsoleLink().get_link(None, ti_key=ti) == url
 
 
 @needs_pages
 def test_link_has_the_path_prefix_of_airflow(ti: TaskInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://example.com/team/airflow/")
     assert conf.get("api", "base_url") == "https://example.com/team/airflow/"
-    push_links(ti.context, ID, PineconeHook())
+    push_links(ti.context, ID, new_task())
     assert ti.xcoms[BACKUP] == url_of(ID, "/team/airflow")
 
 
@@ -135,7 +177,7 @@ def test_link_that_was_not_pushed_or_cannot_be_read_is_empty(ti: TaskInstance) -
 
 def test_older_airflow_gets_no_links(ti: TaskInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "LINKS", ())
-    push_links(ti.context, ID, PineconeHook())
+    push_links(ti.context, ID, new_task())
     assert ti.xcoms == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -190,3 +191,12 @@ def test_field_that_only_some_secret_backends_can_return(fields: dict[str, Any],
         settings_from(connection, "prod")
     frames = frames_of(caught.value, "airflow_pinecone.")
     assert not any(KEY in repr(value) for frame in frames for value in frame.f_locals.values())
+
+
+def test_fingerprint_tells_connections_apart_and_identifies_no_key() -> None:
+    settings = [Settings("pinecone_default", url, key, "2025-10", 30.0) for url in "ab" for key in ("key-1", "key-2")]
+    assert len({each.fingerprint for each in settings}) == 4
+    assert replace(settings[0], conn_id="another", timeout=5.0).fingerprint == settings[0].fingerprint
+    # Even if all but a few characters of the key were known, many keys would have the same fingerprint.
+    keys = (replace(settings[0], api_key=f"key-{n}") for n in range(300_000))
+    assert sum(each.fingerprint == settings[0].fingerprint for each in keys) > 1

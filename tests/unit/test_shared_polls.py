@@ -13,6 +13,7 @@ import pytest
 from support.clients import make_client
 from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
+from support.log import Log
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.settings import Settings
@@ -49,6 +50,7 @@ class Waits:
         url: The control plane in the connection.
         api_key: The API key in the connection.
         control_plane: The control plane at which the waits started.
+        fingerprint: The fingerprint of the connection that the tasks have read.
     """
 
     def __init__(self, emulator: Emulator, clock: SteppedClock) -> None:
@@ -59,9 +61,10 @@ class Waits:
         self.reads = 0
         self.read_error: Exception | None = None
         self.control_plane: str | None = None
+        self.fingerprint: str | None = None
         self.api_key = API_KEY
         self.tasks: list[asyncio.Task[WaitResult]] = []
-        self.logged: list[str] = []
+        self.logged = Log()
         # The tasks of pytest.
         self._test_tasks = len(asyncio.all_tasks())
 
@@ -69,6 +72,10 @@ class Waits:
         self.reads += 1
         if self.read_error:
             raise self.read_error
+        return self.settings
+
+    @property
+    def settings(self) -> Settings:
         return Settings("pinecone_default", self.url, self.api_key, "2025-10", 5.0)
 
     def start(
@@ -88,9 +95,12 @@ class Waits:
         return backup_ids
 
     async def _wait(self, spec: WaitSpec) -> WaitResult:
-        async with shared_polls("pinecone_default", self.control_plane, self.read_settings, self.clock) as polls:
+        async with shared_polls(
+            "pinecone_default", self.control_plane, self.fingerprint, self.read_settings, self.clock
+        ) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
-            return await wait_async(Wait(spec), poll, self.logged.append, self.clock)
+            poll_now = partial(polls.poll_now, spec.resource, spec.resource_id)
+            return await wait_async(Wait(spec), poll, poll_now, self.logged, self.clock)
 
     async def advance(self, seconds: float) -> list[str]:
         """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
@@ -232,7 +242,7 @@ async def test_invalid_row_concerns_its_own_wait_only(waits: Waits, emulator: Em
         emulator.finish_backup(backup_id)
     await waits.advance(5)
     assert all(task.done() for task in waits.tasks[:3])
-    assert "consecutive failed polls: 2" in waits.logged[-1]
+    assert "consecutive failed polls: 1" in waits.logged[-1]
 
 
 async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
@@ -285,12 +295,128 @@ async def test_single_failed_listings_do_not_add_up(waits: Waits, emulator: Emul
         assert await waits.advance(5) == [LIST]
 
 
-async def test_if_describes_fail_too_not_every_backup_is_described(waits: Waits, emulator: Emulator) -> None:
+async def test_error_of_a_describe_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = await waits.start_and_poll(20)
+    for backup_id in backup_ids[:16]:
+        emulator.fault("GET", f"/backups/{backup_id}", status=503)
+    for backup_id in backup_ids[16:]:
+        emulator.finish_backup(backup_id)
+    assert len(await waits.advance(5)) == 20
+    assert sum("HTTP 503" in message for message in waits.logged) == 16
+    assert waits.done() == [False] * 16 + [True] * 4
+
+
+async def test_describe_that_is_rate_limited_is_the_last_one_of_its_round(waits: Waits, emulator: Emulator) -> None:
     emulator.fault("GET", "/backups", status=403, times=None)
     await waits.start_and_poll(40)
-    emulator.fault("GET", "/backups/*", status=503, times=None)
-    assert len(await waits.advance(5)) == shared_client.MAX_THREADS
-    assert sum("HTTP 503" in message for message in waits.logged) == 40
+    emulator.fault("GET", "/backups/*", status=429, headers={"Retry-After": "20"}, times=None)
+    assert len(await waits.advance(5)) <= shared_client.MAX_THREADS
+    assert sum("HTTP 429" in message for message in waits.logged) == 40
+    assert await waits.advance(19) == []
+
+
+async def test_backups_whose_last_poll_failed_are_described_last(waits: Waits, emulator: Emulator) -> None:
+    emulator.fault("GET", "/backups", status=403, times=None)
+    backup_ids = await waits.start_and_poll(20)
+    failing, healthy = backup_ids[:8], backup_ids[8:]
+    for backup_id in failing:
+        emulator.fault("GET", f"/backups/{backup_id}", status=503)
+        emulator.fault("GET", f"/backups/{backup_id}", hang="before", times=None)
+    await waits.advance(5)
+    for backup_id in healthy:
+        emulator.finish_backup(backup_id)
+    waits.clock.advance(5)
+    await asyncio.wait(waits.tasks[8:], timeout=4)
+    assert waits.done() == [False] * 8 + [True] * 12
+    emulator.release()
+
+
+async def start_apart(waits: Waits, *resource_ids: str, resource_type: str = "backup", timeout: float = 3600.0) -> None:
+    """Start a wait a second, so that none shares its first round."""
+    for resource_id in resource_ids:
+        waits.start(resource_id, resource_type=resource_type, timeout=timeout)
+        await waits.until_all_pause()
+        waits.clock.advance(1)
+
+
+async def occupy_every_thread(waits: Waits, fault: Fault) -> None:
+    """Let the polls of four waits of ``start_apart`` hang, and let the fifth wait become due."""
+    for hits in range(1, shared_client.MAX_THREADS + 1):
+        await until_hit(fault, hits)
+        waits.clock.advance(1)
+
+
+async def until_hit(fault: Fault, hits: int = 1) -> None:
+    while fault.hits < hits:
+        await asyncio.sleep(0)  # noqa: TID251
+
+
+async def test_restores_that_hang_do_not_delay_backups(waits: Waits, emulator: Emulator) -> None:
+    emulator.scenario.restore_ends = "never"
+    fault = emulator.fault("GET", "/restore-jobs/*", hang="before", times=None)
+    (backup_id,) = add_backups(emulator, 1)
+    await start_apart(waits, *start_restores(waits, 4), resource_type="restore")
+    waits.start(backup_id)
+    await waits.until_all_pause()
+    emulator.finish_backup(backup_id)
+    waits.clock.advance(1)
+    await occupy_every_thread(waits, fault)
+    await asyncio.wait(waits.tasks[4:], timeout=4)
+    assert waits.done() == [False] * 4 + [True]
+    emulator.release()
+
+
+async def test_last_poll_does_not_queue_behind_others(
+    waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 0.2)
+    *hanging, healthy = add_backups(emulator, 5)
+    fault = emulator.fault("GET", "/backups/*", hang="before", times=4)
+    await start_apart(waits, *hanging)
+    waits.clock.advance(1)
+    await occupy_every_thread(waits, fault)
+    emulator.finish_backup(healthy)
+    waits.start(healthy, timeout=0.3)
+    while not waits.clock.timers:
+        await asyncio.sleep(0)  # noqa: TID251
+    waits.clock.advance(1)
+    await asyncio.wait(waits.tasks[4:], timeout=4)
+    assert waits.done() == [False] * 4 + [True]
+    assert waits.result(4).error is None
+    emulator.release()
+
+
+async def test_failed_listing_at_the_deadline_is_followed_by_a_poll_of_each_wait(
+    waits: Waits, emulator: Emulator
+) -> None:
+    backup_ids = add_backups(emulator, 3)
+    emulator.finish_backup(backup_ids[0])
+    emulator.fault("GET", "/backups", status=503)
+    waits.start(*backup_ids, timeout=5)
+    requests = await waits.advance(5)
+    assert sorted(requests) == sorted([LIST, *(f"GET /backups/{backup_id}" for backup_id in backup_ids)])
+    assert [type(result.error) for result in waits.results()] == [type(None), WaitTimeout, WaitTimeout]
+
+
+async def test_while_requests_time_out_one_round_runs_at_a_time(waits: Waits, emulator: Emulator) -> None:
+    """Otherwise each wait has a round of its own, and all of them queue."""
+    first, *others = add_backups(emulator, 5)
+    emulator.fault("GET", f"/backups/{first}", drop="before")
+    fault = emulator.fault("GET", f"/backups/{first}", hang="before")
+    waits.start(first)
+    await waits.advance(5)
+    await waits.advance(1)
+    before = len(emulator.requests)
+    await start_apart(waits, *others)
+    await until_hit(fault)
+    # The poll of the first wait hangs, and the others become due one after the other.
+    for _ in others:
+        waits.clock.advance(1)
+    emulator.release()
+    await waits.until_all_pause()
+    requests = [exchange.path for exchange in emulator.requests[before:]]
+    assert requests == [f"/backups/{first}", "/backups"]
 
 
 async def test_describe_that_hangs_does_not_delay_other_waits(waits: Waits, emulator: Emulator) -> None:
@@ -421,15 +547,15 @@ async def test_wait_is_not_polled_before_its_retry_after(waits: Waits, emulator:
 async def test_deadline_ends_a_wait_whose_poll_hangs(
     waits: Waits, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 0.2)
     monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 0.2)
-
     backup_ids = add_backups(emulator, 20)
     fault = emulator.fault("GET", "*", hang="before", times=None)
     waits.start(*backup_ids, timeout=0.3)
     await waits.until_all_pause()
     waits.clock.advance(0.3)
     await asyncio.wait(waits.tasks, timeout=4)
-    assert fault.hits <= 1
+    assert fault.hits <= 1 + 20
     assert {type(result.error) for result in waits.results()} == {WaitTimeout}
 
 
@@ -468,12 +594,48 @@ async def test_rejected_key_is_read_again_once_in_a_round(waits: Waits, emulator
     assert waits.reads == 3
 
 
-async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls(waits: Waits, emulator: Emulator) -> None:
-    await waits.start_and_poll(2)
+async def test_wait_that_joins_after_the_key_was_replaced_shares_its_polls_with_later_ones(
+    waits: Waits, emulator: Emulator
+) -> None:
+    """The earlier waits keep theirs: their backups may be in another project."""
+    waits.fingerprint = waits.settings.fingerprint
+    (first,) = add_backups(emulator, 1)
+    waits.start(first)
+    await waits.advance(5)
+    waits.api_key = OTHER_KEY
+    with Emulator(OTHER_KEY, [INDEX], clock=waits.clock.time) as other:
+        waits.url = other.url
+        waits.fingerprint = waits.settings.fingerprint
+        (second,) = add_backups(other, 1)
+        waits.start(second, second)
+        assert await waits.advance(5) == [f"GET /backups/{first}"]
+        assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
+        other.finish_backup(second)
+        emulator.finish_backup(first)
+        await waits.advance(5)
+    assert [result.error for result in waits.results()] == [None] * 3
+    assert waits.reads == 2
+
+
+async def test_another_key_than_that_of_the_task_is_not_used(waits: Waits, emulator: Emulator) -> None:
+    """The triggerer can read the connection of another team: in its project, the backup does not exist."""
+    waits.fingerprint = waits.settings.fingerprint
     emulator.api_key = waits.api_key = OTHER_KEY
-    await waits.advance(shared_client.CHECK_SECONDS)
     waits.start(*add_backups(emulator, 2))
-    assert await waits.advance(5) == [LIST]
+    assert await waits.advance(5) == []
+    for result in waits.results():
+        assert isinstance(result.error, ConnectionChanged)
+        assert "another API key" in str(result.error)
+
+
+async def test_key_that_is_replaced_during_the_wait_is_used(waits: Waits, emulator: Emulator) -> None:
+    waits.fingerprint = waits.settings.fingerprint
+    backup_ids = await waits.start_and_poll(2)
+    emulator.api_key = waits.api_key = OTHER_KEY
+    assert await waits.advance(5) == [LIST, LIST]
+    emulator.finish_backup(backup_ids[0])
+    await waits.advance(5)
+    assert waits.done() == [True, False]
 
 
 @pytest.mark.parametrize("describes", [False, True])
@@ -520,7 +682,7 @@ async def test_missing_connection_ends_every_wait_after_a_minute(waits: Waits, e
     waits.start(*add_backups(emulator, 3))
     for _ in range(12):
         assert await waits.advance(5) == []
-    assert "the poll was rejected. Connection pinecone_default cannot be used" in waits.logged[-1]
+    assert "the poll was rejected: Connection pinecone_default cannot be used" in waits.logged[-1]
     assert not any(waits.done())
     await waits.advance(5)
     assert [result.error for result in waits.results()] == [waits.read_error] * 3
@@ -537,8 +699,8 @@ async def test_invalid_connection_ends_every_wait(waits: Waits) -> None:
 @pytest.mark.parametrize(
     ("error", "logged"),
     [
-        (MISSING, "the poll was rejected. Connection pinecone_default cannot be used"),
-        (LookupError("no database"), "consecutive failed polls: 1. Last error: Airflow could not read connection"),
+        (MISSING, "the poll was rejected: Connection pinecone_default cannot be used"),
+        (LookupError("no database"), "the poll failed: Airflow could not read connection"),
     ],
     ids=["missing", "unreadable"],
 )
@@ -553,36 +715,12 @@ async def test_connection_that_cannot_be_read_for_a_short_time_ends_no_wait(
     assert await waits.advance(5) == [LIST]
 
 
-async def test_new_wait_uses_a_changed_connection(waits: Waits, emulator: Emulator) -> None:
-    """The earlier waits keep the previous connection, because their backups may be in another project."""
-    (first,) = add_backups(emulator, 1)
-    with Emulator(API_KEY, [INDEX], clock=waits.clock.time) as other:
-        (second,) = add_backups(other, 1)
-        waits.start(first)
-        await waits.advance(5)
-        waits.url = other.url
-        await waits.advance(shared_client.CHECK_SECONDS)
-        waits.start(second, second)
-        assert await waits.advance(5) == [f"GET /backups/{first}"]
-        assert [exchange.path for exchange in other.requests] == [f"/backups/{second}"]
-        assert waits.reads == 3
-        other.finish_backup(second)
-        emulator.finish_backup(first)
-        await waits.advance(5)
-        assert [result.error for result in waits.results()] == [None] * 3
-
-
 async def test_connection_is_not_read_by_each_wait(waits: Waits, emulator: Emulator) -> None:
     for _ in range(10):
         waits.start(*add_backups(emulator, 2))
-        await waits.advance(shared_client.CHECK_SECONDS / 5)
-    assert waits.reads <= 3
+        await waits.advance(12)
+    assert waits.reads == 1
     assert await waits.advance(5) == [LIST]
-    waits.read_error = LookupError("the metadata database cannot be reached")
-    await waits.advance(shared_client.CHECK_SECONDS)
-    waits.start(*add_backups(emulator, 2))
-    assert await waits.advance(5) == [LIST]
-    assert not any(waits.done())
 
 
 async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
@@ -597,10 +735,7 @@ async def test_connection_that_takes_too_long_to_read_is_a_failed_poll(
     monkeypatch.setattr(waits, "read_settings", never)
     waits.start(*add_backups(emulator, 2))
     assert await waits.advance(5) == []
-    assert (
-        "consecutive failed polls: 1. Last error: Airflow could not read connection pinecone_default: no result"
-        in waits.logged[-1]
-    )
+    assert "the poll failed: Airflow could not read connection pinecone_default: no result" in waits.logged[-1]
 
 
 async def test_connection_is_read_without_the_context_of_a_wait(waits: Waits, emulator: Emulator) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from support.clients import set_connection
 from support.clock import FakeClock
-from support.constants import API_KEY, CONN_ID, INDEX
+from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import TaskInstance, make_task, run_trigger
 
 from airflow_pinecone.emulator import Emulator
@@ -57,12 +58,15 @@ def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulato
     assert arguments == {
         "conn_id": CONN_ID,
         "control_plane": world.url,
+        "fingerprint": PineconeHook().settings.fingerprint,
         "delete_on_kill": False,
         "resource_type": "backup",
         "resource_id": world.backups[0]["backup_id"],
         "started_at": started_at,
         "deadline_at": started_at + 6 * 3600,
         "poke_interval": None,
+        "by_execution_timeout": False,
+        "max_age": None,
     }
     assert API_KEY not in json.dumps([path, arguments, deferred.kwargs])
 
@@ -84,6 +88,9 @@ def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls
         {"started_at": None},
         {"deadline_at": "soon"},
         {"poke_interval": "30"},
+        {"resource_type": "freshness"},
+        {"max_age": 60.0},
+        {"resource_type": "freshness", "max_age": 0},
     ],
     ids=str,
 )
@@ -124,6 +131,101 @@ def test_deadline_that_passed_while_the_triggerer_was_down_ends_the_wait(world: 
     )
     assert run_trigger(trigger, clock)["error"]["type"] == "WaitTimeout"
     assert sum(clock.slept) == 0
+
+
+def test_arguments_of_the_previous_release_are_read(world: Emulator, clock: FakeClock) -> None:
+    """They have no fingerprint: any key is used."""
+    arguments = {
+        "conn_id": CONN_ID,
+        "control_plane": world.url,
+        "delete_on_kill": False,
+        "resource_type": "backup",
+        "resource_id": world.add_backup(INDEX)["backup_id"],
+        "started_at": clock.now,
+        "deadline_at": clock.now + 3600,
+        "poke_interval": None,
+    }
+    assert run_trigger(WaitTrigger(**arguments), clock)["model"] == world.backups[0]
+
+
+def resume(task: Any, deferred: TaskDeferred, event: Any) -> Any:
+    """Resume a task in another process, as Airflow does with the event of its trigger."""
+    arguments = {**(deferred.kwargs or {}), "event": event}
+    return task.recreate().resume_execution(deferred.method_name, arguments, TaskInstance().context)
+
+
+@pytest.mark.parametrize("another", ["key", "host", "none"])
+def test_wait_continues_in_the_worker_if_the_triggerer_has_another_connection(
+    task: Any,
+    world: Emulator,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+    another: str,
+) -> None:
+    """With multi-team, the triggerer does not know the team of a task, and reads the connection without a team."""
+    deferred = defer(task)
+    before = len(world.requests)
+    with monkeypatch.context() as triggerer:
+        if another == "none":
+            triggerer.delenv(CONNECTION_VARIABLE)
+        elif another == "key":
+            set_connection(triggerer, host=world.url, password="key-of-another-team")
+        else:
+            set_connection(triggerer, host="https://api.pinecone.io")
+        event = run_trigger(deferred.trigger, clock)
+    assert len(world.requests) == before
+    assert API_KEY not in json.dumps(event)
+    assert resume(task, deferred, event) == world.backups[0]
+    assert f"The triggerer cannot use connection {CONN_ID} of this task" in logged()
+
+
+def test_wait_in_the_worker_keeps_its_deadline(
+    world: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.next_backup(backup_ends="never")
+    task = make_deferrable("operator", clock, timeout=1000)
+    started_at = clock.now
+    deferred = defer(task)
+    with monkeypatch.context() as triggerer:
+        set_connection(triggerer, host=world.url, password="key-of-another-team")
+        event = run_trigger(deferred.trigger, clock)
+    clock.advance(500)
+    with pytest.raises(WaitTimeout):
+        resume(task, deferred, event)
+    assert clock.now - started_at == pytest.approx(1000)
+
+
+def test_task_is_deferred_again_if_the_key_was_replaced(
+    task: Any, world: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deferred = defer(task)
+    world.api_key = "a-new-key"
+    set_connection(monkeypatch, host=world.url, password="a-new-key")
+    with pytest.raises(TaskDeferred) as caught:
+        resume(task, deferred, run_trigger(deferred.trigger, clock))
+    again = caught.value.trigger
+    before, after = deferred.trigger.serialize()[1], again.serialize()[1]
+    assert after == {**before, "fingerprint": PineconeHook().settings.fingerprint}
+    assert after != before
+    assert resume(task, caught.value, run_trigger(again, clock)) == world.backups[0]
+
+
+def test_task_fails_if_its_own_connection_names_another_host(
+    task: Any, world: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deferred = defer(task)
+    set_connection(monkeypatch, host="https://api.pinecone.io")
+    with pytest.raises(AirflowFailException, match="now names the control plane"):
+        resume(task, deferred, run_trigger(deferred.trigger, clock))
+
+
+@pytest.mark.parametrize("trigger", [None, {}, {"conn_id": CONN_ID, "resource_type": "index"}], ids=str)
+def test_malformed_arguments_in_an_event_fail_the_try(task: Any, trigger: Any) -> None:
+    deferred = defer(task)
+    error = {"type": "ConnectionChanged", "text": "another connection", "status_code": None}
+    with pytest.raises(InvalidWaitResult):
+        resume(task, deferred, {"model": None, "error": error, "trigger": trigger})
 
 
 def test_airflow_ends_a_deferral_without_an_event_after_the_deadline(task: Any) -> None:
@@ -167,6 +269,7 @@ async def test_waits_on_a_pinecone_that_does_not_respond_delay_nothing_else(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the waits of another connection, nor their own deadlines, nor other users of the event loop's threads."""
+    monkeypatch.setattr("airflow_pinecone.waiting.drivers.SHARED_POLL_SECONDS", 1.0)
     monkeypatch.setattr("airflow_pinecone.waiting.drivers.LAST_POLL_SECONDS", 1.0)
     backup_id = emulator.add_backup(INDEX)["backup_id"]
     fault = emulator.fault("GET", "/backups/*", hang="before", times=None)

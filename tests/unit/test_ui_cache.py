@@ -22,15 +22,12 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     Unauthorized,
 )
-from airflow_pinecone.policy import IndexRules, Policy
-from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.report import Project
 from airflow_pinecone.ui.project_cache import Answer, ProjectCache
 from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
 
 pytestmark = pytest.mark.anyio
 
-DAY = 86400.0
 VIEWERS = 60
 
 
@@ -58,8 +55,7 @@ class Reader:
         if self.error:
             raise self.error
         now = datetime.fromtimestamp(self._clock.time(), UTC)
-        project = Project([], [], [])
-        return Copy(project, coverage.report(project, Policy(IndexRules(DAY)), now=now), now)
+        return Copy(Project([], [], []), now)
 
 
 @pytest.fixture
@@ -199,10 +195,9 @@ async def test_unexpected_error_is_only_logged(cache: ProjectCache, reader: Read
 def test_project_is_read_once(emulator: Emulator, clock: FakeClock) -> None:
     for number in range(120):
         emulator.add_backup(INDEX, age=3600.0 + number)
-    copy = read_copy(CONN_ID, clock.now + 10, max_age=DAY, clock=clock)
+    copy = read_copy(CONN_ID, clock.now + 10, clock=clock)
     assert [exchange.path for exchange in emulator.requests] == ["/indexes", "/backups", "/backups", "/restore-jobs"]
     assert len(copy.project.backups) == 120
-    assert copy.report["verdict"] == "The index has a fresh Ready backup."
     assert copy.read_at == clock.utcnow()
 
 
@@ -222,7 +217,7 @@ def test_thread_ends_after_the_request_in_which_the_deadline_passes(
     emulator.scenario.clock = now
     emulator.add_backup(INDEX, age=3600.0)
     with pytest.raises(DeadlinePassed):
-        read_copy(CONN_ID, deadline_at, max_age=DAY, clock=clock)
+        read_copy(CONN_ID, deadline_at, clock=clock)
     assert len(emulator.requests) == requests
 
 
@@ -230,7 +225,7 @@ def test_thread_ends_after_the_request_in_which_the_deadline_passes(
 def test_failed_request_is_not_repeated(emulator: Emulator, clock: FakeClock) -> None:
     emulator.fault("GET", "/backups", status=503, times=None)
     with pytest.raises(PineconeTransientError):
-        read_copy(CONN_ID, clock.now + 10, max_age=DAY, clock=clock)
+        read_copy(CONN_ID, clock.now + 10, clock=clock)
     assert len(emulator.requests) == 2
     assert clock.slept == []
 
@@ -244,7 +239,7 @@ def test_request_ends_before_the_timeout_of_the_connection(
     emulator.fault("GET", "/indexes", hang="before")
     clock = FakeClock()
     with pytest.raises(PineconeConnectionError, match=shown) as caught:
-        read_copy(CONN_ID, clock.now + 10, max_age=DAY, clock=clock)
+        read_copy(CONN_ID, clock.now + 10, clock=clock)
     emulator.release()
     assert explain(caught.value).summary == "Pinecone did not respond in time."
 
@@ -254,7 +249,7 @@ def test_changed_key_is_used_by_the_next_read(
     emulator: Emulator, clock: FakeClock, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.api_key = "a-new-key"
-    read = partial(read_copy, CONN_ID, clock.now + 10, max_age=DAY, clock=clock)
+    read = partial(read_copy, CONN_ID, clock.now + 10, clock=clock)
     with pytest.raises(PineconePermanentError):
         read()
     connect()
@@ -264,7 +259,7 @@ def test_changed_key_is_used_by_the_next_read(
 def test_missing_connection_is_explained(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     monkeypatch.delenv(CONNECTION_VARIABLE, raising=False)
     with pytest.raises(ValueError, match="does not exist") as caught:
-        read_copy(CONN_ID, clock.now + 10, max_age=DAY, clock=clock)
+        read_copy(CONN_ID, clock.now + 10, clock=clock)
     failure = explain(caught.value)
     assert failure.summary == "The connection cannot be used."
     assert "[pinecone] ui_connections" in failure.text

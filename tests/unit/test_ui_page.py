@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,15 +28,20 @@ from support.clock import SteppedClock
 from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.operators import OUR_DESCRIPTION
 
+from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import Origin, describe
 from airflow_pinecone.ui.app import create_app
+from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
 from airflow_pinecone.ui.reading import read_copy
 from airflow_pinecone.ui.settings import PageSettings
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+RULES = IndexRules(DAY, min_records=1, max_shrink=0.5)
+PROBLEMS = (("articles", "unprotected"), (INDEX, "late"), ("images", "failing"))
 # The longest text that the client accepts, in a script that is written from right to left.
 HOSTILE = '"><script>alert(1)</script>'.ljust(128, "\N{HEBREW LETTER SHIN}")
 LONG_ID = "x" * 128
@@ -111,10 +117,13 @@ def open_app(stepped: SteppedClock) -> Iterator[Open]:
             connections: tuple[str, ...] = (CONN_ID,),
             prefix: str = "",
             access: Callable[[], None] = lambda: None,
-            max_age: float = DAY,
+            rules: IndexRules = RULES,
+            audit: tuple[str, str] | None = None,
+            read_result: ReadResult = lambda *_: None,
         ) -> TestClient:
-            cache = ProjectCache(partial(read_copy, max_age=max_age, clock=stepped), connections, clock=stepped)
-            app = create_app(PageSettings(connections, max_age, prefix), cache, access)
+            cache = ProjectCache(partial(read_copy, clock=stepped), connections, clock=stepped)
+            settings = PageSettings(connections, rules, prefix, audit)
+            app = create_app(settings, cache, access, read_result=read_result, clock=stepped)
             headers = {"Accept": "text/html,*/*;q=0.8"}
             return stack.enter_context(TestClient(app, follow_redirects=False, headers=headers))
 
@@ -149,23 +158,27 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     assert page.text.startswith("Pinecone backups\n")
     lines = page.text.splitlines()
     # The title, the link to Airflow and the heading come before.
-    assert (
-        lines[3]
-        == "2 of 3 indexes have no fresh Ready backup. The newest backup of 1 index failed or did not pass the check."
-    )
+    assert "2 of 3 indexes have no fresh Ready backup." in lines[3]
     assert lines[4] == "As of 2025-06-15 15:06 UTC, with the connection pinecone_default."
     text = page.text.replace("\n", " | ")
-    assert "articles | unprotected | - | - | - | - | - | 0 | - | - | -" in text
-    assert f"{INDEX} | late | 2025-06-13 15:06 UTC | 2 days | 9,000 | - | 1.2 MB | 1 | - | - | -" in text
+    assert "articles | unprotected | none | 0 | never | none |" in re.sub(r"( \|)+", " |", text)
+    elsewhere = "not by airflow-pinecone"
+    assert (
+        f"{INDEX} | late | 2025-06-13 15:06 UTC | 2 days 1 day allowed | 9,000 | no earlier one | 1.2 MB | 1 | never | "
+        f"{elsewhere} | none"
+    ) in text
     assert "images | failing | 2025-06-15 12:06 UTC | 3 h | 53,560 | +3.0% |" in text
     assert "etl.backup | failed (Failed)" in text
-    assert "articles (unprotected): It has no Ready backup." in text
-    assert f"{INDEX} (late): Its newest Ready backup is 2 days old, and less than 1 day is allowed." in text
-    assert "images (failing): Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed)." in text
+    # The worst first: what is wrong, since when, and what to do.
+    names = [text.index(f"| {name} {status} |") for name, status in PROBLEMS]
+    assert names == sorted(names)
+    assert "articles unprotected | It has no Ready backup. | Create a backup with CreateBackupOperator. |" in text
+    assert "Since 2025-06-14 15:06 UTC (1 day). | Check that its DAG runs. |" in text
+    assert "Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed). | Since 2025-06-15 14:06 UTC (1 h). |" in text
     assert "Pinecone cannot back up pod-based indexes. | pods" in text
     assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest from 2025-03-17." in text
     assert "The project has 5 backups. Pinecone allows 500 on the Standard plan and 1,000" in text
-    assert images["backup_id"] not in text
+    assert f"You can still restore backup {images['backup_id']}: 53,560 records, 3 h old." in text
     assert "/dags/etl/runs/manual__1/tasks/backup" in page.links
     assert f"/pinecone-backups/indexes/images?connection={CONN_ID}" in page.links
 
@@ -178,7 +191,7 @@ def test_running_backup_and_last_restore_are_shown(
     stepped.advance(HOUR)
     pinecone.add_backup(INDEX, status="Pending")
     text = Page(client.get("/")).text
-    assert "1 h ago\n-\nrunning (Pending)" in text
+    assert "1 h ago\nnot by airflow-pinecone\nrunning (Pending)" in text
 
 
 def test_restore_in_the_future_has_no_age(
@@ -190,14 +203,15 @@ def test_restore_in_the_future_has_no_age(
     ask("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "drill"})
     stepped.advance(-2 * HOUR)
     text = Page(client.get("/")).text
-    assert "- ago" not in text
+    assert "unknown\nnot by airflow-pinecone" in text
+    assert "unknown ago" not in text
 
 
 def test_allowed_age_is_an_option(pinecone: Emulator, open_app: Open) -> None:
     pinecone.add_backup(INDEX, age=2 * DAY)
-    text = Page(open_app(max_age=7 * DAY).get("/")).text
+    text = Page(open_app(rules=IndexRules(7 * DAY)).get("/")).text
     assert "The index has a fresh Ready backup." in text
-    assert "less than 7 days old" in text
+    assert "must be less than 7 days old" in text
 
 
 def test_empty_project_has_a_remedy(open_app: Open, pinecone: Emulator, ask: Any) -> None:
@@ -215,6 +229,98 @@ def test_mapped_task_is_linked(pinecone: Emulator, client: TestClient) -> None:
     assert link in Page(client.get(f"/indexes/{INDEX}")).links
 
 
+# Rules, and the audit
+
+
+def audit_report(stepped: SteppedClock, *rows: dict[str, Any], age: float = HOUR, **fields: Any) -> dict[str, Any]:
+    """Make the report of an audit."""
+    made_at = iso(datetime.fromtimestamp(stepped.time() - age, UTC))
+    return {"as_of": made_at, "verdict": "1 of 2 is late.", "indexes": list(rows), "missing": [], **fields}
+
+
+def test_index_that_lost_its_records_is_failing(pinecone: Emulator, client: TestClient) -> None:
+    """A backup of an emptied index is not a fresh backup that calms."""
+    before = pinecone.add_backup(INDEX, age=DAY, record_count=250_000)
+    pinecone.add_backup(INDEX, age=HOUR, record_count=96)
+    pinecone.add_index("empty")
+    pinecone.add_backup("empty", age=HOUR, record_count=0)
+    page = Page(client.get("/"))
+    text = page.text.replace("\n", " | ")
+    assert f"| {INDEX} | failing |" in text
+    assert "| 96 | -100.0% -50% allowed |" in text
+    assert f"keep backup {before['backup_id']} until then" in text
+    assert f"You can still restore backup {before['backup_id']}: 250,000 records, 1 day old." in text
+    assert "| 0 1 required |" in text
+    assert "There is no other Ready backup of this index to restore." in text
+    assert [attributes.get("class") for attributes in page.all("td")].count("number breaks") == 2
+
+
+def test_rules_are_options(pinecone: Emulator, open_app: Open) -> None:
+    pinecone.add_backup(INDEX, age=DAY / 2, record_count=100)
+    pinecone.add_backup(INDEX, age=HOUR, record_count=70)
+    assert "| failing |" in Page(open_app(rules=RULES._replace(max_shrink=0.2)).get("/")).text.replace("\n", " | ")
+    assert "70 71 required" in Page(open_app(rules=RULES._replace(min_records=71)).get("/")).text
+    assert "have lost at most 0.5 of the records" in Page(open_app().get("/")).text
+
+
+def test_page_judges_by_the_rules_of_the_last_audit(pinecone: Emulator, open_app: Open, stepped: SteppedClock) -> None:
+    pinecone.add_index("images")
+    for name in (INDEX, "images"):
+        pinecone.add_backup(name, age=2 * HOUR)
+    row = {"index_name": INDEX, "max_age": HOUR, "max_restore_age": DAY, "min_records": 1000, "max_shrink": None}
+    result = "scheduled__1", audit_report(stepped, row, missing=["prod"])
+    page = Page(open_app(audit=("audits", "audit"), read_result=lambda *_: result).get("/"))
+    text = page.text.replace("\n", " | ")
+    assert "Last audit: audits.audit, 2025-06-15 14:06 UTC (1 h ago): 1 of 2 is late." in text
+    assert "/dags/audits/runs/scheduled__1/tasks/audit" in page.links
+    assert "2 h 1 h allowed" in text
+    assert "1,000 required" in text
+    assert "never 1 day allowed" in text
+    # The policy of the audit does not have it.
+    assert "| images | ok |" in text
+    assert "The audit does not have images." in text
+    assert "prod unprotected | The audit requires this index, and it does not exist." in text
+
+
+def test_audit_is_of_the_first_connection(pinecone: Emulator, open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ[CONNECTION_VARIABLE])
+    client = open_app((CONN_ID, "other"), audit=("audits", "audit"))
+    assert "audits.audit" in Page(client.get("/")).text
+    assert "audits.audit" not in Page(client.get("/?connection=other")).text
+
+
+def fail(*_: str) -> Any:
+    raise RuntimeError("The database is locked.")
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (None, "There is none in XCom."),
+        (fail, "It could not be read from XCom."),
+        (("r", "s3://bucket/report"), "Its XCom is not a report"),
+        (("r", {"as_of": "yesterday", "verdict": "", "indexes": [], "missing": []}), "Its XCom is not a report"),
+        (("r", {"max_age": -1}), "Its XCom is not a report"),
+        (("r", {"age": 2 * DAY}), "It is 2 days old. Check that its DAG runs."),
+    ],
+    ids=["none", "unreadable", "elsewhere", "no time", "invalid rule", "old"],
+)
+def test_unknown_audit_is_an_alert(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, result: Any, sentence: str
+) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    match result:
+        case (run_id, {"max_age": max_age}):
+            result = run_id, audit_report(stepped, {"index_name": INDEX, "max_age": max_age})
+        case (run_id, {"age": age}):
+            result = run_id, audit_report(stepped, age=age)
+    read = result if callable(result) else lambda *_: result
+    page = Page(open_app(audit=("audits", "audit"), read_result=read).get("/"))
+    assert [attributes.get("role") for attributes in page.all("p")].count("alert") == 1
+    assert f"The last report of the audit audits.audit is unknown or old. {sentence}" in page.text
+    assert f"{INDEX}\nok\n" in page.text
+
+
 # Index
 
 
@@ -229,12 +335,12 @@ def test_index_page_shows_its_backups(pinecone: Emulator, client: TestClient, as
     ask("POST", f"/backups/{backups[1]['backup_id']}/create-index", json={"name": "drill"})
     page = Page(client.get(f"/indexes/{INDEX}"))
     text = page.text.replace("\n", " | ")
-    late = "late | Its newest Ready backup is 2 days old, and less than 1 day is allowed."
-    assert f"Index {INDEX} | {late} | " in text
+    assert f"Index {INDEX} | late | Its newest Ready backup is 2 days" in text
     ids = [attributes["data-backup-id"] for attributes in page.all("tr") if "data-backup-id" in attributes]
     assert ids == [*(backup["backup_id"] for backup in reversed(backups)), "of-an-earlier-index"]
     assert "| Ready | 2025-06-13 15:06 UTC | 2 days | 300 | 4.0 kB | etl.backup | 2025-07-01 00:00 UTC" in text
-    assert "| Failed | 2025-06-15 14:06 UTC | 1 h | - | - | etl.backup | 2025-07-01 00:00 UTC" in text
+    assert "| Failed | 2025-06-15 14:06 UTC | 1 h | unknown | unknown | etl.backup | 2025-07-01 00:00 UTC" in text
+    assert "| 100 | 2.0 kB | not by airflow-pinecone | not held" in text
     assert "1 of them was not created by airflow-pinecone" in text
     assert "Backups of other indexes with this name | They belong to an earlier index" in text
     assert f"| Completed | {backups[1]['backup_id']} | drill | 2025-06-15 15:06 UTC | 2025-06-15 15:06 UTC" in text
@@ -269,7 +375,7 @@ def test_deleted_index_shows_how_to_restore_it(
     assert [sentence for sentence in sentences if sentence not in Page(response).text] == []
 
 
-@pytest.mark.parametrize(("ages", "heading"), [([], "Restores"), ([HOUR], "Backups of other indexes with this name")])
+@pytest.mark.parametrize(("ages", "heading"), [([], "Trend"), ([HOUR], "Backups of other indexes with this name")])
 def test_pod_based_index_cannot_be_backed_up(
     pinecone: Emulator, client: TestClient, ages: list[float], heading: str
 ) -> None:
@@ -283,14 +389,21 @@ def test_pod_based_index_cannot_be_backed_up(
     assert "CreateBackupOperator." not in text.partition("History")[0]
 
 
-def test_restores_that_cannot_be_listed_are_missing_alone(pinecone: Emulator, client: TestClient) -> None:
+def test_index_whose_backups_were_not_restored(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    assert "never\nnot by airflow-pinecone" in Page(client.get("/")).text
+
+
+def test_restores_that_cannot_be_listed_are_not_never(pinecone: Emulator, client: TestClient) -> None:
     pinecone.add_backup(INDEX, age=HOUR)
     pinecone.fault("GET", "/restore-jobs", status=403, times=None)
     for path in ("/", f"/indexes/{INDEX}"):
         text = Page(client.get(path)).text
-        assert "Restores are not shown: Could not list the restore jobs" in text
+        assert "It is unknown which backups were restored: Could not list the restore jobs" in text
         assert "1 h" in text
         assert "Pinecone lists no restore job" not in text
+        assert "never" not in text
+    assert "unknown\nnot by airflow-pinecone" in Page(client.get("/")).text
 
 
 def test_index_without_a_backup(client: TestClient) -> None:
@@ -319,6 +432,93 @@ def test_backup_leads_to_the_page_of_its_index(pinecone: Emulator, client: TestC
     response = client.get(f"/backups/{backup_id}")
     assert response.status_code == 200
     assert f"Index {INDEX}" in Page(response).text
+
+
+TASK = {"dag_id": "etl", "run_id": "manual__1", "task_id": "group.backup", "map_index": "2"}
+
+
+def test_failing_row_leads_to_the_run_that_failed(pinecone: Emulator, client: TestClient) -> None:
+    ready = pinecone.add_backup(INDEX, age=480.0, record_count=98_000, description=OUR_DESCRIPTION)
+    pinecone.add_backup(
+        INDEX, age=60.0, status="Failed", description=describe(None, Origin("etl", "manual__2", "backup", -1, "", 1))
+    )
+    for path in ("/", f"/indexes/{INDEX}"):
+        page = Page(client.get(path))
+        assert "/dags/etl/runs/manual__2/tasks/backup" in page.links
+        assert "Open the log of the task that failed: etl.backup" in page.text
+        assert f"You can still restore backup {ready['backup_id']}: 98,000 records, 8 min old." in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("Failed", "This backup failed (Failed). It cannot be restored."),
+        ("Pending", "This backup is not Ready yet: its status is Pending."),
+        ("Ready", "This backup is Ready. It has 5 records and is 1 h old."),
+    ],
+)
+def test_link_of_a_task_leads_to_its_backup_and_back(
+    pinecone: Emulator, client: TestClient, status: str, sentence: str
+) -> None:
+    pinecone.add_backup(INDEX, age=HOUR / 2)
+    backup_id = pinecone.add_backup(INDEX, age=HOUR, status=status, record_count=5)["backup_id"]
+    page = Page(client.get(f"/backups/{backup_id}", params=TASK))
+    assert sentence in page.text
+    (row,) = [attributes for attributes in page.all("tr") if attributes.get("aria-current")]
+    assert (row["id"], row["class"]) == (f"backup-{backup_id}", "selected")
+    assert f"#backup-{backup_id}" in page.links
+    assert "/dags/etl/runs/manual__1/tasks/group.backup/mapped/2" in page.links
+    assert "Back to the task etl.group.backup" in page.text
+
+
+def test_deleted_backup_is_said_to_be_so(pinecone: Emulator, client: TestClient) -> None:
+    page = Page(client.get("/backups/b-1", params=TASK))
+    assert "This backup does not exist" in page.text
+    assert "It was deleted, or" in page.text
+    assert "/dags/etl/runs/manual__1/tasks/group.backup/mapped/2" in page.links
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dag_id": "//example.com"},
+        {"dag_id": ".."},
+        {"task_id": "a/b"},
+        {"run_id": ""},
+        {"run_id": "."},
+        {"run_id": "\n"},
+        {"run_id": "x" * 251},
+        {"map_index": "-2"},
+        {"map_index": "x"},
+    ],
+)
+def test_way_back_leads_only_to_a_task(pinecone: Emulator, client: TestClient, changed: dict[str, str]) -> None:
+    page = Page(client.get("/backups/b-1", params={**TASK, **changed}))
+    assert "Back to the task" not in page.text
+    odd = Page(client.get("/backups/b-1", params={**TASK, "run_id": "//example.com/?x#y"}))
+    assert "/dags/etl/runs/%2F%2Fexample.com%2F%3Fx%23y/tasks/group.backup/mapped/2" in odd.links
+
+
+def test_login_leads_back_to_the_backup_and_the_task(open_app: Open) -> None:
+    response = open_app(access=refuse(401, "Not authenticated")).get("/backups/b-1", params=TASK)
+    assert "/backups/b-1?connection=pinecone_default&dag_id=etl&run_id=manual__1" in unquote(
+        response.headers["Location"]
+    )
+
+
+@pytest.mark.parametrize("listing", ["/indexes", "/backups", "/restore-jobs"])
+def test_invalid_row_hides_one_row(pinecone: Emulator, client: TestClient, ask: Any, listing: str) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    ask("POST", f"/backups/{backup['backup_id']}/create-index", json={"name": "drill"})
+    field = "indexes" if listing == "/indexes" else "data"
+    rows = ask("GET", listing).json()[field]
+    odd = [{**rows[0], "status": "\x1b[2J", "name": "\x1b[2J"}, 7]
+    pinecone.fault("GET", listing, status=200, body={field: [*odd, *rows]}, times=None)
+    page = Page(client.get("/"))
+    assert "An invalid row is left out." in page.text
+    assert [attributes.get("role") for attributes in page.all("p")].count("alert") == 1
+    assert f"{INDEX}\nok\n" in page.text
+    assert "\x1b" not in page.text
 
 
 def test_snippet_is_a_dag_that_restores_the_backup(pinecone: Emulator, client: TestClient) -> None:
@@ -383,10 +583,27 @@ def test_last_copy_is_shown_with_its_time(pinecone: Emulator, client: TestClient
     stepped.advance(2 * DAY)
     pinecone.fault("GET", "/indexes", status=503, times=None)
     for path in ("/", f"/indexes/{INDEX}"):
-        text = Page(client.get(path)).text
-        assert "As of 2025-06-15 15:06 UTC: " in text
-        assert "Pinecone returned an error. The page shows what was read before." in text
-        assert "fresh Ready backup" in text
+        page = Page(client.get(path))
+        # Judged at the time of the request.
+        assert "late" in page.text
+        assert "Its newest Ready backup is 2 days, 1:00:00 old" in page.text
+        assert "is ok" not in page.text
+        assert [tag for tag, attributes in page.tags if attributes.get("role") == "alert"] == ["div"]
+        first = page.text.splitlines()[3 if path == "/" else 4]
+        assert first.startswith("These data are 2 days old. Pinecone was last read at 2025-06-15 15:06 UTC.")
+        assert "Pinecone returned an error." in page.text
+
+
+def test_copy_of_five_minutes_is_not_old(pinecone: Emulator, client: TestClient, stepped: SteppedClock) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    client.get("/")
+    pinecone.fault("GET", "/indexes", status=503, times=None)
+    stepped.advance(300)
+    text = Page(client.get("/")).text
+    assert "These data are" not in text
+    assert "Pinecone returned an error. The page shows what was read before." in text
+    stepped.advance(1)
+    assert "These data are 5 min 1 s old." in Page(client.get("/")).text
 
 
 def test_page_can_be_turned_off(open_app: Open) -> None:

@@ -12,6 +12,8 @@ import airflow
 import pytest
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
 from airflow_pinecone.runtime.links import url_prefix
 from airflow_pinecone.ui.plugin import PineconeBackupsPlugin
@@ -120,7 +122,7 @@ def test_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CONNECTIONS, MAX_AGE, BASE_URL):
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    assert settings == (("pinecone_default",), 108_000.0, "")
+    assert settings == (("pinecone_default",), IndexRules(108_000.0, min_records=1, max_shrink=0.5), "", None)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,31 @@ def test_connections_are_separated_by_commas(
 ) -> None:
     monkeypatch.setenv(CONNECTIONS, text)
     assert read_settings().connections == connections
+
+
+@pytest.mark.parametrize(
+    ("text", "audit"),
+    [("", None), (" ", None), ("audits.audit", ("audits", "audit")), ("audits.group.audit", ("audits", "group.audit"))],
+)
+def test_audit_is_a_task(monkeypatch: pytest.MonkeyPatch, text: str, audit: tuple[str, str] | None) -> None:
+    monkeypatch.setenv("AIRFLOW__PINECONE__UI_AUDIT", text)
+    assert read_settings().audit == audit
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("ui_min_records", "-1"),
+        ("ui_max_shrink", "1.5"),
+        ("ui_max_age", "nan"),
+        ("ui_audit", "audits"),
+        ("ui_audit", ".a"),
+    ],
+)
+def test_invalid_option_is_named(monkeypatch: pytest.MonkeyPatch, option: str, text: str) -> None:
+    monkeypatch.setenv(f"AIRFLOW__PINECONE__{option.upper()}", text)
+    with pytest.raises(PineconeInputError, match=rf"^\[pinecone\] {option} must be "):
+        read_settings()
 
 
 @pytest.mark.parametrize(

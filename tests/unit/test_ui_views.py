@@ -11,14 +11,13 @@ import pytest
 
 from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.common.inputs import validate_index_name
-from airflow_pinecone.policy import IndexRules, Policy
-from airflow_pinecone.rules import coverage
+from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.report import Project
 from airflow_pinecone.ui.formats import show_change, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Links
 from airflow_pinecone.ui.reading import Copy
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH, trend_of
-from airflow_pinecone.ui.views import index_page, restore_snippet
+from airflow_pinecone.ui.views import Known, index_page, judge, restore_snippet
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -35,9 +34,8 @@ def backup(**fields: Any) -> BackupModel:
     return cast("BackupModel", {**defaults, **fields})
 
 
-def copy_of(*backups: BackupModel) -> Copy:
-    project = Project([], backups, [])
-    return Copy(project, coverage.report(project, Policy(IndexRules(86400)), now=NOW), NOW)
+def known_of(*backups: BackupModel) -> Known:
+    return judge(Copy(Project([], backups, []), NOW), IndexRules(86400), NOW)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ def copy_of(*backups: BackupModel) -> Copy:
         (show_duration, 86400, "1 day"),
         (show_duration, 86400 + 59 * 60, "1 day"),
         (show_duration, 2 * 86400 + 5 * 3600, "2 days 5 h"),
-        (show_size, None, "-"),
+        (show_size, None, "unknown"),
         (show_size, 0, "0 B"),
         (show_size, 999, "999 B"),
         (show_size, 1000, "1.0 kB"),
@@ -58,10 +56,10 @@ def copy_of(*backups: BackupModel) -> Copy:
         (show_size, 999_950, "1.0 MB"),
         (show_size, 1_234_567_890, "1.2 GB"),
         (show_size, 10**16, "10,000.0 TB"),
-        (show_number, None, "-"),
+        (show_number, None, "unknown"),
         (show_number, 0, "0"),
         (show_number, 53_560, "53,560"),
-        (show_change, None, ""),
+        (show_change, None, "unknown"),
         (show_change, 0.0, "+0.0%"),
         (show_change, -0.204, "-20.4%"),
     ],
@@ -101,14 +99,14 @@ def test_chart_goes_from_the_oldest_to_the_newest_and_from_0_to_the_highest() ->
 
 
 def test_chart_has_the_dated_ready_backups_of_the_current_index() -> None:
-    copy = copy_of(
+    known = known_of(
         backup(record_count=1),
         backup(backup_id="failed", status="Failed", record_count=2),
         backup(backup_id="undated", created_at=None, record_count=3),
         backup(backup_id="earlier", source_index_id="h", created_at="2025-06-01T00:00:00Z", record_count=4),
         backup(backup_id="uncounted", record_count=None),
     )
-    page = index_page(copy, "docs", Links(""))
+    page = index_page(known, "docs", Links(""))
     assert page is not None
     assert [point.value for point in page.records.points] == [1]
     assert page.size.points == ()

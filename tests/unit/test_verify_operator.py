@@ -98,7 +98,7 @@ def test_backup_that_is_too_small_fails_and_is_kept(emulator: Emulator, verify: 
     outcome = verify(backup_id, max_shrink=0.2)
     assert outcome.state == "failed"
     assert isinstance(outcome.error, AirflowFailException)
-    assert isinstance(outcome.error.__cause__, BackupCheckFailed)
+    assert isinstance(outcome.error.__context__, BackupCheckFailed)
     for fact in (backup_id, earlier, "79", "100", INDEX, "Nothing was deleted"):
         assert fact in outcome.message
     assert len(emulator.backups) == 2

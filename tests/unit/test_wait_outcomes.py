@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from support.clock import FakeClock
 from support.constants import CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import Outcome, TaskInstance, make_task, run_try
@@ -17,12 +17,10 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
-    NotFound,
     PermissionDenied,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
-    PineconeTransientError,
     PineconeUnreachable,
     WaitTimeout,
 )
@@ -109,7 +107,7 @@ def test_changed_time_of_day_does_not_affect_a_timeout(waits: Waits, waiter: str
 def test_failed_backup_fails_the_task(waits: Waits, waiter: str, status: str, soft_fail: bool) -> None:
     waits.emulator.next_backup(ready_after=300, backup_ends=status)
     outcome = waits.wait(waiter, soft_fail=soft_fail)
-    assert f"({status})" in outcome.message
+    assert f"status is {status}." in outcome.message
     assert INDEX in outcome.message
     assert waits.emulator.backups[0]["backup_id"] in outcome.message
     if waiter in OPERATOR:
@@ -155,8 +153,32 @@ def test_timeout_fails_the_task_and_keeps_the_backup(waits: Waits, waiter: str, 
     assert type(outcome.error) is (WaitTimeout if waiter in OPERATOR else AirflowSensorTimeout)
     assert waits.emulator.backups[0]["backup_id"] in outcome.message
     assert "Initializing" in outcome.message
+    assert ("increase execution_timeout" in outcome.message) == ("execution_timeout" in limit)
     assert 1200 <= waits.clock.now - started_at <= 1200 + (60 if waiter == "reschedule" else 1)
     assert len(waits.emulator.backups) == 1
+
+
+@pytest.mark.parametrize("waiter", ["worker", "poke"])
+def test_task_that_airflow_ends_says_what_it_waited_for(waits: Waits, waiter: str) -> None:
+    """Airflow interrupts the task with "Timeout, PID: 1234" and no more."""
+
+    def time_out(seconds: float) -> None:
+        if len(waits.clock.slept) == 3:
+            raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    waits.emulator.next_backup(backup_ends="never")
+    waits.clock.on_sleep = time_out
+    if waiter == "worker":
+        with pytest.raises(AirflowTaskTimeout) as caught:
+            waits.wait(waiter)
+        message = str(caught.value)
+        assert caught.value.__suppress_context__
+    else:
+        message = waits.wait(waiter).message
+    for fact in ("execution_timeout", waits.emulator.backups[0]["backup_id"], INDEX, "Initializing"):
+        assert fact in message
+    assert "PID" not in message
+    assert max(map(len, message.splitlines())) <= 120
 
 
 def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
@@ -284,14 +306,14 @@ TIMED_OUT = ({"backup_ends": "never"}, None)
 
 
 def operator_error(waits: Waits, waiter: str, reason: Any) -> PineconeError:
-    """Return the error of the operator, or the one that its AirflowFailException was raised from."""
+    """Return the error of the operator, or the one that its AirflowFailException has replaced."""
     backup, fault = reason
     waits.emulator.next_backup(**backup)
     if fault:
         waits.emulator.fault(*DESCRIBE, **fault)
     error = waits.wait(waiter, timeout=1000).error
     if isinstance(error, AirflowFailException):
-        error = error.__cause__
+        error = error.__context__
     assert isinstance(error, PineconeError)
     return error
 
@@ -303,24 +325,24 @@ def facts_of(error: PineconeError) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("reason", "error_class", "cause"),
+    ("reason", "error_class"),
     [
-        (REJECTED, PermissionDenied, None),
-        (UNREACHABLE, PineconeUnreachable, PineconeTransientError),
-        (DISAPPEARED, BackupNotFound, NotFound),
-        (FAILED, BackupFailed, None),
-        (TIMED_OUT, WaitTimeout, None),
+        (REJECTED, PermissionDenied),
+        (UNREACHABLE, PineconeUnreachable),
+        (DISAPPEARED, BackupNotFound),
+        (FAILED, BackupFailed),
+        (TIMED_OUT, WaitTimeout),
     ],
     ids=["rejected", "unreachable", "disappeared", "failed", "timed out"],
 )
 def test_error_is_the_same_in_the_worker_and_after_a_deferral(
-    waits: Waits, reason: Any, error_class: type[PineconeError], cause: type[PineconeError] | None
+    waits: Waits, reason: Any, error_class: type[PineconeError]
 ) -> None:
     in_worker, after_deferral = [operator_error(waits, waiter, reason) for waiter in OPERATOR]
     assert type(in_worker) is error_class
     assert type(after_deferral) is error_class
     assert facts_of(after_deferral) == facts_of(in_worker)
-    assert type(in_worker.__cause__) is (cause or type(None))
+    assert in_worker.__cause__ is None
 
 
 def test_rejection_keeps_the_facts_of_the_response_after_a_deferral(waits: Waits) -> None:
@@ -336,5 +358,5 @@ def test_invalid_connection_is_an_input_error_after_a_deferral(waits: Waits, mon
     outcome = run_try(task, TaskInstance(), between=lambda: monkeypatch.setenv(CONNECTION_VARIABLE, without_key))
     assert outcome.state == "failed"
     assert type(outcome.error) is AirflowFailException
-    assert type(outcome.error.__cause__) is PineconeInputError
+    assert type(outcome.error.__context__) is PineconeInputError
     assert CONN_ID in outcome.message

@@ -2,6 +2,7 @@
 // All values are shown as text.
 
 const LIMIT = 100;
+const UNKNOWN = "unknown";
 
 // Fill the element for the history, if the page has one. `root` is the document or a shadow root.
 export async function showHistory(root, signal) {
@@ -32,7 +33,7 @@ function existenceOf(root, asOf) {
     if (ids.has(extra?.backup_id)) {
       return "yes";
     }
-    return extra?.backup_id && parseTime(timestamp) < parseTime(asOf) ? "no" : "-";
+    return extra?.backup_id && parseTime(timestamp) < parseTime(asOf) ? "no" : UNKNOWN;
   };
 }
 
@@ -76,7 +77,7 @@ function historyTable(events, existence, prefix) {
     const extra = event.extra ?? {};
     const created = parseTime(extra.created_at);
     const row = element("tr");
-    row.append(header("row", Number.isNaN(created) ? "-" : showTime(created)));
+    row.append(header("row", Number.isNaN(created) ? UNKNOWN : showTime(created)));
     row.append(cell(showNumber(extra.record_count), "number"), cell(showNumber(extra.size_bytes), "number"));
     row.append(cell(showDuration((parseTime(event.timestamp) - created) / 1000), "number"));
     row.append(cell(existence(event)));
@@ -95,7 +96,7 @@ function historyTable(events, existence, prefix) {
 function runCell(event, prefix) {
   const { source_dag_id: dag, source_run_id: run, source_task_id: task, source_map_index: mapIndex } = event;
   if (!dag || !run || !task) {
-    return cell("-");
+    return cell(UNKNOWN);
   }
   const isMapped = mapIndex >= 0;
   const link = element("a", `${dag}.${task}${isMapped ? ` [${mapIndex}]` : ""}`);
@@ -118,12 +119,12 @@ function showTime(milliseconds) {
 }
 
 function showNumber(value) {
-  return Number.isFinite(value) ? value.toLocaleString("en") : "-";
+  return Number.isFinite(value) ? value.toLocaleString("en") : UNKNOWN;
 }
 
 function showDuration(seconds) {
   if (!(seconds >= 0)) {
-    return "-";
+    return UNKNOWN;
   }
   const whole = Math.round(seconds);
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;

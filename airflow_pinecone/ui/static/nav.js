@@ -37,11 +37,22 @@ async function show(root, signal) {
     }
     // It is safe, because the server has escaped all values.
     root.innerHTML = await response.text();
+    scrollInside(root);
     await showHistory(root, signal);
   } catch (error) {
     if (!signal.aborted) {
       showText(root, `The page could not be loaded: ${error.message}. Check the API server, and reload the page.`);
     }
+  }
+}
+
+// A link to a part of this page would lead to the start page of Airflow, whose page has a base URL.
+function scrollInside(root) {
+  for (const link of root.querySelectorAll('a[href^="#"]')) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      root.getElementById(link.getAttribute("href").slice(1)).scrollIntoView();
+    });
   }
 }
 

@@ -7,7 +7,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_pinecone.operators import CreateBackupOperator
-from airflow_pinecone.sensors import BackupSensor
+from airflow_pinecone.sensors import BackupFreshnessSensor, BackupSensor
 
 BACKUP: dict[str, Any] = {"task_id": "backup", "index_name": "{{ params.index }}"}
 WAIT: dict[str, Any] = {**BACKUP, "wait_for_completion": True, "timeout": 300}
@@ -58,3 +58,9 @@ for mode, arguments in MODES.items():
     with dag(f"sensor_{mode}"):
         output: Any = CreateBackupOperator(**BACKUP).output
         BackupSensor(task_id="ready", backup_id=output["backup_id"], timeout=300, **arguments)
+
+# The backup becomes Ready while the sensor is deferred.
+with dag("freshness_deferred"):
+    CreateBackupOperator(**BACKUP) >> BackupFreshnessSensor(
+        task_id="fresh", index_name=BACKUP["index_name"], max_age=3600, poke_interval=5, timeout=300, deferrable=True
+    )
