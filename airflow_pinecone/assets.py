@@ -13,7 +13,9 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_pinecone.api.models import covers_writes_until
 from airflow_pinecone.common.inputs import validate_index_name
+from airflow_pinecone.common.text import explain
 from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.runtime.airflow_versions import is_asset_ref
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -40,8 +42,8 @@ _FIELDS = (
 def backup_asset(index_name: str) -> Asset:
     """Return the Asset of an index's backups.
 
-    Add it to the ``outlets`` of a CreateBackupOperator, and use it as the ``schedule`` of DAGs that run after each
-    backup. If the operator is mapped or its ``index_name`` is a template, add an AssetAlias to the ``outlets`` instead:
+    Add it to the ``outlets`` of the VerifyBackupOperator that checks each backup, and use it as the ``schedule`` of
+    DAGs that run after it. If the index is only known when the task runs, add an AssetAlias to the ``outlets`` instead:
     the operator updates this asset of its index through the alias.
 
     Args:
@@ -76,6 +78,37 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=uri.netloc.lower())
 
 
+def check_outlets(task: Any, index_name: Any = None) -> None:
+    """Check that a task can fill the events of its outlets.
+
+    Args:
+        task: An operator or a sensor of this package.
+        index_name: The index that it backs up; None or a template if it is only known when the task runs.
+
+    Raises:
+        PineconeInputError: The event of the Asset of an index's backups would have no details.
+    """
+    own = _asset_of(index_name)
+    for uri in (outlet_uri for outlet in task.outlets if _is_of_backups(outlet_uri := _uri_of(outlet))):
+        what = f"Task {task.task_id} cannot have the asset {uri} in its outlets."
+        if not task.fills_events:
+            raise PineconeInputError(
+                explain(
+                    what,
+                    f"{type(task).__name__} has no details of a backup for the event.",
+                    "Add the asset to the outlets of the VerifyBackupOperator that checks the backup.",
+                )
+            )
+        if own is not None and uri != own.uri:
+            raise PineconeInputError(
+                explain(
+                    what,
+                    f"It backs up index {index_name}, so the event would have no details.",
+                    f'Use backup_asset("{index_name}"), or an AssetAlias if the task is mapped.',
+                )
+            )
+
+
 def add_facts_to_events(
     context: Context, outlets: Iterable[Any], backup: Mapping[str, Any], warn: Callable[..., None]
 ) -> None:
@@ -98,17 +131,41 @@ def add_facts_to_events(
                 warn("The source index of backup %s is unknown, so %s gets no event.", facts["backup_id"], outlet.name)
             else:
                 context["outlet_events"][outlet].add(asset, extra=dict(facts))
-        elif isinstance(outlet, Asset):
-            if _is_of_backups(outlet.uri) and (asset is None or outlet.uri != asset.uri):
+        elif isinstance(outlet, Asset) or is_asset_ref(outlet):
+            uri = outlet.uri if isinstance(outlet, Asset) else _uri_of_ref(context, outlet, warn)
+            if uri is not None and _is_of_backups(uri) and (asset is None or uri != asset.uri):
                 warn(
                     "The event of %s has no details, because backup %s is of index %s. If the task is mapped or its "
                     "index_name is a template, use an AssetAlias in its outlets.",
-                    outlet.uri,
+                    uri,
                     facts["backup_id"],
                     source,
                 )
-            else:
+            elif uri is not None:
                 context["outlet_events"][outlet].extra.update(facts)
+
+
+def has_backups(outlet: Any) -> bool:
+    """Return whether an outlet is an Asset of the backups of an index, or a reference to one by its URI."""
+    return _is_of_backups(_uri_of(outlet))
+
+
+def _uri_of(outlet: Any) -> str:
+    """Return the URI of an Asset or of a reference to one. That is also its name, unless it has another one."""
+    if not isinstance(outlet, Asset) and not is_asset_ref(outlet):
+        return ""
+    uri = str(getattr(outlet, "uri", "") or outlet.name)
+    return Asset(uri=uri).uri if urlsplit(uri).scheme == SCHEME else uri
+
+
+def _uri_of_ref(context: Context, ref: Any, warn: Callable[..., None]) -> str | None:
+    """Return the URI of the Asset of a reference, which Airflow knows; None if Airflow does not find it."""
+    try:
+        key: Any = context["outlet_events"][ref].key
+        return str(key.uri)
+    except Exception as error:  # Airflow itself decides whether this fails the task.
+        warn("The event of %s has no details, because Airflow did not find the asset. %s", ref, error)
+        return None
 
 
 def _asset_of(index_name: Any) -> Asset | None:

@@ -78,10 +78,16 @@ class PineconeError(Exception):
     Attributes:
         can_retry: Whether the same call can succeed later.
         can_recreate: Whether a new backup or restore can succeed where this one did not.
+        reason: Why it failed, in one line, such as ``HTTP 503 UNAVAILABLE: 'try later'``.
     """
 
     can_retry = False
     can_recreate = False
+
+    def __init__(self, text: str = "", *, reason: str = "") -> None:
+        """Store the reason, by default the first line of ``text``, which is the message of the exception."""
+        super().__init__(text)
+        self.reason = reason or text.partition("\n")[0].rstrip(".")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy the error with its attributes, whatever its constructor requires."""
@@ -120,6 +126,7 @@ class PineconeRequestError(PineconeError):
         self,
         text: str,
         *,
+        reason: str = "",
         status_code: int | None = None,
         code: str | None = None,
         message: str = "",
@@ -127,7 +134,7 @@ class PineconeRequestError(PineconeError):
         retry_after: float | None = None,
     ) -> None:
         """Store the details of the response; ``text`` is the message of the exception."""
-        super().__init__(text)
+        super().__init__(text, reason=reason)
         self.status_code = status_code
         self.code = code
         self.message = message
@@ -199,9 +206,9 @@ class PineconeConnectionError(PineconeTransientError):
         sent: Whether the request may have reached Pinecone. False if no connection was established.
     """
 
-    def __init__(self, text: str, *, sent: bool) -> None:
+    def __init__(self, text: str, *, sent: bool, reason: str = "") -> None:
         """Store whether the request may have been sent; ``text`` is the message of the exception."""
-        super().__init__(text, message=text)
+        super().__init__(text, reason=reason, message=text)
         self.sent = sent
 
 

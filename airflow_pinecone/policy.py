@@ -129,16 +129,16 @@ class Policy(NamedTuple):
         Returns:
             The rules.
         """
-        for key, rules in self.rules.items():
-            tag = _tag_of(key)
-            if tag is None:
-                matches = fnmatchcase(index["name"], key)
-            else:
-                tags = tags_of(index)
-                matches = tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
-            if matches:
-                return rules
-        return self.default
+        return next((rules for key, rules in self.rules.items() if matches(key, index)), self.default)
+
+
+def matches(key: str, index: IndexModel) -> bool:
+    """Return whether a key of a policy matches an index."""
+    tag = _tag_of(key)
+    if tag is None:
+        return fnmatchcase(index["name"], key)
+    tags = tags_of(index)
+    return tag[0] in tags and fnmatchcase(str(tags[tag[0]]), tag[1])
 
 
 def _tag_of(key: str) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
@@ -107,6 +108,7 @@ class WaitTrigger(BaseTrigger):
         **spec: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        validate_bools(delete_on_kill=delete_on_kill)
         self.conn_id = conn_id
         self.control_plane = control_plane
         self.fingerprint = fingerprint
@@ -140,7 +142,7 @@ class WaitTrigger(BaseTrigger):
         async with shared_polls(self.conn_id, self.control_plane, self.fingerprint, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
-            result = await wait_async(Wait(self.spec), poll, poll_now, self.log, self.clock)
+            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
             event = result.to_event()
             if isinstance(result.error, PineconeInputError):
                 event["trigger"] = {**self.serialize()[1], "fingerprint": polls.read_fingerprint}

@@ -10,6 +10,8 @@ import requests
 import urllib3.exceptions
 
 from airflow_pinecone.api.operation import Operation
+from airflow_pinecone.api.settings import Settings
+from airflow_pinecone.common.text import explain, show_request_id, truncate
 from airflow_pinecone.errors import (
     BackupInUse,
     BackupNotReady,
@@ -54,7 +56,7 @@ REFUSALS = (
     Refusal(
         400,
         PineconePermanentError,
-        "Pinecone cannot back up pod-based indexes, or indexes in a project with a customer-managed encryption key.",
+        "Pinecone cannot back up pod-based indexes, and no project with a customer-managed encryption key.",
         operation="create_backup",
     ),
     Refusal(401, Unauthorized, "Check the API key in the password field of {connection}."),
@@ -68,16 +70,14 @@ REFUSALS = (
     Refusal(
         403,
         QuotaExceeded,
-        "The project has reached its quota of backups (500 on the Standard plan, 1,000 on Enterprise). Delete old "
-        "backups, or ask Pinecone for a higher quota. PruneBackupsOperator with dry_run=True lists the backups that no "
-        "rule keeps.",
+        "The project has reached its quota of backups. Delete old ones, for example with PruneBackupsOperator.",
         operation="create_backup",
         words=_QUOTA,
     ),
     Refusal(
         403,
         QuotaExceeded,
-        "The project has reached a quota of indexes.",
+        "The project has reached a quota of indexes. Delete an index, or ask Pinecone for a higher quota.",
         operation="create_index_from_backup",
         words=_QUOTA,
     ),
@@ -93,9 +93,15 @@ REFUSALS = (
     Refusal(
         403,
         PermissionDenied,
-        "The API key of {connection} lacks permission. Use a key with a role that permits this operation.",
+        "The API key of {connection} lacks permission. Use a key with a role that permits this.",
     ),
     Refusal(404, NotFound, "Check the name or id, and that the API key of {connection} belongs to its project."),
+    Refusal(
+        409,
+        Conflict,
+        "An index with this name exists. Choose another name, or delete that index if it is not needed.",
+        operation="create_index_from_backup",
+    ),
     Refusal(409, Conflict),
     Refusal(
         412,
@@ -107,6 +113,12 @@ REFUSALS = (
     Refusal(422, PineconePermanentError, "Pinecone could not parse the request. Check the name and the description."),
 )
 _NOT_FROM_PINECONE = "This is not a response from Pinecone. Check the host of {connection}, and any proxy."
+_TOO_MANY_REQUESTS = "Run fewer tasks at the same time, such as in a pool. If no retry is left, clear the task later."
+_UNAVAILABLE = "See https://status.pinecone.io. If no retry is left, clear the task when Pinecone responds again."
+_NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, then clear the task."
+_UNKNOWN_CERTIFICATE = "Set the environment variable REQUESTS_CA_BUNDLE to your CA bundle."
+# So that a line of the log is about as long as Airflow shows it. PineconeRequestError.message has more of it.
+_MESSAGE_LENGTH = 100
 
 
 class Response(NamedTuple):
@@ -125,15 +137,23 @@ def request_error(
     """Return the error for a response. A Retry-After above ``max_retry_after`` seconds is in its message."""
     error_class, advice = _meaning(operation, response)
     retry_after = response.retry_after or 0.0
-    sentences = [
-        f"Could not {operation.description}: HTTP {response.status}{f' {response.code}' if response.code else ''}"
-        f"{f', {response.message!r}' if response.message else ''}.",
+    if retry_after > max_retry_after:
+        advice = (
+            f"Pinecone asks to retry after {retry_after:.0f} s. Set retry_delay to more. If no retry is left, clear "
+            "the task then."
+        )
+    reason = f"HTTP {response.status}{f' {response.code}' if response.code else ''}"
+    if response.message:
+        reason += f": {truncate(response.message, _MESSAGE_LENGTH)!r}"
+    text = explain(
+        f"Could not {operation.description}.",
+        reason,
         advice.format(connection=f"connection {conn_id}"),
-        f"Pinecone asks to retry after {retry_after:.0f} s." if retry_after > max_retry_after else "",
-        f"Pinecone request id: {response.request_id}." if response.request_id else "",
-    ]
+        show_request_id(response.request_id),
+    )
     return error_class(
-        " ".join(filter(None, sentences)),
+        text,
+        reason=reason,
         status_code=response.status,
         code=response.code,
         message=response.message,
@@ -147,8 +167,10 @@ def _meaning(operation: Operation, response: Response) -> tuple[type[PineconeReq
     # A 2xx response that is not JSON comes from something between the client and Pinecone.
     if status < 300:
         return PineconeTransientError, _NOT_FROM_PINECONE
-    if status in (408, 429) or status >= 500:
-        return PineconeTransientError, ""
+    if status == 429:
+        return PineconeTransientError, _TOO_MANY_REQUESTS
+    if status == 408 or status >= 500:
+        return PineconeTransientError, _UNAVAILABLE
     text = f"{response.code} {response.message}".replace("_", " ").lower()
     for row in REFUSALS:
         is_for = row.status == status and row.operation in ("", operation.name)
@@ -158,16 +180,16 @@ def _meaning(operation: Operation, response: Response) -> tuple[type[PineconeReq
 
 
 def connection_error(
-    operation: Operation, error: Exception, url: str, timeout: float, hide: Callable[[object], str]
+    operation: Operation, error: Exception, url: str, settings: Settings, hide: Callable[[object], str]
 ) -> PineconeConnectionError:
     """Return the error for a request without a response. ``hide`` masks the API key in a text."""
-    reason: Any = error
+    cause: Any = error
     if isinstance(error, requests.ConnectionError) and error.args:
-        reason = getattr(error.args[0], "reason", None) or error.args[0]
+        cause = getattr(error.args[0], "reason", None) or error.args[0]
     elif isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
-        reason = f"no complete response within {timeout:g} s"
+        cause = f"no complete response within {settings.timeout:g} s"
     # A ProxyError can also mean that the response was lost between the proxy and the client: check its cause.
-    root = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
+    root = cause.original_error if isinstance(cause, urllib3.exceptions.ProxyError) else cause
     unsent = isinstance(
         root,
         (
@@ -181,10 +203,22 @@ def connection_error(
     # A plain OSError occurs before the request is sent: a proxy refused the tunnel, or the CA bundle is missing. Later
     # errors are wrapped.
     unsent = unsent or type(root) is OSError
-    advice = ""
+    advice = _NO_CONNECTION if unsent else _UNAVAILABLE
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         # The TLS handshake precedes the request.
         unsent = True
-        advice = " Set the environment variable REQUESTS_CA_BUNDLE to your CA bundle."
-    text = f"Could not {operation.description} at {url}: {hide(str(reason))}.{advice}"
-    return PineconeConnectionError(text, sent=not unsent)
+        advice = _UNKNOWN_CERTIFICATE
+    # urllib3 names the object of its connection before a colon, and the host again.
+    detail = str(cause)
+    if isinstance(root, urllib3.exceptions.NewConnectionError) and isinstance(root.__cause__, OSError):
+        detail = root.__cause__.strerror or detail
+        detail = f"the proxy does not respond: {detail}" if root is not cause else detail
+    elif isinstance(root, urllib3.exceptions.ConnectTimeoutError):
+        detail = f"timed out after {settings.timeout:g} s"
+    reason = f"{'no connection to' if unsent else 'no response from'} {url}: {truncate(hide(detail), _MESSAGE_LENGTH)}"
+    text = explain(
+        f"Could not {operation.description}.",
+        reason,
+        advice.format(connection=f"connection {settings.conn_id}"),
+    )
+    return PineconeConnectionError(text, sent=not unsent, reason=reason)

@@ -11,14 +11,14 @@ import requests
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.hosts import data_plane_url
 from airflow_pinecone.api.key import ReadSettings
-from airflow_pinecone.api.listing import Listed, Listing
+from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_text
-from airflow_pinecone.common.text import one_line
+from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
+from airflow_pinecone.common.text import explain, one_line, show_request_id
 from airflow_pinecone.errors import CreateOutcomeUnknown, NotFound, PineconePermanentError, PineconeTransientError
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
@@ -54,6 +54,8 @@ class PineconeClient:
         self, settings: Settings, log: Log, *, clock: Clock = SYSTEM_CLOCK, read_again: ReadSettings | None = None
     ) -> None:
         self._transport = Transport(settings, log, clock, read_again)
+        self._log = log
+        self._warnings: set[str] = set()
 
     @property
     def settings(self) -> Settings:
@@ -88,7 +90,7 @@ class PineconeClient:
             path = ("indexes", validate_index_name(index_name), "backups")
             operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
             listing = replace(_BACKUPS, operation=operation)
-        return listing.rows(self._transport, retry=retry)
+        return listing.rows(self._transport, self._warn_once, retry=retry)
 
     def list_backups_of_name(
         self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
@@ -130,12 +132,14 @@ class PineconeClient:
     def delete_backup(self, backup_id: str) -> None:
         """Delete a backup."""
         path = ("backups", validate_id(backup_id, "backup"))
-        self._transport.request(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
+        self._delete(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
     def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
         """List the indexes of the project."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
-        return responses.indexes(self._transport.request(operation, retry=retry), operation)
+        indexes, invalid = responses.indexes(self._transport.request(operation, retry=retry), operation)
+        warn_of_invalid_rows(self._warn_once, operation, "name", invalid)
+        return indexes
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:
         """Describe an index."""
@@ -146,7 +150,7 @@ class PineconeClient:
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records."""
         path = ("indexes", validate_index_name(index_name))
-        self._transport.request(Operation("delete_index", "DELETE", path, f"delete index {index_name}"))
+        self._delete(Operation("delete_index", "DELETE", path, f"delete index {index_name}"))
 
     def describe_index_stats(self, index_name: str) -> dict[str, Any]:
         """Describe the contents of an index, as its data plane reports them."""
@@ -159,10 +163,7 @@ class PineconeClient:
             raise PineconePermanentError(
                 f"Could not {operation.description}: its host {one_line(host)!r} {error}."
             ) from error
-        stats = self._transport.request(operation, body={}, url=url)
-        if not isinstance(stats, dict):
-            raise operation.invalid_response("is not an object")
-        return stats
+        return responses.index_stats(self._transport.request(operation, body={}, url=url), operation)
 
     def create_index_from_backup(
         self,
@@ -176,7 +177,7 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"), "create-index")
         description = f"restore backup {backup_id} into index {validate_index_name(name)}"
         operation = Operation("create_index_from_backup", "POST", path, description)
-        body = {"name": name, "tags": tags, "deletion_protection": deletion_protection}
+        body = {"name": name, "tags": validate_tags(tags), "deletion_protection": deletion_protection}
         return self._create(operation, body, responses.restore_started)
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
@@ -190,7 +191,7 @@ class PineconeClient:
 
     def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
         """List the restore jobs of the project."""
-        return _RESTORE_JOBS.rows(self._transport, retry=retry)
+        return _RESTORE_JOBS.rows(self._transport, self._warn_once, retry=retry)
 
     def find_restore_jobs(self, restore_job_ids: Collection[str], *, max_pages: int) -> Listed[RestoreJobModel]:
         """Search for restore jobs in at most so many pages of those of the project. A missing one may exist.
@@ -198,6 +199,15 @@ class PineconeClient:
         Failed requests are not repeated.
         """
         return _RESTORE_JOBS.find(self._transport, restore_job_ids, max_pages=max_pages)
+
+    def _delete(self, operation: Operation) -> None:
+        responses.deleted(self._transport.request(operation), operation)
+
+    def _warn_once(self, message: str) -> None:
+        """Log a warning, unless this client has logged it: a listing can be requested at each poll."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            self._log(message)
 
     def _create(
         self, operation: Operation, fields: dict[str, Any], read: Callable[[Any, Operation], Created]
@@ -208,4 +218,10 @@ class PineconeClient:
         except PineconeTransientError as error:
             if was_not_processed(error):
                 raise
-            raise CreateOutcomeUnknown(f"The outcome of a create request is unknown. {error}") from error
+            text = explain(
+                f"The outcome of a request to {operation.description} is unknown.",
+                error.reason,
+                "Check whether it was created before you repeat the request.",
+                show_request_id(error.request_id),
+            )
+            raise CreateOutcomeUnknown(text, reason=error.reason) from None

@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
-from airflow_pinecone.common.text import one_line
+from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import ConnectionChanged, PineconeError
 
 ReadSettings = Callable[[], Settings]
@@ -83,10 +83,10 @@ class ApiKey(AuthBase):
         try:
             return self._read_again()
         except PineconeError as error:
-            self._log(f"Using the previous API key. {error}")
+            self._log(f"Using the previous API key: {error.reason}.")
         except Exception as error:
             # Airflow's database or its API server may be unreachable. The 401 of Pinecone is raised then.
-            self._log(f"Using the previous API key. Airflow could not read the connection: {type(error).__name__}.")
+            self._log(f"Using the previous API key: Airflow could not read the connection ({type(error).__name__}).")
         return None
 
 
@@ -94,6 +94,9 @@ def check_control_plane(settings: Settings, expected: str) -> None:
     """Raise ConnectionChanged if settings name another control plane than the expected one."""
     if settings.url != expected:
         raise ConnectionChanged(
-            f"Connection {settings.conn_id} now names the control plane {settings.url}, but the work was started at "
-            f"{expected}. Restore the host of the connection, or start the work again at the new one."
+            explain(
+                f"Connection {settings.conn_id} now names the control plane {settings.url}.",
+                f"The task has started at {expected}. Its backup or restore is there.",
+                "Restore the host of the connection. Or clear the task, to start again at the new one.",
+            )
         )

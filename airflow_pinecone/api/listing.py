@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_pinecone.api import responses
 from airflow_pinecone.api.models import BackupModel, RestoreJobModel
 from airflow_pinecone.api.operation import Operation
-from airflow_pinecone.api.transport import Transport
+from airflow_pinecone.api.transport import Log, Transport
+from airflow_pinecone.common.text import cell, counted, explain
 from airflow_pinecone.errors import PineconeTransientError
 
 _PAGE_SIZE = 100
+# A warning names at most so many invalid rows.
+_NAMED_ROWS = 10
 # A listing ends with an error after this many pages, or this many consecutive pages without a new row. A project has at
 # most 1,000 backups.
 MAX_PAGES = 1000
@@ -47,15 +51,22 @@ class Listing(Generic[Row]):
     id_field: str
     read: Callable[[Any, Operation], Row]
 
-    def rows(self, transport: Transport, *, retry: bool) -> Iterator[Row]:
-        """Yield each row once. A row can move to another page while rows are created or deleted."""
+    def rows(self, transport: Transport, warn: Log, *, retry: bool) -> Iterator[Row]:
+        """Yield each row once. A row can move to another page while rows are created or deleted.
+
+        An invalid row hides no other one: its invalid fields become unknown or, without a valid id, it is left out.
+        ``warn`` is called once with the ids of such rows.
+        """
         seen: set[str] = set()
+        invalid: list[Any] = []
         without_new_rows = 0
         for page, has_next in self._pages(transport, retry=retry):
             seen_before = len(seen)
             for row in page:
-                model = self.read(row, self.operation)
-                if row[self.id_field] not in seen:
+                model = self._read(row)
+                if model is None or model is not row:
+                    invalid.append(row)
+                if model is not None and row[self.id_field] not in seen:
                     seen.add(row[self.id_field])
                     yield model
             without_new_rows = 0 if len(seen) > seen_before else without_new_rows + 1
@@ -63,6 +74,14 @@ class Listing(Generic[Row]):
                 raise self.operation.invalid_response(
                     f"has a next page after {without_new_rows} pages without a new row"
                 )
+        warn_of_invalid_rows(warn, self.operation, self.id_field, invalid)
+
+    def _read(self, row: Any) -> Row | None:
+        """Return a row as a model: the row itself, a copy without its invalid fields, or None if it has no valid id."""
+        for candidate in (row, responses.without_invalid_fields(row)):
+            with suppress(PineconeTransientError):
+                return self.read(candidate, self.operation)
+        return None
 
     def find(self, transport: Transport, ids: Collection[str], *, max_pages: int) -> Listed[Row]:
         """Search for rows by id, until all are found or so many pages were requested. Failed requests are not repeated.
@@ -100,3 +119,16 @@ class Listing(Generic[Row]):
             # A token includes the page size. Pinecone rejects a request with both a token and a limit.
             params = {"paginationToken": token}
         raise self.operation.invalid_response(f"has a next page after {MAX_PAGES} pages")
+
+
+def warn_of_invalid_rows(warn: Log, operation: Operation, id_field: str, rows: list[Any]) -> None:
+    """Log one warning about the invalid rows of a listing, if there are any."""
+    if rows:
+        ids = dict.fromkeys(cell(row.get(id_field) if isinstance(row, dict) else row) for row in rows)
+        warn(
+            explain(
+                f"Could not {operation.description} completely: {counted(len(ids), 'row')} with invalid fields.",
+                "Invalid fields count as unknown. Without a valid id, the row is left out.",
+                ids=f"{id_field}: {', '.join([*ids][:_NAMED_ROWS])}",
+            )
+        )

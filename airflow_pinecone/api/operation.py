@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from airflow_pinecone.common.text import explain
 from airflow_pinecone.errors import PineconeTransientError
 
 
@@ -24,4 +25,6 @@ class Operation(NamedTuple):
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
         """Return the error for a response that is not valid. ``problem`` completes 'the response ...'."""
-        return PineconeTransientError(f"Could not {self.description}: the response {problem}.")
+        reason = f"the response {problem}"
+        advice = "Check any proxy. If no retry is left, clear the task later."
+        return PineconeTransientError(explain(f"Could not {self.description}.", reason, advice), reason=reason)

@@ -42,14 +42,38 @@ def index(response: Any, operation: Operation, index_name: str) -> IndexModel:
     return cast("IndexModel", response)
 
 
-def indexes(response: Any, operation: Operation) -> list[IndexModel]:
-    """Return a response as a list of indexes."""
+def indexes(response: Any, operation: Operation) -> tuple[list[IndexModel], list[Any]]:
+    """Return a response as a list of indexes, and the rows that have no valid name."""
     rows = response.get("indexes") if isinstance(response, dict) else None
     if not isinstance(rows, list):
         raise operation.invalid_response("is not a list of indexes")
-    for row in rows:
-        _require(row, ("name",), "an index", operation)
-    return cast("list[IndexModel]", rows)
+    valid = [row for row in rows if isinstance(row, dict) and is_id(row.get("name"))]
+    return cast("list[IndexModel]", valid), [row for row in rows if row not in valid]
+
+
+def index_stats(response: Any, operation: Operation) -> dict[str, Any]:
+    """Return a response as the stats of an index."""
+    if not isinstance(response, dict) or "error" in response:
+        raise operation.invalid_response("does not describe the stats of an index")
+    return response
+
+
+def deleted(response: Any, operation: Operation) -> None:
+    """Check the response to a DELETE: its body is empty or an object that reports no error."""
+    if response is not None and (not isinstance(response, dict) or response.get("error")):
+        raise operation.invalid_response("reports an error, so it is unknown whether anything was deleted")
+
+
+def without_invalid_fields(row: Any) -> Any:
+    """Return a row of a listing whose status and optional fields are unknown if they are invalid.
+
+    An unknown status is not final: such a backup is not Ready, and it is never deleted by a prune.
+    """
+    if not isinstance(row, dict):
+        return row
+    optional = ("source_index_name", "source_index_id", "target_index_id")
+    unknown = {"status": "unknown"} | dict.fromkeys(field for field in optional if field in row)
+    return row | {field: value for field, value in unknown.items() if not _is_short_text(row.get(field))}
 
 
 def page(response: Any, operation: Operation) -> tuple[list[Any], str | None]:

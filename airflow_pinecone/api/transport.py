@@ -20,9 +20,12 @@ from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.session import Session
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
+    PineconeError,
+    PineconeInputError,
     PineconeRequestError,
     PineconeTransientError,
     Unauthorized,
@@ -86,10 +89,17 @@ class Transport:
             PineconePermanentError: Pinecone rejected the request.
             PineconeTransientError: The request failed, and repeating it later can help.
             ConnectionChanged: Pinecone rejected the API key, and the connection names another control plane now.
+            PineconeInputError: The body cannot be sent as JSON.
         """
+        validate_bools(retry=retry)
+        try:
+            content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PineconeInputError(f"Could not {operation.description}: its body is not JSON: {error}") from None
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False
+        logged = ""
 
         def can_repeat(error: BaseException) -> bool:
             nonlocal may_be_processed
@@ -105,8 +115,13 @@ class Transport:
             return max(0.0, min(max(_BACKOFF(state), retry_after or 0.0), left))
 
         def log_attempt(state: RetryCallState) -> None:
+            nonlocal logged
             error = state.outcome.exception() if state.outcome else None
-            self._log(f"{error} Repeating the request in {state.upcoming_sleep:.1f} s.")
+            reason = error.reason if isinstance(error, PineconeError) else ""
+            again = f"Repeating the request in {state.upcoming_sleep:.1f} s (failed attempts: {state.attempt_number})."
+            # A reason is logged once.
+            self._log(again if reason == logged else f"Could not {operation.description}: {reason}. {again}")
+            logged = reason
 
         def is_last(state: RetryCallState) -> bool:
             return state.attempt_number >= (MAX_ATTEMPTS if retry else 1) or self._clock.monotonic() >= deadline
@@ -119,7 +134,7 @@ class Transport:
             before_sleep=log_attempt,
             reraise=True,
         )
-        send = partial(self._send, operation, url or self.settings.url, params, body)
+        send = partial(self._send, operation, url or self.settings.url, params, content)
         for attempt in attempts:
             with attempt:
                 try:
@@ -146,23 +161,23 @@ class Transport:
         operation: Operation,
         url: str,
         params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
+        content: bytes | None,
     ) -> Any:
         path = "/".join(quote(segment, safe="") for segment in operation.path)
-        timeout = self.settings.timeout
         try:
             with self.session.request(
                 operation.method,
                 f"{url}/{path}",
                 params=params,
-                json=body,
-                timeout=timeout,
+                data=content,
+                headers=None if content is None else {"Content-Type": "application/json"},
+                timeout=self.settings.timeout,
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 content = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure = connection_error(operation, error, url, timeout, self._key.hide)
+            failure = connection_error(operation, error, url, self.settings, self._key.hide)
         else:
             return self._parse(response, content, operation)
         # Raise outside the except block: the caught error holds the request, which contains the API key.

@@ -1,6 +1,7 @@
-"""Validate user input: names, ids, texts and times. Invalid input raises an error before any request is sent.
+"""Validate user input: names, ids, texts, times, booleans and counts.
 
-Each function returns the value that it has checked. ``name`` is the name of the parameter, for the message.
+Invalid input raises an error before any request is sent. Each function returns the value that it has checked. ``name``
+is the name of the parameter, for the message.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _ID = r"[A-Za-z0-9_-]{1,128}"
 _EXAMINED = 2000
 # What a template makes of a missing XCom.
 _RENDERED_NONE = "None"
+_BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
 
 
 def validate_index_name(value: Any) -> str:
@@ -57,12 +59,56 @@ def validate_text(value: Any, name: str) -> str | None:
     )
 
 
+def validate_bools(**values: Any) -> None:
+    """Check arguments that must be True or False. Any other value could mean the opposite of what a user expects."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise PineconeInputError(f"{name} must be True or False, not {show_value(value)}.")
+
+
+def is_template(value: Any) -> bool:
+    """Return whether Airflow renders this value before the task runs: a template, or the output of another task."""
+    return "{{" in value or "{%" in value if isinstance(value, str) else hasattr(value, "resolve")
+
+
+def rendered_bool(value: Any, name: str) -> bool:
+    """Read a boolean that may be the text of a rendered template."""
+    if isinstance(value, str):
+        value = _BOOLEANS.get(value, value)
+    if isinstance(value, bool):
+        return value
+    raise PineconeInputError(f"{name} must be True, False or a template that renders to one, not {show_value(value)}.")
+
+
+def rendered_count(value: Any, name: str) -> int:
+    """Read a count that may be the text of a rendered template."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        value = int(value)
+    if type(value) is int and value >= 0:
+        return value
+    raise PineconeInputError(
+        f"{name} must be an integer, 0 or above, or a template that renders to one, not {show_value(value)}."
+    )
+
+
+def validate_tags(value: Any) -> dict[str, str] | None:
+    """Check optional tags."""
+    if not isinstance(value, dict | None):
+        raise PineconeInputError(f"tags must be a dict or None, not {show_value(value)}.")
+    for tag, text in (value or {}).items():
+        if not (isinstance(tag, str) and isinstance(text, str)):
+            raise PineconeInputError(
+                f"tags must have strings as names and values, but {show_value(tag)} is {show_value(text)}."
+            )
+    return value
+
+
 def validate_hold(value: Any, now: datetime) -> datetime | None:
     """Check the end of a hold, and return it as a time in UTC, rounded up to a second.
 
     It is a time, a date, a duration from now as a timedelta or in seconds, or a text with an ISO date, an ISO time or a
     number of seconds; None is no hold. A date is its first moment in UTC, and a time without a time zone is in UTC. The
-    time can be in the past.
+    time can be in the past. Eight digits are a date, such as that of ``{{ ds_nodash }}``, and never seconds.
     """
     if value is None:
         return None
@@ -79,10 +125,10 @@ def validate_hold(value: Any, now: datetime) -> datetime | None:
 
 
 def _moment(value: Any, now: datetime) -> datetime:
-    if isinstance(value, str):
-        text = value.strip()
-        # Eight digits are a date, such as that of {{ ds_nodash }}.
-        is_number = re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and not re.fullmatch(r"[0-9]{8}", text)
+    # Native rendering makes an integer of eight digits.
+    if isinstance(value, str) or (type(value) is int and re.fullmatch("[0-9]{8}", show_value(value))):
+        text = str(value).strip()
+        is_number = re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and not re.fullmatch("[0-9]{8}", text)
         value = float(text) if is_number else datetime.fromisoformat(text)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -19,7 +19,7 @@ def show_value(value: object) -> str:
     except Exception:
         # A class of the user, or an integer of more than 4,300 digits.
         text = f"<{type(value).__name__}>"
-    return _truncate(_printable(text[: _VALUE_LENGTH + 1]), _VALUE_LENGTH)
+    return truncate(_printable(text[: _VALUE_LENGTH + 1]), _VALUE_LENGTH)
 
 
 def one_line(value: object, *secrets: str) -> str:
@@ -31,12 +31,12 @@ def one_line(value: object, *secrets: str) -> str:
     for secret in filter(None, secrets):
         # Mask before truncating: truncating could leave part of a secret, which would no longer match.
         text = text.replace(secret, "***")
-    return _truncate(_printable(" ".join(text[: 4 * _LINE_LENGTH].split())), _LINE_LENGTH)
+    return truncate(_printable(" ".join(text[: 4 * _LINE_LENGTH].split())), _LINE_LENGTH)
 
 
 def cell(value: object) -> str:
     """Return an untrusted value as at most 60 printable characters; None is ``-``."""
-    return _truncate(one_line("-" if value is None else value), _CELL_LENGTH)
+    return truncate(one_line("-" if value is None else value), _CELL_LENGTH)
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
@@ -67,22 +67,30 @@ def show_seconds(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _printable(text: str) -> str:
-    # Lone surrogates cannot be encoded, and terminals interpret escape sequences.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _truncate(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
 def explain(what: str, why: str = "", advice: str = "", ids: str = "") -> str:
     """Return an error message of up to four short lines. Airflow shows about 100 characters of a line.
 
     Args:
         what: What failed, on which index.
-        why: Why it failed.
+        why: Why it failed. It may be the ``reason`` of another error, which has no capital letter and no period.
         advice: What a user can do about it.
         ids: The ids of the backup, the restore job or the request.
     """
+    if why:
+        why = f"{why[0].upper()}{why[1:].removesuffix('.')}."
     return "\n".join(filter(None, (what, why, advice, ids)))
+
+
+def show_request_id(request_id: str | None) -> str:
+    """Return the line of an error message for the id of a request, or an empty text."""
+    return f"Pinecone request id: {request_id}." if request_id else ""
+
+
+def truncate(text: str, length: int) -> str:
+    """Return a text, or its start and an ellipsis, of at most so many characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    # Lone surrogates cannot be encoded, and terminals interpret escape sequences.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

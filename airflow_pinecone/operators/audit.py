@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, counted, show_seconds, text_table
+from airflow_pinecone.common.text import cell, counted, explain, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
 from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.links import absolute_page_url
 from airflow_pinecone.runtime.metrics import send_audit_metrics
 from airflow_pinecone.runtime.task import checked_arguments
 
@@ -25,6 +27,20 @@ if TYPE_CHECKING:
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
+
+
+class AuditFailed(AirflowFailException):
+    """The audit has found problems. Templates of a notifier can use the attributes, such as ``exception.headline``.
+
+    Attributes:
+        headline: The worst index and how many more there are, such as ``Index docs is late, and 2 more failed``.
+        page_url: The URL of the worst index on the page of this package; empty if this Airflow cannot show it.
+    """
+
+    def __init__(self, message: str, headline: str, page_url: str) -> None:
+        super().__init__(message)
+        self.headline = headline
+        self.page_url = page_url
 
 
 class AuditBackupsOperator(PineconeOperator):
@@ -106,17 +122,20 @@ class AuditBackupsOperator(PineconeOperator):
             context: The context of the task.
 
         Returns:
-            The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``missing``, ``unsupported``,
-            ``leftovers`` and ``backup_count``. If the task fails, it also pushes the report to XCom.
+            The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``missing``, ``unmatched``,
+            ``unsupported``, ``leftovers`` and ``backup_count``. If the task fails, it also pushes the report to XCom.
 
         Raises:
             AirflowFailException: Indexes have one of the statuses, Pinecone rejected a request, or the connection is
-                invalid; not retried.
+                invalid; not retried. In the first case, it has the attributes ``headline`` and ``page_url``, for the
+                templates of a notifier.
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
             report = self.hook.backup_report(self._policy, include=self.include, exclude=self.exclude)
         self.log.info("%s\n%s", report["verdict"], _format(report))
+        if report["unmatched"]:
+            self.log.warning("Keys of policy that match no index of the project: %s.", ", ".join(report["unmatched"]))
         self._log_failure_of("send the metrics", partial(send_audit_metrics, report))
         failed = rows_with_problems(report["indexes"], self.fail_on)
         if self.fail_on and (failed or report["missing"] or not report["indexes"]):
@@ -124,8 +143,17 @@ class AuditBackupsOperator(PineconeOperator):
                 # Airflow only stores what a successful task returns.
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
                 self._log_failure_of("store the report", push)
-            raise AirflowFailException(_message(report, failed))
+            raise self._error(report, failed)
         return report
+
+    def _error(self, report: Report, failed: list[IndexReport]) -> AuditFailed:
+        found = [f"Index {cell(row['index_name'])} is {row['status']}" for row in failed]
+        found += [f"Index {cell(name)} does not exist" for name in report["missing"]]
+        if not report["indexes"]:
+            found.insert(0, "No index can be backed up")
+        headline = found[0] if len(found) == 1 else f"{found[0]}, and {len(found) - 1} more failed"
+        path = f"indexes/{quote(failed[0]['index_name'], safe='')}" if failed else ""
+        return AuditFailed(_message(report, failed, headline), headline, absolute_page_url(path, self.conn_id))
 
     def _log_failure_of(self, what: str, function: Callable[[], object]) -> None:
         """Call a function whose failure must not replace the outcome of the audit."""
@@ -140,7 +168,7 @@ class AuditBackupsOperator(PineconeOperator):
         return Policy(default, self.policy)
 
 
-def _message(report: Report, failed: list[IndexReport]) -> str:
+def _message(report: Report, failed: list[IndexReport], headline: str) -> str:
     lines = [
         f"{cell(row['index_name'])} ({row['status']}): {'; '.join(problem['text'] for problem in row['problems'])}."
         for row in failed[:_LISTED_INDEXES]
@@ -148,9 +176,10 @@ def _message(report: Report, failed: list[IndexReport]) -> str:
     if len(failed) > _LISTED_INDEXES:
         lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
     lines += [f"There is no index {cell(name)}, which include names." for name in report["missing"]]
+    advice = "The log names the task that created the newest backup of each index. Check its last runs."
     if not report["indexes"]:
-        lines.append("Check include, exclude and the API key: an audit of no indexes finds no problems.")
-    return "\n".join([report["verdict"], *lines])
+        advice = "Check include, exclude and the API key: an audit of no indexes finds no problems."
+    return explain(f"{headline}.", "\n".join(lines), advice)
 
 
 def _format(report: Report) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
@@ -35,6 +37,8 @@ class PineconeOperator(PineconeTask, BaseOperator):
     def __init__(self, *, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
 
 
 class WaitingOperator(WaitingTask, PineconeOperator):
@@ -66,6 +70,7 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         with checked_arguments():
+            validate_bools(wait_for_completion=wait_for_completion, deferrable=deferrable)
             self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
             self.timeout = validate_duration(timeout, "timeout")
         # Airflow calls some methods without a context, and others in a new process after a deferral.
@@ -149,16 +154,18 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             this_try: The try.
             find: Searches once; returns None if there is nothing.
             unknown: The error of the create request.
-            advice: What a user can do if it is not found.
+            advice: What a user can do if it is not found, in one line.
 
         Raises:
             CreateOutcomeUnknown: Nothing was found, or the search failed.
             ConnectionChanged: The connection names another control plane now.
         """
+        from airflow_pinecone.common.text import explain
         from airflow_pinecone.errors import ConnectionChanged, CreateOutcomeUnknown, PineconeError
 
         resource = self.resource.label.lower()
-        self.log.warning("%s Searching for the %s.", unknown, resource)
+        what = str(unknown).partition("\n")[0]
+        self.log.warning("%s Searching for the %s, because: %s.", what, resource, unknown.reason)
         seconds = self._search_seconds(this_try)
         try:
             found = self._search(find, seconds)
@@ -166,12 +173,12 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             # A retry would search there, and find nothing.
             raise
         except PineconeError as error:
-            raise CreateOutcomeUnknown(f"{unknown} The search for the {resource} also failed. {error}") from error
-        if found is None:
-            raise CreateOutcomeUnknown(
-                f"{unknown} The {resource} was not found within {seconds:.0f} s. {advice}"
-            ) from unknown
-        return found
+            problem = f"the search for the {resource} failed: {error.reason}"
+        else:
+            if found is not None:
+                return found
+            problem = f"the {resource} was not found within {seconds:.0f} s"
+        raise CreateOutcomeUnknown(explain(what, f"{unknown.reason}; {problem}", advice), reason=unknown.reason)
 
     def _search(self, find: Callable[[], Found | None], seconds: float) -> Found | None:
         """Search for what this task may have created; with 0 seconds, once."""

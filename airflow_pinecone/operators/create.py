@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.assets import add_facts_to_events, check_outlets
+from airflow_pinecone.common.durations import validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools, validate_hold
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.runtime.airflow_versions import trigger_at
 from airflow_pinecone.runtime.links import LINKS, push_links
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel
     from airflow_pinecone.runtime.tries import Try
+    from airflow_pinecone.waiting.decisions import WaitResult
 
 
 class CreateBackupOperator(WaitingOperator):
@@ -49,16 +52,19 @@ class CreateBackupOperator(WaitingOperator):
         reuse_within: A maximum age in seconds, or a timedelta. If the newest Ready backup of the index is younger, the
             task returns it and creates none, no matter who created it. This also applies to a cleared task. If an index
             was deleted and its name reused, backups of the earlier index count until the new index has its first
-            backup. None always creates a backup.
+            backup. Together with ``settle``, the backup must also cover the writes until the start of the run, so it
+            was created at least 15 minutes after it; if the task has upstream tasks, which may have written, until the
+            start of the task. None always creates a backup.
         hold_until: A time until which the backup must not be deleted (templated). Until then, PruneBackupsOperator
             keeps it, and DeleteBackupOperator fails. It is a time, a date, or a duration after the create request, as a
-            timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. A date is
-            its first moment in UTC, and a time without a time zone is in UTC. The hold becomes a part of the
-            description, which cannot be changed later. Not allowed together with ``reuse_within``. None is no hold.
+            timedelta or in seconds. A template must render to an ISO date or time, or to a number of seconds. Eight
+            digits, such as ``{{ ds_nodash }}``, are a date. A date is its first moment in UTC, and a time without a
+            time zone is in UTC. The hold becomes a part of the description, which cannot be changed later. Not allowed
+            together with ``reuse_within``. None is no hold.
         settle: Seconds to wait before the task creates the backup, or a timedelta. A backup only includes records that
             were written at least 15 minutes before it: use ``timedelta(minutes=15)`` after a task that writes. The task
-            does not wait if it resumes with or reuses a backup. A retry that finds no backup waits again. Must be
-            shorter than ``execution_timeout``. None does not wait.
+            does not wait if it resumes with or reuses a backup. A retry that finds no backup waits again. It first
+            searches for up to 30 seconds: ``execution_timeout`` must be longer than both. None does not wait.
         delete_on_kill: Whether to delete an unfinished backup when the task is marked as failed while it waits: in the
             worker and, since Airflow 3.3, in the triggerer. A retry, a clear, a timeout, an evicted worker or a restart
             of the triggerer never deletes it. Not allowed in a DAG with ``fail_fast``, because Airflow itself marks
@@ -73,6 +79,7 @@ class CreateBackupOperator(WaitingOperator):
     template_fields: Sequence[str] = ("index_name", "name", "description", "hold_until", "conn_id")
     ui_color = "#d6e8ff"
     resource_type = "backup"
+    fills_events = True
     operator_extra_links = LINKS
 
     def __init__(
@@ -104,10 +111,12 @@ class CreateBackupOperator(WaitingOperator):
         self.name = name
         self.description = description
         with checked_arguments():
+            check_outlets(self, index_name)
             self.reuse_within = validate_optional_duration(reuse_within, "reuse_within")
             self.settle = validate_optional_duration(settle, "settle")
             if isinstance(hold_until, int | float | timedelta):
-                validate_duration(hold_until, "hold_until")
+                validate_hold(hold_until, self.clock.utcnow())
+            validate_bools(delete_on_kill=delete_on_kill)
             self.hold_until = hold_until
             self.delete_on_kill = delete_on_kill
             problem = self._argument_problem()
@@ -118,11 +127,15 @@ class CreateBackupOperator(WaitingOperator):
         """Return which arguments contradict each other; empty if none do."""
         if self.hold_until is not None and self.reuse_within is not None:
             return "hold_until cannot be used with reuse_within, because a hold cannot be added to an existing backup."
-        if self.settle and self.execution_timeout and self.execution_timeout.total_seconds() <= self.settle:
-            return (
-                f"settle ({timedelta(seconds=self.settle)}) must be shorter than execution_timeout "
-                f"({self.execution_timeout}), which includes it."
-            )
+        if self.settle and self.execution_timeout:
+            from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
+
+            if self.execution_timeout.total_seconds() <= self.settle + SEARCH_SECONDS:
+                return (
+                    f"settle ({timedelta(seconds=self.settle)}) must be shorter than execution_timeout "
+                    f"({self.execution_timeout}) by more than {SEARCH_SECONDS:.0f} s, in which a retry searches for a "
+                    "backup."
+                )
         if self.delete_on_kill and not self._deletes_on_kill:
             return (
                 "delete_on_kill cannot be used in a DAG with fail_fast, because Airflow itself marks running tasks of "
@@ -204,7 +217,7 @@ class CreateBackupOperator(WaitingOperator):
         return self._find_of_earlier_try(this_try) or self._create(this_try)
 
     def _validate(self) -> None:
-        from airflow_pinecone.common.inputs import validate_hold, validate_index_name, validate_text
+        from airflow_pinecone.common.inputs import validate_index_name, validate_text
 
         validate_index_name(self.index_name)
         validate_text(self.name, "name")
@@ -215,7 +228,6 @@ class CreateBackupOperator(WaitingOperator):
         backup_id = backup["backup_id"]
         self._push_id(this_try, backup_id)
         push_links(this_try.context, backup_id, self.hook)
-        self.log.info("Backup %s of index %s: its status is %s.", backup_id, self.index_name, backup["status"])
         # A reused backup is Ready. It was counted in the metrics when it was created.
         if not self.wait_for_completion or this_try.is_reused:
             return self._complete(this_try, backup)
@@ -242,7 +254,7 @@ class CreateBackupOperator(WaitingOperator):
             self.defer(
                 trigger=trigger_at(datetime.fromtimestamp(now + seconds, UTC)),
                 method_name="execute_settled",
-                kwargs={"try_number": this_try.number, "started_at": this_try.started_at},
+                kwargs={"try_number": this_try.context["ti"].try_number, "started_at": this_try.started_at},
                 timeout=deferral_timeout(this_try.deadline_at(self.timeout, self.execution_timeout), now),
             )
         else:
@@ -250,12 +262,17 @@ class CreateBackupOperator(WaitingOperator):
             this_try.settled_seconds = self.clock.time() - this_try.started_at
 
     def _create(self, this_try: Try) -> BackupModel:
+        from airflow_pinecone.common.text import explain, one_line
         from airflow_pinecone.errors import CreateOutcomeUnknown
         from airflow_pinecone.rules.identity import default_name, describe, has_mark_of
 
         origin, now = this_try.origin, self.clock.utcnow()
         name = default_name(self.index_name, now) if self.name is None else self.name
         description = describe(self.description, origin, self._hold(now))
+        # Whatever happens from here on, the log tells how to find the backup.
+        self.log.info(
+            "Creating backup %s of index %s. Its description ends with %s", one_line(name), self.index_name, origin.mark
+        )
         try:
             backup = self.hook.create_backup(self.index_name, name=name, description=description)
         except CreateOutcomeUnknown as unknown:
@@ -263,9 +280,12 @@ class CreateBackupOperator(WaitingOperator):
                 this_try,
                 partial(self._find, this_try),
                 unknown,
-                advice=f"If it appears later, its description ends with {origin.mark}. Retry the task to search for it "
-                "again; clearing the task creates another backup.",
+                advice=explain(
+                    "" if this_try.has_next else "Clear the task to create another backup.",
+                    ids=f"If it appears later, its description ends with {origin.mark}",
+                ),
             )
+        self.log.info("Created backup %s: its status is %s.", backup["backup_id"], backup["status"])
         if not has_mark_of(backup, origin):
             self.log.warning(
                 "Pinecone did not return the end of the description of backup %s, %s. If it is lost, a retry creates "
@@ -276,8 +296,6 @@ class CreateBackupOperator(WaitingOperator):
         return backup
 
     def _hold(self, now: datetime) -> datetime | None:
-        from airflow_pinecone.common.inputs import validate_hold
-
         hold = validate_hold(self.hold_until, now)
         if hold is None or hold > now:
             return hold
@@ -295,9 +313,16 @@ class CreateBackupOperator(WaitingOperator):
         return self._search(find, 0.0 if is_first else self._search_seconds(this_try))
 
     def _find(self, this_try: Try) -> BackupModel | None:
+        from airflow_pinecone.errors import NotFound
         from airflow_pinecone.rules.identity import backups_of
 
-        found = backups_of(this_try.origin, self.hook.list_backups(self.index_name, retry=False))
+        try:
+            found = backups_of(this_try.origin, self.hook.list_backups(self.index_name, retry=False))
+        except NotFound:
+            # Pinecone lists the backups of a deleted index only with those of the project.
+            found = backups_of(this_try.origin, self.hook.list_backups(retry=False))
+            if found.usable is None:
+                raise
         if found.usable is not None:
             backup = found.usable
             self.log.info(
@@ -315,7 +340,8 @@ class CreateBackupOperator(WaitingOperator):
 
     def _reuse(self, this_try: Try) -> BackupModel | None:
         """Return a recent backup to use instead of a new one, if ``reuse_within`` allows it."""
-        from airflow_pinecone.common.text import show_seconds
+        from airflow_pinecone.api.models import covers_writes_until
+        from airflow_pinecone.common.text import show_seconds, show_time
         from airflow_pinecone.rules.history import BackupHistory
 
         if self.reuse_within is None:
@@ -326,20 +352,59 @@ class CreateBackupOperator(WaitingOperator):
             self.log.info("Index %s has %s, so a new one is created.", self.index_name, history.no_ready_backup)
             return None
         age = history.age(backup, self.clock.utcnow())
-        this_try.is_reused = age.is_below(self.reuse_within)
+        needed, covered = self._must_cover(this_try), covers_writes_until(backup)
+        lacks_writes = needed is not None and (covered is None or covered < needed)
+        this_try.is_reused = age.is_below(self.reuse_within) and not lacks_writes
         self.log.info(
-            "%s backup %s of index %s: its age is %s, and reuse_within is %s.",
+            "%s backup %s of index %s: its age is %s, and reuse_within is %s.%s",
             "Reusing" if this_try.is_reused else "Not reusing",
             backup["backup_id"],
             self.index_name,
             "unknown, because it was created in the future" if age.seconds is None else show_seconds(age.seconds),
             timedelta(seconds=self.reuse_within),
+            f" Because of settle, it must cover writes until {show_time(needed)}." if needed and lacks_writes else "",
         )
         return backup if this_try.is_reused else None
 
+    def _must_cover(self, this_try: Try) -> datetime | None:
+        """Return until when writes must be in a backup that ``reuse_within`` chooses; None if that does not matter."""
+        if self.settle is None:
+            return None
+        # A task before this one may have written until now. Otherwise the load was over when the run started.
+        if self.upstream_task_ids or this_try.run_started_at is None:
+            return datetime.fromtimestamp(this_try.started_at, UTC)
+        return this_try.run_started_at
+
+    def _result_of(self, result: WaitResult) -> Any:
+        from airflow_pinecone.common.text import explain
+        from airflow_pinecone.errors import BackupFailed, BackupNotFound
+
+        try:
+            return super()._result_of(result)
+        except (BackupFailed, BackupNotFound) as error:
+            error.args = (explain(str(error), advice=self._newest_ready()),)
+            raise
+
+    def _newest_ready(self) -> str:
+        """Return for a message which backup can be restored; empty if there is none, or it cannot be listed."""
+        from airflow_pinecone.api.models import count_of, created_at
+        from airflow_pinecone.common.text import show_time
+        from airflow_pinecone.errors import PineconeError
+        from airflow_pinecone.hooks import read_history
+
+        try:
+            backup = read_history(self.hook.client, self.index_name, retry=False).newest_ready
+        except PineconeError:
+            return ""
+        if backup is None:
+            return ""
+        created, records = created_at(backup), count_of(backup.get("record_count"))
+        of_time = f" of {show_time(created)}" if created else ""
+        with_records = "" if records is None else f" ({records:,} records)"
+        return f"You can still restore backup {backup['backup_id']}{of_time}{with_records}."
+
     def _complete(self, this_try: Try, model: BackupModel) -> BackupModel:
         from airflow_pinecone.api.models import xcom_safe
-        from airflow_pinecone.assets import add_facts_to_events
 
         add_facts_to_events(this_try.context, self.outlets, model, self.log.warning)
         this_try.result = model

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import is_template, rendered_bool, validate_bools
 from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import NotFound
 from airflow_pinecone.operators.base import PineconeOperator
@@ -39,12 +40,13 @@ class DeleteBackupOperator(PineconeOperator):
             ``execution_timeout`` applies instead.
         poke_interval: Seconds between two polls, or a timedelta; None increases the interval with the time waited,
             from 5 to 60 seconds.
-        force: Whether to delete the backup even if it has a hold.
+        force: Whether to delete the backup even if it has a hold (templated): True, False, or a template that renders
+            to ``true`` or ``false``.
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
 
-    template_fields: Sequence[str] = ("backup_id", "conn_id")
+    template_fields: Sequence[str] = ("backup_id", "force", "conn_id")
     ui_color = "#ffe4d6"
 
     def __init__(
@@ -54,13 +56,15 @@ class DeleteBackupOperator(PineconeOperator):
         conn_id: str = "pinecone_default",
         timeout: float | timedelta = _DELETE_TIMEOUT,
         poke_interval: float | timedelta | None = None,
-        force: bool = False,
+        force: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(conn_id=conn_id, **kwargs)
         self.backup_id = backup_id
         self.force = force
         with checked_arguments():
+            if not is_template(force):
+                validate_bools(force=force)
             self.timeout = validate_duration(timeout, "timeout")
             self.poke_interval = validate_optional_duration(poke_interval, "poke_interval")
 
@@ -74,8 +78,8 @@ class DeleteBackupOperator(PineconeOperator):
             ``backup_id``; ``deleted``, which is True; and ``found``, whether the backup existed.
 
         Raises:
-            AirflowFailException: The backup has a hold, Pinecone rejected a request, or the id or the connection is
-                invalid; not retried.
+            AirflowFailException: The backup has a hold, Pinecone rejected a request, or an argument or the connection
+                is invalid; not retried.
             WaitTimeout: A restore from the backup was still running at the deadline.
             PineconeTransientError: A request failed; a retry can succeed.
         """
@@ -83,7 +87,7 @@ class DeleteBackupOperator(PineconeOperator):
         found = True
         with fail_without_retry():
             try:
-                if not self.force:
+                if not rendered_bool(self.force, "force"):
                     self._check_hold()
                 delete_when_unused(
                     partial(self.hook.delete_backup, self.backup_id),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.inputs import validate_text
+from airflow_pinecone.common.inputs import is_template, rendered_bool, rendered_count, validate_bools, validate_text
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import (
     BackupInUse,
@@ -24,6 +24,7 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules import retention
+from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import checked_arguments
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # The API key, the account or the connection is rejected, so every other delete would also fail.
 _REJECTS_ALL = (Unauthorized, PaymentRequired, Forbidden, ConnectionChanged)
+# The arguments that are counts.
+_COUNTS = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "max_deletes")
 # The client repeats each request for up to a minute. After this many consecutive failures, stop.
 MAX_CONSECUTIVE_FAILURES = 5
 # The error lists at most this many failures. The log has all of them.
@@ -54,26 +57,30 @@ class PruneBackupsOperator(PineconeOperator):
     final; failed ones, unless ``remove_failed`` is True; those with a hold that has not ended; those that are created
     during the task or have no valid ``created_at``; those of a deleted index, such as an earlier one
     with the same name that a restore replaced, unless ``include_deleted_indexes`` is True; and, unless ``owned_only``
-    is False, those that this package did not create. The plan is logged before the first delete.
+    is False, those that this package did not create. The plan is logged before the first delete. Before each
+    delete, the task checks that the index was not deleted or created again since.
+
+    The counts and ``dry_run`` can be templates that render to an integer, and to ``true`` or ``false``. Before any
+    request, the task fails without a retry if one of them renders to anything else, such as ``None``.
 
     Args:
         index_name: The index (templated).
-        keep_last: Keep this many of the newest backups.
+        keep_last: Keep this many of the newest backups (templated).
         keep_daily: Keep the newest backup of each day, for this many of the most recent days that have one. If fewer
-            days have one, keep the oldest backup, too.
-        keep_weekly: The same for ISO weeks.
-        keep_monthly: The same for months.
-        keep_yearly: The same for years.
+            days have one, keep the oldest backup, too (templated).
+        keep_weekly: The same for ISO weeks (templated).
+        keep_monthly: The same for months (templated).
+        keep_yearly: The same for years (templated).
         keep_within: Keep every backup that is at most this much older than the newest one, as a timedelta of up to 365
             days.
-        dry_run: Whether to log the plan and delete nothing.
+        dry_run: Whether to log the plan and delete nothing (templated, as ``is_dry_run``).
         owned_only: Whether to delete only backups that this package created.
         remove_failed: Whether to delete failed backups. No rule keeps them.
         include_deleted_indexes: Whether to delete backups of deleted indexes with this name, too: if the index no
             longer exists, and those of earlier indexes. The rules apply to each ``source_index_id`` on its own, so the
             newest Ready backup of each index is kept.
         max_deletes: If the rules keep so few backups that more than this many would be deleted, the task fails before
-            the first delete and is not retried; None is no limit. A dry run only logs a warning.
+            the first delete and is not retried; None is no limit (templated). A dry run only logs a warning.
         created_by_dag_id: Apply the rules to the backups of this DAG, and keep all others. The ids are read from the
             descriptions of the backups. A backup whose description has no room for them is kept.
         created_by_task_id: The same for the id of a task.
@@ -86,24 +93,24 @@ class PruneBackupsOperator(PineconeOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
 
-    template_fields: Sequence[str] = ("index_name", "conn_id")
+    template_fields: Sequence[str] = ("index_name", *_COUNTS, "is_dry_run", "conn_id")
     ui_color = "#ffe4d6"
 
     def __init__(
         self,
         *,
         index_name: str,
-        keep_last: int | None = None,
-        keep_daily: int | None = None,
-        keep_weekly: int | None = None,
-        keep_monthly: int | None = None,
-        keep_yearly: int | None = None,
+        keep_last: int | str | None = None,
+        keep_daily: int | str | None = None,
+        keep_weekly: int | str | None = None,
+        keep_monthly: int | str | None = None,
+        keep_yearly: int | str | None = None,
         keep_within: timedelta | None = None,
-        dry_run: bool = False,
+        dry_run: bool | str = False,
         owned_only: bool = True,
         remove_failed: bool = False,
         include_deleted_indexes: bool = False,
-        max_deletes: int | None = None,
+        max_deletes: int | str | None = None,
         created_by_dag_id: str | None = None,
         created_by_task_id: str | None = None,
         conn_id: str = "pinecone_default",
@@ -118,7 +125,7 @@ class PruneBackupsOperator(PineconeOperator):
         self.keep_yearly = keep_yearly
         self.keep_within = keep_within
         # BaseOperator has a dry_run method, which `airflow tasks test --dry-run` calls.
-        self._dry_run = dry_run
+        self.is_dry_run = dry_run
         self.owned_only = owned_only
         self.remove_failed = remove_failed
         self.include_deleted_indexes = include_deleted_indexes
@@ -126,13 +133,17 @@ class PruneBackupsOperator(PineconeOperator):
         self.created_by_dag_id = created_by_dag_id
         self.created_by_task_id = created_by_task_id
         with checked_arguments():
-            if max_deletes is not None and (type(max_deletes) is not int or max_deletes < 1):
-                raise PineconeInputError(
-                    f"max_deletes must be an integer above 0 or None, not {show_value(max_deletes)}."
-                )
+            validate_bools(
+                owned_only=owned_only, remove_failed=remove_failed, include_deleted_indexes=include_deleted_indexes
+            )
+            if not is_template(dry_run):
+                validate_bools(dry_run=dry_run)
             validate_text(created_by_dag_id, "created_by_dag_id")
             validate_text(created_by_task_id, "created_by_task_id")
-            self._rules.validate()
+            # A template can become any count.
+            counts = {name: getattr(self, name) for name in _COUNTS}
+            self._templates = {name for name, value in counts.items() if is_template(value)}
+            self._check_counts(counts | dict.fromkeys(self._templates, 1))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, log the plan, and delete.
@@ -155,12 +166,14 @@ class PruneBackupsOperator(PineconeOperator):
 
         now = self.clock.utcnow()
         with fail_without_retry():
+            dry_run = rendered_bool(self.is_dry_run, "dry_run")
+            rules, max_deletes = self._check_counts({name: self._rendered_count(name) for name in _COUNTS})
             history = read_history(
                 self.hook.client, self.index_name, include_deleted_indexes=self.include_deleted_indexes
             )
             plan = retention.plan(
                 history,
-                self._rules,
+                rules,
                 now=now,
                 owned_only=self.owned_only,
                 remove_failed=self.remove_failed,
@@ -170,51 +183,58 @@ class PruneBackupsOperator(PineconeOperator):
             )
         if not history.index_exists:
             self.log.warning("Index %s no longer exists.", self.index_name)
-        action = "Would delete" if self._dry_run else "Deleting"
+        action = "Would delete" if dry_run else "Deleting"
         count = f"{len(plan.to_delete)} of {len(history.rows)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())
-        self._check_size(len(plan.to_delete))
-        if self._dry_run:
+        self._check_size(len(plan.to_delete), max_deletes, dry_run=dry_run)
+        if dry_run:
             outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.to_delete], [])
         else:
-            outcome = self._delete(plan.to_delete)
+            outcome = self._delete(plan.to_delete, history)
         return {
             "index_name": self.index_name,
             "index_exists": history.index_exists,
-            "dry_run": self._dry_run,
+            "dry_run": dry_run,
             "kept": [_as_json(decision) for decision in plan.kept],
             "deleted": outcome.deleted,
             "skipped": outcome.skipped,
         }
 
-    @property
-    def _rules(self) -> retention.RetentionRules:
-        return retention.RetentionRules(
-            keep_last=self.keep_last,
-            keep_daily=self.keep_daily,
-            keep_weekly=self.keep_weekly,
-            keep_monthly=self.keep_monthly,
-            keep_yearly=self.keep_yearly,
-            keep_within=self.keep_within,
-        )
+    def _check_counts(self, counts: dict[str, Any]) -> tuple[retention.RetentionRules, int | None]:
+        """Return the retention rules and ``max_deletes``, or raise PineconeInputError."""
+        rules = dict(counts)
+        max_deletes = rules.pop("max_deletes")
+        if max_deletes is not None and (type(max_deletes) is not int or max_deletes < 1):
+            raise PineconeInputError(f"max_deletes must be an integer above 0 or None, not {show_value(max_deletes)}.")
+        checked = retention.RetentionRules(**rules, keep_within=self.keep_within)
+        checked.validate()
+        return checked, max_deletes
 
-    def _check_size(self, count: int) -> None:
-        if self.max_deletes is None or count <= self.max_deletes:
+    def _rendered_count(self, name: str) -> int | None:
+        value = getattr(self, name)
+        # None is no rule and no limit, but a template that renders to None is a mistake.
+        return None if value is None and name not in self._templates else rendered_count(value, name)
+
+    def _check_size(self, count: int, max_deletes: int | None, *, dry_run: bool) -> None:
+        if max_deletes is None or count <= max_deletes:
             return
         problem = (
             f"No backup was deleted: {count} backups of index {self.index_name} would be deleted, and max_deletes is "
-            f"{self.max_deletes}. The log has the plan. Check the rules, or increase max_deletes."
+            f"{max_deletes}. The log has the plan. Check the rules, or increase max_deletes."
         )
-        if not self._dry_run:
+        if not dry_run:
             raise AirflowFailException(problem)
         self.log.warning("%s", problem)
 
-    def _delete(self, decisions: list[retention.Decision]) -> _Deletions:
+    def _delete(self, decisions: list[retention.Decision], history: BackupHistory) -> _Deletions:
         outcome = _Deletions([], [], [])
         consecutive = 0
         for decision in decisions:
             backup_id = decision.backup["backup_id"]
             try:
+                if not self._is_same_index(history):
+                    outcome.failures.append("Stopped: the index was deleted or created again since the plan.")
+                    break
                 self.hook.delete_backup(backup_id)
             except PineconeError as error:
                 progress = f"{len(outcome.deleted)} of {len(decisions)} backups were deleted."
@@ -236,6 +256,17 @@ class PruneBackupsOperator(PineconeOperator):
                 "keeps. Retry the task to delete the rest.\n" + "\n".join(lines)
             )
         return outcome
+
+    def _is_same_index(self, planned: BackupHistory) -> bool:
+        """Return whether the name still belongs to the index of the plan. Backups of a deleted index are kept."""
+        if self.include_deleted_indexes:
+            # The rules apply to each index on its own, whether it exists or not.
+            return True
+        try:
+            now = BackupHistory(self.hook.list_backups(self.index_name))
+        except NotFound:
+            return False
+        return now.current_index_id == planned.current_index_id
 
     def _record_error(
         self, error: PineconeError, decision: retention.Decision, outcome: _Deletions, progress: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_pinecone.api.models import (
+    IndexModel,
     RestoreJobModel,
     RestoreStarted,
     created_at,
@@ -18,13 +19,23 @@ from airflow_pinecone.api.models import (
     tags_of,
     xcom_safe,
 )
-from airflow_pinecone.common.inputs import validate_id, validate_index_name
-from airflow_pinecone.common.text import one_line, show_value
-from airflow_pinecone.errors import Conflict, CreateOutcomeUnknown, NotFound, PineconeError, PineconeInputError
+from airflow_pinecone.assets import add_facts_to_events, has_backups
+from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name, validate_tags
+from airflow_pinecone.common.text import explain, one_line, show_value
+from airflow_pinecone.errors import (
+    Conflict,
+    CreateOutcomeUnknown,
+    NotFound,
+    PineconeError,
+    PineconeInputError,
+    PineconePermanentError,
+    RestoreNotFound,
+)
 from airflow_pinecone.operators.base import WaitingOperator
+from airflow_pinecone.rules.history import CLOCK_SKEW
 from airflow_pinecone.rules.identity import Origin
 from airflow_pinecone.runtime.links import LINKS, push_links
-from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 from airflow_pinecone.runtime.tries import Try
 from airflow_pinecone.waiting.drivers import poll_once
 
@@ -52,16 +63,18 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
     One task starts one restore. A retry resumes with the restore that an earlier try started, even if that try was
     killed or Pinecone's response was lost. It recognizes the index by the tag ``airflow-pinecone``, which each restored
-    index gets; its value identifies the task, its run and its last clear. The task pushes the id of the restore job to
-    XCom under ``restore_job_id`` as soon as it is known.
+    index gets; its value identifies the task, its run and its last clear. After the wait, the index must still have it:
+    the task fails if its index was deleted and another one took the name. The task pushes the id of the restore job to
+    XCom under ``restore_job_id`` as soon as it is known. The event of ``backup_asset(index)`` in ``outlets`` contains
+    the details of the backup that was restored.
 
     Args:
         backup_id: The id of the backup (templated).
         index_name: The name of the new index (templated). It must not be in use.
         tags: Tags of the new index (templated), in addition to those of the backup; a tag given here replaces the
-            backup's tag of the same name. Tags of the backup whose value is not a string are not sent, because Pinecone
-            does not accept them.
-        deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+            backup's tag of the same name. Names and values must be strings. Tags of the backup whose value is not a
+            string are not sent, because Pinecone does not accept them.
+        deletion_protection: ``enabled`` or ``disabled`` (templated); None is disabled.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the restore job is Completed and the index is ready.
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
@@ -74,9 +87,10 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
     """
 
-    template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "conn_id")
+    template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
     ui_color = "#d6ffe8"
     resource_type = "restore"
+    fills_events = True
     operator_extra_links = LINKS
 
     def __init__(
@@ -105,6 +119,10 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.tags = tags
         self.deletion_protection = deletion_protection
+        self._protection_is_template = is_template(deletion_protection)
+        if not self._protection_is_template:
+            with checked_arguments():
+                self._validate_protection()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the restore, or resume with the one of an earlier try, and wait if ``wait_for_completion`` is set.
@@ -159,7 +177,6 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         job_id = restore["restore_job_id"]
         self._push_id(this_try, job_id)
         push_links(this_try.context, self.backup_id, self.hook)
-        self.log.info("Restoring backup %s into index %s (restore job %s).", self.backup_id, self.index_name, job_id)
         if self.wait_for_completion:
             return dict(self._wait_for(this_try, job_id))
         outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))
@@ -167,17 +184,46 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         result = {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
         return dict(self._complete(this_try, result))
 
+    def _validate_protection(self) -> None:
+        value: Any = self.deletion_protection
+        if value in ("enabled", "disabled") or (value is None and not self._protection_is_template):
+            return
+        raise PineconeInputError(f"deletion_protection must be 'enabled', 'disabled' or None, not {show_value(value)}.")
+
+    def _complete(self, this_try: Try, model: Any) -> Any:
+        if self.wait_for_completion:
+            self._check_index(this_try, model)
+        outlets = [outlet for outlet in self.outlets if has_backups(outlet)]
+        if outlets:
+            try:
+                backup = self.hook.describe_backup(self.backup_id)
+            except PineconeError as error:  # The restore has succeeded.
+                self.log.warning("The events of the outlets have no details. %s", error)
+            else:
+                add_facts_to_events(this_try.context, outlets, backup, self.log.warning)
+        return super()._complete(this_try, model)
+
     def _restore_or_resume(self, this_try: Try) -> RestoreStarted:
+        self._validate_protection()
         validate_index_name(self.index_name)
         validate_id(self.backup_id, "backup")
-        find = partial(self._find, this_try)
-        earlier = self._find_of_earlier_try(this_try, find)
+        validate_tags(self.tags)
+        earlier = self._find_of_earlier_try(this_try)
         if earlier is not None:
             return earlier
-        tags = self._merged_tags(this_try.origin)
+        origin, find = this_try.origin, partial(self._find, this_try)
+        tags = self._merged_tags(origin)
+        # Whatever happens from here on, the log tells how to find the restore.
+        self.log.info(
+            "Restoring backup %s into index %s. The tag %s of the index is %s",
+            self.backup_id,
+            self.index_name,
+            _ORIGIN_TAG,
+            origin.digest,
+        )
         rejection: Conflict | None = None
         try:
-            return self.hook.create_index_from_backup(
+            started = self.hook.create_index_from_backup(
                 self.backup_id, name=self.index_name, tags=tags, deletion_protection=self.deletion_protection
             )
         except Conflict as error:
@@ -189,72 +235,99 @@ class CreateIndexFromBackupOperator(WaitingOperator):
                 this_try,
                 find,
                 unknown,
-                advice=f"It may appear later, together with index {self.index_name}. Retry the task to search for it "
-                "again.",
+                advice=""
+                if this_try.has_next
+                else f"Delete index {self.index_name} if it appears later, then clear the task.",
             )
-        if found is None and not this_try.failed_ids:
-            raise CreateOutcomeUnknown(
-                f"Pinecone reports that index {self.index_name} exists, but no restore job of this task that restores "
-                f"backup {self.backup_id} into it was found. Retry the task to search for it again. {rejection}"
-            ) from rejection
-        if found is None:
-            found = _ExistingIndex(
-                name_taken=f"Restore job {this_try.failed_ids[-1]} failed, and its index {self.index_name} still "
-                f"exists. Delete index {self.index_name}, then clear or retry the task."
-            )
-        if found.restore is None:
-            raise Conflict(
-                f"{found.name_taken} {rejection or ''}".rstrip(),
-                status_code=rejection.status_code if rejection else None,
-                code=rejection.code if rejection else None,
-                message=rejection.message if rejection else "",
-                request_id=rejection.request_id if rejection else None,
-            ) from rejection
-        return found.restore
+        else:
+            self.log.info("Started restore job %s of index %s.", started["restore_job_id"], self.index_name)
+            return started
+        if found is not None and found.restore is not None:
+            return found.restore
+        raise self._name_in_use(this_try, found, rejection)
 
-    def _find_of_earlier_try(self, this_try: Try, find: Callable[[], _ExistingIndex | None]) -> RestoreStarted | None:
-        """Find the restore of an earlier try. Its backup may have been deleted since."""
+    def _name_in_use(
+        self, this_try: Try, found: _ExistingIndex | None, rejection: Conflict | None
+    ) -> Conflict | CreateOutcomeUnknown:
+        """Return the error for an index that already has the name of the new one."""
+        index = self.index_name
+        status = f" (HTTP {rejection.status_code})" if rejection else ""
+        what = f"Could not restore backup {self.backup_id} into index {index}{status}"
+        request_id = rejection.request_id if rejection else None
+        ids = f"Pinecone request id: {request_id}" if request_id else ""
+        if found is None and not this_try.failed_ids:
+            why = f"Pinecone reports that index {index} exists, but no restore job of this task was found."
+            advice = "" if this_try.has_next else f"Delete index {index} if you do not need it, then clear the task."
+            return CreateOutcomeUnknown(explain(what, why, advice, ids))
+        if found is None:
+            why = f"Restore job {this_try.failed_ids[-1]} failed, and its index {index} still exists."
+            advice = f"Delete index {index}, then clear the task."
+        else:
+            why = found.name_taken
+            advice = "Set index_name to a name that is not in use, then clear the task."
+        return Conflict(
+            explain(what, why, advice, ids),
+            status_code=rejection.status_code if rejection else None,
+            code=rejection.code if rejection else None,
+            message=rejection.message if rejection else "",
+            request_id=request_id,
+        )
+
+    def _find_of_earlier_try(self, this_try: Try) -> RestoreStarted | None:
+        """Find the restore of an earlier try. Its backup may have been deleted since.
+
+        Raises:
+            PineconeTransientError: The search failed, so it is unknown whether there is one.
+        """
         if this_try.number == 1:
             return None
         try:
-            found = find()
-        except PineconeError as error:  # The create request shows whether the name is in use.
+            found = self._find(this_try, retry=True)
+        except PineconePermanentError as error:  # The create request shows whether the name is in use.
             self.log.warning("The search for the restore of an earlier try failed. %s", error)
             return None
         return found.restore if found else None
 
+    def _check_index(self, this_try: Try, model: Any) -> None:
+        """Check that the index that is ready is the one that this task restored."""
+        name, job_id = model["index_name"], model["restore_job_id"]
+        what, ids = f"Could not restore backup {model['backup_id']} into index {name}", f"Restore job: {job_id}"
+        advice = "" if this_try.has_next else "Clear the task to restore the backup again."
+        try:
+            foreign = _foreign_tag(self.hook.describe_index(name), this_try.origin)
+        except NotFound:
+            why = f"Index {name} was deleted while the task waited."
+            raise RestoreNotFound(explain(what, why, advice, ids)) from None
+        if foreign:
+            why = f"The index was deleted while the task waited, and another one has its name.\n{foreign}"
+            advice = "Set index_name to a name that is not in use, then clear the task."
+            raise Conflict(explain(what, why, advice, ids))
+
     def _merged_tags(self, origin: Origin) -> dict[str, str]:
         """Return the tags of the new index: those of the backup, the user's, and the one of the origin."""
-        if not isinstance(self.tags, dict | None):
-            raise PineconeInputError(f"tags must be a dict or None, not {show_value(self.tags)}.")
         inherited = tags_of(self.hook.describe_backup(self.backup_id))
         # Pinecone returns other values too, but rejects them in a request.
         accepted = {name: value for name, value in inherited.items() if isinstance(value, str)}
         return {**accepted, **(self.tags or {}), _ORIGIN_TAG: origin.digest}
 
-    def _find(self, this_try: Try) -> _ExistingIndex | None:
+    def _find(self, this_try: Try, *, retry: bool = False) -> _ExistingIndex | None:
         """Find the restore of this task, or the reason why its index cannot be created."""
-        origin = this_try.origin
         try:
-            index = self.hook.describe_index(self.index_name, retry=False)
+            index = self.hook.describe_index(self.index_name, retry=retry)
         except NotFound:
             return None
-        tag = tags_of(index).get(_ORIGIN_TAG)
-        if tag != origin.digest:
-            source = (
-                f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, and that of this task is {origin.digest}: another task or "
-                "run restored it, or this task before it was cleared."
-                if tag
-                else f"It does not have the tag {_ORIGIN_TAG}."
-            )
+        foreign = _foreign_tag(index, this_try.origin)
+        if foreign:
             return _ExistingIndex(
-                name_taken=f"Index {self.index_name} already exists, and was not created by this task. {source} Choose "
-                "another name, or delete the index."
+                name_taken=f"Index {self.index_name} already exists, and was not created by this task.\n{foreign}"
             )
+        earliest = this_try.nothing_before
         jobs = [
             job
-            for job in self.hook.list_restore_jobs(retry=False)
-            if job["backup_id"] == self.backup_id and job["target_index_name"] == self.index_name
+            for job in self.hook.list_restore_jobs(retry=retry)
+            if job["backup_id"] == self.backup_id
+            and job["target_index_name"] == self.index_name
+            and (not earliest or (created_at(job) or earliest) >= earliest - CLOCK_SKEW)
         ]
         if not jobs:
             return None
@@ -271,8 +344,17 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         return _ExistingIndex({"restore_job_id": job_id, "index_id": job.get("target_index_id") or ""})
 
 
-def _recency(job: RestoreJobModel) -> tuple[bool, datetime]:
-    """Sort by start, a running job last. A job with an unknown start is last, too, unless it failed."""
-    phase = restore_job_phase(job)
-    unknown = datetime.min if phase == "failed" else datetime.max
-    return phase == "running", created_at(job) or unknown.replace(tzinfo=UTC)
+def _foreign_tag(index: IndexModel, origin: Origin) -> str:
+    """Return why an index is not the one that the tries of an origin restored; empty if it is."""
+    tag = tags_of(index).get(_ORIGIN_TAG)
+    if tag == origin.digest:
+        return ""
+    if not tag:
+        return f"It does not have the tag {_ORIGIN_TAG}."
+    return f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, and that of this task is {origin.digest}."
+
+
+def _recency(job: RestoreJobModel) -> datetime:
+    """Sort by start. A job with an unknown start is the last one, unless it failed."""
+    unknown = datetime.min if restore_job_phase(job) == "failed" else datetime.max
+    return created_at(job) or unknown.replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow_pinecone.api.models import is_ready
+from airflow_pinecone.assets import add_facts_to_events
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.operators.base import PineconeOperator
@@ -36,6 +37,10 @@ class VerifyBackupOperator(PineconeOperator):
     Between a backup and a prune, this task prevents a backup of an emptied index from replacing the last good one. A
     missing record count is not treated as 0: the check fails if a rule needs it, and the message says so.
 
+    If the backup passes, the task updates the assets in ``outlets``, as CreateBackupOperator does. So DAGs that they
+    schedule only start after a check. While it runs, the index of the backup is in its attribute ``index_name``, for a
+    ``map_index_template``.
+
     A backup that fails the check is kept in Pinecone, and the next one is compared with it. To avoid that, delete it,
     or also set ``min_records``.
 
@@ -58,6 +63,7 @@ class VerifyBackupOperator(PineconeOperator):
 
     template_fields: Sequence[str] = ("backup_id", "conn_id")
     ui_color = "#d6ffe1"
+    fills_events = True
     operator_extra_links = LINKS
 
     def __init__(
@@ -77,6 +83,7 @@ class VerifyBackupOperator(PineconeOperator):
         self.min_records = min_records
         self.max_shrink = max_shrink
         self.compare_to = compare_to
+        self.index_name = ""
         with checked_arguments():
             self._rules.validate()
 
@@ -97,14 +104,15 @@ class VerifyBackupOperator(PineconeOperator):
         """
         push_links(context, self.backup_id, self.hook)
         with fail_without_retry():
-            return self._check()
+            return self._check(context)
 
     @property
     def _rules(self) -> CheckRules:
         return CheckRules(self.min_records, self.max_shrink)
 
-    def _check(self) -> VerifiedBackup:
+    def _check(self, context: Context) -> VerifiedBackup:
         backup = self.hook.describe_backup(self.backup_id)
+        self.index_name = one_line(backup.get("source_index_name"))
         # Without the rule, or before the backup is Ready, the baseline does not affect the outcome.
         baseline = self._baseline(backup) if self.max_shrink is not None and is_ready(backup) else None
         index_name = backup.get("source_index_name")
@@ -115,6 +123,7 @@ class VerifyBackupOperator(PineconeOperator):
         count = backup.get("record_count")
         known = "missing, and no rule needs it" if count is None else one_line(count)
         self.log.info("The check of %s passed: its record_count is %s, %s.", name, known, self._compared(baseline))
+        add_facts_to_events(context, self.outlets, backup, self.log.warning)
         return VerifiedBackup(
             backup_id=backup["backup_id"],
             status=backup["status"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from airflow_pinecone.api.models import BackupModel, count_of, is_ready
-from airflow_pinecone.common.text import counted
+from airflow_pinecone.api.models import BackupModel, count_of, is_ready, parse_time
+from airflow_pinecone.common.text import counted, iso
 from airflow_pinecone.policy import CheckRules
 
 
@@ -76,7 +76,8 @@ def check_backup(backup: BackupModel, baseline: Baseline | None, rules: CheckRul
 def _name(baseline: Baseline) -> str:
     if baseline["kind"] == "index":
         return f"index {baseline['id']}"
-    return f"the earlier backup {baseline['id']} of {baseline['created_at']}"
+    created = parse_time(baseline["created_at"])
+    return f"the earlier backup {baseline['id']} of {iso(created) if created else 'an unknown time'}"
 
 
 def _percent(share: float) -> str:

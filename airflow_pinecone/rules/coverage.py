@@ -26,7 +26,7 @@ from airflow_pinecone.api.models import (
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
-from airflow_pinecone.policy import STATUSES, IndexRules, Policy
+from airflow_pinecone.policy import STATUSES, IndexRules, Policy, matches
 from airflow_pinecone.rules.check import backup_baseline, check_backup
 from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
@@ -86,6 +86,7 @@ def report(
         verdict=_verdict(rows),
         indexes=rows,
         missing=[p for p in include if p not in names and not set(p) & set("*?[")],
+        unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
         unsupported=sorted(name for name, index in indexes.items() if is_pod_based(index)),
         leftovers=leftovers,
         backup_count=len(project.backups),
@@ -126,9 +127,10 @@ def _row(
     current = [row.backup for row in history.current]
     newest = history.newest_ready
     age = history.age(newest, now) if newest else Age(None)
-    failed = _first(history, "failed")
-    if failed and newest and current.index(failed) > current.index(newest):
-        failed = None
+    failed = _newer(_first(history, "failed"), newest, current)
+    running = _newer(_first(history, "running"), newest, current)
+    if running and not history.age(running, now).is_below(rules.max_age_seconds):
+        running = None
     last_restore = _last_restore(current, restores, now)
     previous, unknown_previous = _previous(history, newest)
     problems = [
@@ -144,7 +146,7 @@ def _row(
         age=age.seconds,
         newest_ready=_facts(newest),
         failed=_facts(failed),
-        running=_facts(_first(history, "running")),
+        running=_facts(running),
         record_change=_change(newest, previous, "record_count"),
         size_change=_change(newest, previous, "size_bytes"),
         backup_count=len(current),
@@ -259,25 +261,28 @@ def _verdict(rows: list[IndexReport]) -> str:
     if not rows:
         return "There are no indexes that can be backed up."
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
-    if not_fresh:
-        has = "has" if not_fresh == 1 else "have"
-        first = f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup."
-    elif len(rows) == 1:
-        first = "The index has a fresh Ready backup."
-    else:
-        first = f"All {len(rows)} indexes have a fresh Ready backup."
     failing = len(rows_with_problems(rows, ["failing"]))
     untested = len(rows_with_problems(rows, ["untested"]))
-    others = [
-        f" The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
-        f" {counted(untested, 'index')} had no recent restore." if untested else "",
+    has_no = "has no" if not_fresh == 1 else "have no"
+    problems = [
+        f"{not_fresh} of {counted(len(rows), 'index')} {has_no} fresh Ready backup." if not_fresh else "",
+        f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
+        f"{counted(untested, 'index')} had no recent restore." if untested else "",
     ]
-    return first + "".join(others)
+    if any(problems):
+        return " ".join(filter(None, problems))
+    has = "The index has" if len(rows) == 1 else f"All {len(rows)} indexes have"
+    return f"{has} a fresh Ready backup."
 
 
 def _first(history: BackupHistory, phase: str) -> BackupModel | None:
     """Return the newest backup of the current index in a phase."""
     return next((row.backup for row in history.current if row.created_at and backup_phase(row.backup) == phase), None)
+
+
+def _newer(backup: BackupModel | None, newest: BackupModel | None, current: list[BackupModel]) -> BackupModel | None:
+    """Return a backup if there is no Ready one, or if it is newer than the newest Ready one."""
+    return None if backup and newest and current.index(backup) > current.index(newest) else backup
 
 
 def _facts(backup: BackupModel | None) -> BackupFacts | None:

@@ -64,10 +64,11 @@ class Problem(TypedDict):
 class IndexReport(TypedDict):
     """The row of an index. Ages are in seconds; a backup from the future has none.
 
-    ``status`` is the worst of the problems. ``failed`` is the newest failed backup if it is newer than the newest Ready
-    one; ``running`` is the newest one whose status is not final. ``record_change`` and ``size_change`` are shares of
-    the previous Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this
-    package did not create, such as those of Pinecone's backup schedules.
+    ``status`` is the worst of the problems. ``failed`` is the newest failed backup, and ``running`` the newest one
+    whose status is not final, if they are newer than the newest Ready one. A ``running`` one is also younger than
+    ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the previous
+    Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this package did not
+    create, such as those of Pinecone's backup schedules.
     """
 
     index_name: str
@@ -101,15 +102,16 @@ class Leftover(TypedDict):
 class Report(TypedDict):
     """The report, as JSON types.
 
-    ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unsupported`` has the names of
-    pod-based indexes, which Pinecone cannot back up. ``backup_count`` is the number of all backups of the project, for
-    which Pinecone has a quota.
+    ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unmatched`` has the keys of the
+    policy that match no index of the project. ``unsupported`` has the names of pod-based indexes, which Pinecone cannot
+    back up. ``backup_count`` is the number of all backups of the project, for which Pinecone has a quota.
     """
 
     as_of: str
     verdict: str
     indexes: list[IndexReport]
     missing: list[str]
+    unmatched: list[str]
     unsupported: list[str]
     leftovers: list[Leftover]
     backup_count: int

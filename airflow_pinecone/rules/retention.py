@@ -212,7 +212,7 @@ def _protections(
 def _deleted_index(backup: BackupModel, history: BackupHistory, include_deleted_indexes: bool) -> list[str]:
     """Return why a backup is kept because its index was deleted, or because it is unknown."""
     index_id = index_id_of(backup)
-    if index_id is None:
+    if index_id is None or not backup.get("source_index_name"):
         return ["its index is unknown"]
     if include_deleted_indexes:
         return []

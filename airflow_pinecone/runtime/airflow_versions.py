@@ -68,6 +68,15 @@ def is_fail_fast(task: Any) -> bool:
     return bool(getattr(dag, "fail_fast", False) or getattr(dag, "fail_stop", False))
 
 
+def is_asset_ref(outlet: Any) -> bool:
+    """Return whether an outlet is a reference to an asset (``Asset.ref``), which Airflow 2 does not have."""
+    try:
+        from airflow.sdk.definitions.asset import AssetRef
+    except ImportError:
+        return False
+    return isinstance(outlet, AssetRef)
+
+
 def first_reschedule_at(context: Context, first_try: int) -> datetime | None:
     """Return when a sensor in reschedule mode poked for the first time since it was last cleared; None if it has not.
 

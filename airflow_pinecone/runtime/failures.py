@@ -1,9 +1,14 @@
-"""What an error means for a task: the failure policies of operators and sensors."""
+"""What an error means for a task: the failure policies of operators and sensors.
+
+A task raises one exception, without a chain and without the frames below the policy: its text says why, and Airflow's
+log opens at the traceback. An exception of Airflow that replaces an error has it as its ``__context__``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import (
@@ -26,24 +31,19 @@ class InvalidArgument(PineconeInputError, AirflowFailException):
     """
 
 
-@contextmanager
-def fail_without_retry() -> Iterator[None]:
+def fail_without_retry() -> AbstractContextManager[None]:
     """Turn an error that a retry of an operator's task cannot fix into an AirflowFailException.
 
     Raises:
         AirflowFailException: Neither repeating the call nor creating a new backup or restore can succeed.
         PineconeError: Any other error; Airflow retries the task.
     """
-    try:
-        yield
-    except PineconeError as error:
-        if error.can_retry or error.can_recreate:
-            raise
-        raise AirflowFailException(str(error)) from error
+    return _Policy(_operator_outcome)
 
 
-@contextmanager
-def sensor_outcomes(sensor: BaseSensorOperator, timeout_message: Callable[[BaseException], str]) -> Iterator[None]:
+def sensor_outcomes(
+    sensor: BaseSensorOperator, timeout_message: Callable[[BaseException], str]
+) -> AbstractContextManager[None]:
     """Turn the errors of a sensor into Airflow's outcomes, in the same way in every mode.
 
     Args:
@@ -57,16 +57,40 @@ def sensor_outcomes(sensor: BaseSensorOperator, timeout_message: Callable[[BaseE
         AirflowFailException: A retry cannot succeed.
         PineconeError: Any other error; Airflow retries the task.
     """
-    try:
-        yield
-    except (WaitTimeout, AirflowSensorTimeout, AirflowTaskTimeout) as error:
-        message = timeout_message(error)
-        if sensor.soft_fail or sensor.never_fail:
-            raise AirflowSkipException(message) from error
-        raise AirflowSensorTimeout(message) from error
-    except PineconeError as error:
+
+    def outcome(error: BaseException) -> BaseException | None:
+        if isinstance(error, WaitTimeout | AirflowSensorTimeout | AirflowTaskTimeout):
+            skips = sensor.soft_fail or sensor.never_fail
+            return (AirflowSkipException if skips else AirflowSensorTimeout)(timeout_message(error))
+        if not isinstance(error, PineconeError):
+            return None
         if sensor.never_fail:
-            raise AirflowSkipException(str(error)) from error
-        if error.can_retry:
-            raise
-        raise AirflowFailException(str(error)) from error
+            return AirflowSkipException(str(error))
+        return error if error.can_retry else AirflowFailException(str(error))
+
+    return _Policy(outcome)
+
+
+def _operator_outcome(error: BaseException) -> BaseException | None:
+    if not isinstance(error, PineconeError):
+        return None
+    return error if error.can_retry or error.can_recreate else AirflowFailException(str(error))
+
+
+class _Policy(AbstractContextManager[None]):
+    """Raises the outcome of an error instead of it.
+
+    Not a generator: contextlib would restore the traceback of an error that is raised again.
+
+    Args:
+        outcome: Returns the exception for Airflow, or None if the error is not changed.
+    """
+
+    def __init__(self, outcome: Callable[[BaseException], BaseException | None]) -> None:
+        self._outcome = outcome
+
+    def __exit__(
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and (outcome := self._outcome(error)) is not None:
+            raise outcome.with_traceback(None) from None

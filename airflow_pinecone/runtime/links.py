@@ -78,6 +78,13 @@ def page_url(prefix: str, path: str, conn_id: str) -> str:
     return f"{prefix}{PAGE_PATH}/{path}{query}"
 
 
+def absolute_page_url(path: str, conn_id: str) -> str:
+    """Return a URL of the page for an email; empty if this Airflow cannot show the page."""
+    # The default is that of the log_url of a task instance.
+    base_url = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    return page_url(base_url.rstrip("/"), path, conn_id) if can_show_pages() else ""
+
+
 def backup_path(backup_id: str) -> str:
     """Return the path of a backup on the page."""
     return f"backups/{quote(backup_id, safe='')}"

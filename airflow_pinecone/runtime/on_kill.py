@@ -48,7 +48,7 @@ def delete_unfinished(hook: PineconeHook, backup_id: str, ti: Any, log: Callable
             return
         hook.delete_backup(backup_id)
     except PineconeError as error:
-        log(f"Backup {backup_id} could not be deleted and may still exist. {error}")
+        log(f"Backup {backup_id} could not be deleted and may still exist: {error.reason}.")
     else:
         log(f"Deleted backup {backup_id} (status {backup['status']}): the task was marked as failed.")
 

@@ -34,7 +34,7 @@ def checked_arguments() -> Iterator[None]:
     except ValueError as error:
         from airflow_pinecone.runtime.failures import InvalidArgument
 
-        raise InvalidArgument(str(error)) from error
+        raise InvalidArgument(str(error)) from None
 
 
 class PineconeTask:
@@ -42,10 +42,12 @@ class PineconeTask:
 
     Attributes:
         conn_id: The id of the Airflow connection.
+        fills_events: Whether the task adds the details of a backup to the events of its outlets.
         clock: The clock of the task.
     """
 
     conn_id: str
+    fills_events: ClassVar[bool] = False
     clock: Clock = SYSTEM_CLOCK
     log: Any  # Airflow's classes provide it.
 
@@ -117,7 +119,7 @@ class WaitingTask(PineconeTask):
         from airflow_pinecone.waiting.drivers import wait_sync
 
         self._wait = wait
-        return wait_sync(wait, partial(self.poll, wait.spec.resource_id), self.log, self.clock, first=first)
+        return wait_sync(wait, partial(self.poll, wait.spec.resource_id), self.log.log, self.clock, first=first)
 
     def _result_of(self, result: WaitResult) -> Any:
         """Send the metrics of a wait that has ended, and return its model or raise its error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pinecone.rules.identity import Origin
@@ -46,7 +46,24 @@ class Try:
     @property
     def number(self) -> int:
         """The number of the try, from 1. It continues to count after a clear."""
-        return int(self.context["ti"].try_number)
+        # ``airflow tasks test`` runs a task that has not been scheduled: its number is 0.
+        return max(1, int(self.context["ti"].try_number))
+
+    @property
+    def has_next(self) -> bool:
+        """Whether Airflow retries the task by itself if this try fails. If not, a user can only clear it."""
+        return self.number <= int(self.context["ti"].max_tries)
+
+    @property
+    def run_started_at(self) -> datetime | None:
+        """When the run started, in UTC; None if Airflow does not say. A clear of a finished run starts it again."""
+        text = self.origin.run_started_at
+        return datetime.fromisoformat(text) if text else None
+
+    @property
+    def nothing_before(self) -> datetime | None:
+        """Before this time, in UTC, no try of the origin can have created anything; None if that is unknown."""
+        return datetime.fromtimestamp(self.started_at, UTC) if self.number == 1 else self.run_started_at
 
     def is_first_since_clear(self, retries: int | None) -> bool:
         """Return whether this is the first try since the task was last cleared."""

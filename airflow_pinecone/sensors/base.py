@@ -14,8 +14,10 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.clock import monotonic_epoch_clock
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.runtime.airflow_versions import ChangingPokeInterval, first_reschedule_at, is_trigger_timeout
 from airflow_pinecone.runtime.task import WaitingTask, checked_arguments
 
@@ -70,8 +72,12 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
                 )
             interval = validate_optional_duration(poke_interval, "poke_interval")
             timeout_seconds = validate_duration(timeout, "timeout")
+            validate_bools(deferrable=deferrable)
+            validate_bools(**{name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs})
         super().__init__(poke_interval=interval or DEFAULT_POKE_INTERVAL, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
         self.deferrable = deferrable
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
         self.silent_fail = False
@@ -174,7 +180,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
         from airflow_pinecone.waiting.drivers import log_step, poll_once
 
         outcome = poll_once(partial(self.poll, self._resource_id))
-        return log_step(pokes.wait.step(outcome, pokes.now()), self.log)
+        return log_step(pokes.wait.step(outcome, pokes.now()), self.log.log)
 
     def _start_pokes(self, context: Context) -> _Pokes:
         from airflow_pinecone.runtime.tries import first_try_of

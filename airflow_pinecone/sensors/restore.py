@@ -14,9 +14,15 @@ from airflow_pinecone.sensors.base import WaitSensor
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_pinecone.waiting.decisions import WaitResult
+
 
 class RestoreJobSensor(WaitSensor):
     """Wait until a restore job is Completed and its index is ready, and push the restore to XCom.
+
+    Pinecone's API does not tell which restore job created an index. So the sensor cannot know whether the index was
+    deleted and another one took its name while the sensor waited. CreateIndexFromBackupOperator can: prefer its
+    ``wait_for_completion``.
 
     The task fails without a retry, even if ``soft_fail`` is set, when the job failed, was cancelled or no longer
     exists, or Pinecone rejects a request. A timeout raises AirflowSensorTimeout, or skips the task if ``soft_fail`` is
@@ -73,6 +79,16 @@ class RestoreJobSensor(WaitSensor):
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
         """
         return self._execute(context)
+
+    def _result_of(self, result: WaitResult) -> Any:
+        restore = super()._result_of(result)
+        self.log.info(
+            "Restore job %s is Completed, and index %s is ready. The sensor cannot know whether the job created this "
+            "index, or another one took its name meanwhile.",
+            restore["restore_job_id"],
+            restore["index_name"],
+        )
+        return restore
 
     @property
     def _resource_id(self) -> str:

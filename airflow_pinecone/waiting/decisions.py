@@ -6,13 +6,14 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import counted, explain, one_line, show_seconds, show_time
+from airflow_pinecone.common.text import explain, one_line, show_request_id, show_seconds, show_time, truncate
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -71,7 +72,13 @@ class WaitSpec:
             age_is_valid = self.max_age is None
         values_are_valid = times_are_valid and interval_is_valid and age_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
-            raise PineconeInputError(f"The arguments of the wait are invalid: {one_line(asdict(self))}.")
+            raise PineconeInputError(
+                explain(
+                    "The arguments of the wait are invalid.",
+                    one_line(asdict(self)),
+                    "Install the same version of this package for the workers and the triggerer.",
+                )
+            )
 
     @property
     def resource(self) -> Resource:
@@ -85,12 +92,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
-        is_warning: Whether the message is a warning: the poll failed.
+        level: The level of the message, as in ``logging``: the poll failed, or it returned a model.
     """
 
     seconds: float
     message: str | None
-    is_warning: bool = False
+    level: int = logging.INFO
     is_over: Literal[False] = False
 
 
@@ -109,7 +116,7 @@ class WaitResult:
     error: PineconeError | None = None
     index_name: str | None = None
     message: str | None = None
-    is_warning: ClassVar[Literal[True]] = True
+    level: ClassVar[int] = logging.WARNING
     is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
@@ -123,7 +130,8 @@ class WaitResult:
         if self.error is None:
             return {"model": xcom_safe(self.model), "error": None}
         error = {name: getattr(self.error, name, None) for name in ("status_code", "code", "message", "request_id")}
-        error |= {"type": type(self.error).__name__, "text": str(self.error), "index_name": self.index_name}
+        error |= {"type": type(self.error).__name__, "text": str(self.error), "reason": self.error.reason}
+        error |= {"index_name": self.index_name}
         return {"model": None, "error": error}
 
     @classmethod
@@ -137,7 +145,11 @@ class WaitResult:
                     if error_class.__name__ == name and _facts_are_valid(error):
                         return cls(error=_error(error_class, text, error), index_name=error.get("index_name"))
         raise InvalidWaitResult(
-            f"The triggerer returned an event that is not the result of a wait: {one_line(event)}. Retry the task."
+            explain(
+                "The triggerer returned an event that is not the result of a wait.",
+                truncate(one_line(event), 100),
+                "Install one version of this package on workers and triggerer. If no retry is left, clear the task.",
+            )
         )
 
 
@@ -162,16 +174,19 @@ def _succeeded(model: Any, resource: Resource) -> bool:
 
 
 def _facts_are_valid(error: Mapping[str, Any]) -> bool:
-    names = ("code", "message", "request_id", "index_name")
+    names = ("code", "message", "reason", "request_id", "index_name")
     texts = all(isinstance(error.get(name), str | None) for name in names)
     return texts and "status_code" in error and isinstance(error["status_code"], int | None)
 
 
 def _error(error_class: type[PineconeError], text: str, facts: Mapping[str, Any]) -> PineconeError:
+    # Earlier releases stored no reason.
+    reason = facts.get("reason") or ""
     if not issubclass(error_class, PineconeRequestError):
-        return error_class(text)
+        return error_class(text, reason=reason)
     return error_class(
         text,
+        reason=reason,
         status_code=facts.get("status_code"),
         code=facts.get("code"),
         message=facts.get("message") or "",
@@ -195,9 +210,9 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._state = "unknown"
-        self._logged: object = None
-        self._index = spec.resource_id if self._resource is FRESHNESS else None
+        self._index: str | None = None
+        self._logged: str | None = None
+        self._continues = "" if self._resource is FRESHNESS else "It continues in Pinecone. "
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -216,16 +231,11 @@ class Wait:
     @property
     def execution_timeout_message(self) -> str:
         """The message if Airflow ends the task while it waits."""
-        of_index = f" of index {self._index}" if self._index and self._resource is not FRESHNESS else ""
-        return explain(
-            f"The execution_timeout ended the wait for {self.name}{of_index}.",
-            f"At the last poll: {self._state.rstrip('.')}. {self._continues}".rstrip(),
-            "To wait longer, increase execution_timeout.",
+        return self._message(
+            f"did not {self._resource.goal} before the execution_timeout",
+            self._logged or "It was not polled.",
+            f"{self._continues}To wait longer, increase execution_timeout.",
         )
-
-    @property
-    def _continues(self) -> str:
-        return "" if self._resource is FRESHNESS else "The timeout does not stop it in Pinecone."
 
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
@@ -239,22 +249,18 @@ class Wait:
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
-        failed = self._failed_polls.count
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
         model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
+        self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
         phase = self._resource.phase(model)
         if phase == "succeeded":
             return WaitResult(model=model, message=warning)
-        index = self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
-        if phase == "failed":
-            of_index = f" of index {index}" if index else ""
-            text = f"{self}{of_index} failed ({model['status']}). {self._resource.remedy}"
-            return WaitResult(error=self._resource.failed(text), index_name=index)
         state = self._resource.state(model)
-        after = f", after {counted(failed, 'failed poll')}" if failed else ""
-        return self._continue_or_time_out(now, f"{state}{after}", logged_as=state)
+        if phase == "failed":
+            return self._end(self._resource.failed, "failed", state, self._resource.remedy)
+        return self._continue_or_time_out(now, state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -272,13 +278,16 @@ class Wait:
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
-                text = (
-                    f"Stopped waiting for {self.name}: {count} consecutive polls failed. This does not stop it in "
-                    f"Pinecone. Retry the task when Pinecone can be reached. Last error: {error}"
-                )
-                return _failure(PineconeUnreachable(text), cause=error)
-            state = f"consecutive failed polls: {count}. Last error: {error}"
-            return self._continue_or_time_out(now, state, at_least, logged_as=(type(error), error.status_code))
+                advice = f"{self._continues}If no retry is left, clear the task when Pinecone responds again."
+                what = f"could not be polled: {count} consecutive polls failed"
+                return self._end(PineconeUnreachable, what, error.reason, advice, error)
+            return self._continue_or_time_out(
+                now,
+                f"the poll failed: {error.reason}",
+                at_least=at_least,
+                level=logging.WARNING,
+                repeated=f"consecutive failed polls: {count}",
+            )
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -291,35 +300,47 @@ class Wait:
         else:
             persists = self._rejected_polls.add(now)
         if not persists:
-            not_visible = isinstance(error, NotFound) and not self._seen
-            state = "it is not visible yet" if not_visible else f"the poll was rejected. {error}"
-            return self._continue_or_time_out(now, state, logged_as=state if not_visible else (type(error),))
-        if isinstance(error, NotFound):
-            text = f"{self} {self._resource.disappeared}. {self._resource.remedy} {error}"
-            return _failure(self._resource.not_found(text), cause=error)
+            if isinstance(error, NotFound) and not self._seen:
+                return self._continue_or_time_out(now, "it is not visible yet")
+            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", level=logging.WARNING)
+        resource = self._resource
+        if isinstance(error, NotFound) and resource.not_found is not NotFound:
+            return self._end(resource.not_found, resource.disappeared, error.reason, resource.remedy, error)
         return WaitResult(error=error)
 
     def _continue_or_time_out(
-        self, now: float, state: str, at_least: float = 0.0, *, logged_as: object
+        self, now: float, state: str, *, at_least: float = 0.0, level: int = logging.INFO, repeated: str | None = None
     ) -> WaitResult | NextPoll:
-        self._state = state
+        """Continue and log the state; if it is that of the previous poll, log ``repeated``."""
         if now >= self.spec.deadline_at:
             waited = show_seconds(max(0.0, now - self.spec.started_at))
-            text = (
-                f"{self} did not {self._resource.goal} within {waited}; {state.rstrip('.')}. {self._continues} "
-                f"To wait longer, increase {self._limit}."
-            )
-            return WaitResult(error=WaitTimeout(text))
-        # The text of a repeated error can differ, for example by its request id.
-        message = None if logged_as == self._logged else f"{self}: {state}"
-        self._logged = logged_as
-        return NextPoll(self.interval(now, at_least), message, is_warning=isinstance(logged_as, tuple))
+            what = f"did not {self._resource.goal} within {waited}"
+            if self.spec.by_execution_timeout:
+                limit = "execution_timeout"
+            else:
+                limit = "timeout, and execution_timeout if it is set"
+            return self._end(WaitTimeout, what, state, f"{self._continues}To wait longer, increase {limit}.")
+        message = repeated if state == self._logged else state
+        self._logged = state
+        return NextPoll(self.interval(now, at_least), message and f"{self}: {message}", level)
 
-    @property
-    def _limit(self) -> str:
-        return "execution_timeout" if self.spec.by_execution_timeout else "timeout, and execution_timeout if it is set"
+    def _end(
+        self,
+        error_class: type[PineconeError],
+        what: str,
+        why: str,
+        advice: str,
+        error: PineconeError | None = None,
+    ) -> WaitResult:
+        """End the wait. ``what`` completes 'The backup ...'; ``error`` is the one of the last poll."""
+        text = self._message(what, why, advice, error)
+        return WaitResult(error=error_class(text, reason=why), index_name=self._index)
 
-
-def _failure(error: PineconeError, cause: PineconeError) -> WaitResult:
-    error.__cause__ = cause
-    return WaitResult(error=error)
+    def _message(self, what: str, why: str, advice: str, error: PineconeError | None = None) -> str:
+        request_id = show_request_id(error.request_id if isinstance(error, PineconeRequestError) else None)
+        label, resource_id = self._resource.label, self.spec.resource_id
+        if self._resource is FRESHNESS:
+            return explain(f"Index {resource_id} {what}.", why, advice, request_id)
+        of_index = f" of index {self._index}" if self._index else ""
+        ids = f"{label} id: {resource_id}. {request_id}".rstrip()
+        return explain(f"The {label.lower()}{of_index} {what}.", why, advice, ids)

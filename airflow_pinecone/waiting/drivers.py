@@ -6,11 +6,12 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from airflow_pinecone.common.clock import Clock, monotonic_epoch_clock
-from airflow_pinecone.common.text import show_seconds, show_time
+from airflow_pinecone.common.text import explain, show_request_id, show_seconds, show_time
 from airflow_pinecone.errors import (
     BackupInUse,
     PineconeConnectionError,
@@ -31,16 +32,7 @@ MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
-
-
-class Logger(Protocol):
-    """Logs messages."""
-
-    def info(self, message: str, /) -> object:
-        """Log a message."""
-
-    def warning(self, message: str, /) -> object:
-        """Log a warning."""
+LogAtLevel = Callable[[int, str], object]
 
 
 class PollAfter(Protocol):
@@ -51,10 +43,10 @@ class PollAfter(Protocol):
 
 
 def wait_sync(
-    wait: Wait, poll: Callable[[], Model], log: Logger, clock: Clock, *, first: Model | None = None
+    wait: Wait, poll: Callable[[], Model], log: LogAtLevel, clock: Clock, *, first: Model | None = None
 ) -> WaitResult:
     """Wait in a worker. ``first`` is the model if the previous request returned it, and replaces the first poll."""
-    log.info(wait.opening)
+    log(logging.INFO, wait.opening)
     now = monotonic_epoch_clock(clock)
     outcome = first or poll_once(poll)
     while isinstance(step := log_step(wait.step(outcome, now()), log), NextPoll):
@@ -64,7 +56,11 @@ def wait_sync(
 
 
 async def wait_async(
-    wait: Wait, poll: PollAfter, poll_now: Callable[[], Awaitable[Model | PineconeError]], log: Logger, clock: Clock
+    wait: Wait,
+    poll: PollAfter,
+    poll_now: Callable[[], Awaitable[Model | PineconeError]],
+    log: LogAtLevel,
+    clock: Clock,
 ) -> WaitResult:
     """Wait in the triggerer, for one interval before the first poll.
 
@@ -72,7 +68,7 @@ async def wait_async(
     the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
     """
-    log.info(wait.opening)
+    log(logging.INFO, wait.opening)
     now = monotonic_epoch_clock(clock)
     interval = wait.interval(now())
     early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
@@ -98,10 +94,10 @@ async def _within(seconds: float, poll: Awaitable[Model | PineconeError]) -> Mod
         return PineconeConnectionError("The poll had no result before the deadline.", sent=True)
 
 
-def log_step(step: WaitResult | NextPoll, log: Logger) -> WaitResult | NextPoll:
+def log_step(step: WaitResult | NextPoll, log: LogAtLevel) -> WaitResult | NextPoll:
     """Log the message of a step, if it has one, and return the step."""
     if step.message:
-        (log.warning if step.is_warning else log.info)(step.message)
+        log(step.level, step.message)
     return step
 
 
@@ -125,6 +121,7 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
     """
     end = clock.monotonic() + seconds
     interval = 1.0
+    failed, reason = 0, ""
     while True:
         left = end - clock.monotonic()
         try:
@@ -132,7 +129,10 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
         except PineconeTransientError as error:
             if left <= 0:
                 raise
-            log(str(error))
+            failed += 1
+            # A reason is logged once.
+            log(f"Failed searches: {failed}." if error.reason == reason else f"The search failed: {error.reason}.")
+            reason = error.reason
         else:
             if found is not None or left <= 0:
                 return found
@@ -168,12 +168,14 @@ def delete_when_unused(
         waited = now() - started_at
         left = deadline_at - now()
         if left <= 0:
-            raise WaitTimeout(
-                f"Backup {backup_id} was not deleted: a restore from it is still running after "
-                f"{show_seconds(waited)}. Retry the task, or increase timeout, and execution_timeout if it is set. "
-                f"{in_use}"
-            ) from in_use
+            text = explain(
+                f"Backup {backup_id} was not deleted: a restore from it is still running.",
+                f"It was running for {show_seconds(waited)}: {in_use.reason}",
+                "Increase timeout, and execution_timeout if it is set. If no retry is left, clear the task.",
+                show_request_id(in_use.request_id),
+            )
+            raise WaitTimeout(text, reason=in_use.reason) from None
         if not logged:
-            log(f"Waiting until {show_time(deadline_at)} for the restore to finish. {in_use}")
+            log(f"Waiting until {show_time(deadline_at)} for the end of a restore from it: {in_use.reason}.")
             logged = True
         clock.sleep(min(poll_interval(waited, poke_interval), left))

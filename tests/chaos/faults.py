@@ -271,7 +271,10 @@ def backup_fails_once(chain: Chain) -> Iterator[None]:
     yield
     chain.final_state()
     assert [b["status"] for b in chain.created] == [status, "Ready"]
-    assert f"{chain.created[0]['backup_id']} of index {chain.index} failed ({status})" in chain.log()
+    log = chain.log()
+    assert f"The backup of index {chain.index} failed." in log
+    assert f"Its status is {status}." in log
+    assert f"Backup id: {chain.created[0]['backup_id']}." in log
 
 
 def backup_always_fails(chain: Chain) -> Iterator[None]:

@@ -9,8 +9,8 @@ from chaos.chains import CHAIN_TIMEOUT, Chain, Steps
 
 # The reason in the log of a failed task: the message of an error of this package, or that the task was killed.
 REASON = re.compile(
-    r'"exc_value": ?"(Could not |The outcome of a create request is unknown|Stopped waiting for '
-    r"|Backup [0-9a-f-]+ (of index \S+ failed|no longer exists|did not become Ready within)"
+    r'"exc_value": ?"(Could not |The outcome of a request to '
+    r"|The (backup|restore job) (of index \S+ )?(failed|no longer exists|did not become Ready within|could not be polled)"
     r"|Index \S+ already exists, and was not created by this task)"
     r"|the task was marked as failed"
     r"|The task was killed\. Backup [0-9a-f-]+ is kept in Pinecone"

@@ -13,7 +13,15 @@ from support.real_airflow import HOME, Run
 
 from airflow_pinecone.emulator import Emulator
 
-WAITS = ["worker", "triggerer", "settle", "secrets_backend", "sensor_deferred", "sensor_reschedule", "freshness_deferred"]
+WAITS = [
+    "worker",
+    "triggerer",
+    "settle",
+    "secrets_backend",
+    "sensor_deferred",
+    "sensor_reschedule",
+    "freshness_deferred",
+]
 needs_on_kill = pytest.mark.skipif(
     not hasattr(BaseTrigger, "on_kill"), reason="triggers of this Airflow have no on_kill"
 )

@@ -60,16 +60,19 @@ CASES = [
     Case(403, "FORBIDDEN", "The planet is forbidden", "create_backup", PermissionDenied, "lacks permission"),
     Case(403, None, "", "describe_backup", PermissionDenied, "API key of connection c-1 lacks permission"),
     Case(404, "NOT_FOUND", "Not found", "describe_backup", NotFound, "API key of connection c-1 belongs to"),
-    Case(408, None, "", "describe_backup", PineconeTransientError, ""),
-    Case(409, "ALREADY_EXISTS", "Resource already exists.", "create_index_from_backup", Conflict, ""),
+    Case(408, None, "", "describe_backup", PineconeTransientError, "clear the task when Pinecone responds"),
+    Case(
+        409, "ALREADY_EXISTS", "Resource already exists.", "create_index_from_backup", Conflict, "Choose another name"
+    ),
+    Case(409, "ALREADY_EXISTS", "Resource already exists.", "create_backup", Conflict, ""),
     Case(412, "FAILED_PRECONDITION", "Pending restores", "delete_backup", BackupInUse, "Wait until it has finished"),
     Case(412, "FAILED_PRECONDITION", "Not ready", "create_index_from_backup", BackupNotReady, "Wait until it is"),
     Case(412, "FAILED_PRECONDITION", "?", "describe_backup", PineconePermanentError, ""),
     Case(422, "UNPROCESSABLE_ENTITY", "Failed", "create_backup", PineconePermanentError, "name and the description"),
-    Case(429, "RESOURCE_EXHAUSTED", "Too many requests, quota", "create_backup", PineconeTransientError, ""),
+    Case(429, "RESOURCE_EXHAUSTED", "Too many, quota", "create_backup", PineconeTransientError, "in a pool"),
     Case(451, None, "", "describe_backup", PineconePermanentError, ""),
-    Case(500, None, "", "describe_backup", PineconeTransientError, ""),
-    Case(503, None, "", "describe_backup", PineconeTransientError, ""),
+    Case(500, None, "", "describe_backup", PineconeTransientError, "https://status.pinecone.io"),
+    Case(503, None, "", "describe_backup", PineconeTransientError, "clear the task when Pinecone responds"),
 ]
 
 
@@ -84,15 +87,18 @@ def test_response_has_an_error_and_advice(case: Case) -> None:
     error = error_of(case)
     assert type(error) is case.error
     assert (error.status_code, error.code, error.message) == (case.status, case.code, case.message)
-    assert str(error).startswith(f"Could not do something: HTTP {case.status}")
-    assert case.advice in str(error)
+    what, why, *advice, ids = str(error).splitlines()
+    assert what == "Could not do something."
+    assert why == f"{error.reason}."
+    assert why.startswith(f"HTTP {case.status}")
+    assert ids == "Pinecone request id: req-7."
+    assert len(advice) == bool(case.advice)
+    assert case.advice in "".join(advice)
+    assert all(len(line) <= 110 for line in str(error).splitlines())
     assert "{" not in str(error)
     # A 403 has several meanings. Each has its own advice.
     known = {row.advice.format(connection="connection c-1") for row in REFUSALS if row.advice}
     assert sum(advice in str(error) for advice in known) <= 1
-    if not case.advice:
-        without = str(error).removesuffix(" Pinecone request id: req-7.")
-        assert without.endswith((f"{case.status}.", f"{case.code}.", f"{case.message!r}."))
 
 
 def test_each_row_of_the_table_decides_in_a_case() -> None:
@@ -109,3 +115,10 @@ def test_long_retry_after_is_in_the_message(retry_after: float | None, shown: bo
     error = request_error(operation, Response(429, None, "", None, retry_after), "c-1", max_retry_after=60.0)
     assert ("Pinecone asks to retry after" in str(error)) is shown
     assert error.retry_after == retry_after
+
+
+def test_long_message_is_truncated_in_the_text_only() -> None:
+    operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
+    error = request_error(operation, Response(400, "INVALID", "m" * 500, None, None), "c-1", max_retry_after=60.0)
+    assert error.message == "m" * 500
+    assert all(len(line) < 130 for line in str(error).splitlines())

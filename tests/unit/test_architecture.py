@@ -51,6 +51,15 @@ def test_parsing_a_dag_file_imports_nothing_slow() -> None:
     assert in_packages(modules, SLOW_PACKAGES + LATER_MODULES) == []
 
 
+def test_an_asset_imports_nothing_slow_and_needs_no_openlineage() -> None:
+    """Airflow imports the functions for asset URIs when a DAG file creates its first asset, and logs a failed import."""
+    uris = "from airflow_pinecone.provider_info import get_provider_info; (uris,) = get_provider_info()['asset-uris']"
+    load = "[resolve_name(uris[name]) for name in ('handler', 'to_openlineage_converter')]"
+    modules = modules_imported_by(f"{uris}; {load}", f"{BASELINE}from pkgutil import resolve_name")
+    assert {"airflow_pinecone.assets", "airflow_pinecone.runtime.lineage"} < modules
+    assert in_packages(modules, (*SLOW_PACKAGES, *LATER_MODULES, "openlineage", "airflow.providers.openlineage")) == []
+
+
 def test_provider_discovery_imports_neither_airflow_nor_the_hook() -> None:
     modules = modules_imported_by("import airflow_pinecone.provider_info")
     assert "airflow_pinecone.provider_info" in modules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,22 @@ from support.tasks import OutletEventAccessors, TaskInstance, make_task, run_try
 
 from airflow_pinecone.assets import SCHEME, add_facts_to_events, backup_asset, sanitize_uri
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.operators import (
+    AuditBackupsOperator,
+    CreateBackupOperator,
+    CreateIndexFromBackupOperator,
+    DeleteBackupOperator,
+    PruneBackupsOperator,
+    VerifyBackupOperator,
+)
 from airflow_pinecone.provider_info import get_provider_info
+from airflow_pinecone.sensors import BackupFreshnessSensor, BackupSensor, RestoreJobSensor
 
+try:
+    from airflow.sdk.definitions.asset import AssetUniqueKey
+except ImportError:  # Airflow 2
+    AssetUniqueKey = None  # type: ignore[assignment, misc]
 try:
     from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
 except ImportError:  # Airflow 2
@@ -42,7 +56,10 @@ FACTS = {
 each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 
+needs_references = pytest.mark.skipif(not hasattr(Asset, "ref"), reason="Airflow 2 has no references to assets")
+
 Backup = Callable[..., "TaskWithEvents"]
+Verify = Callable[..., "TaskWithEvents"]
 
 
 class TaskWithEvents(TaskInstance):
@@ -82,6 +99,19 @@ def back_up(world: Emulator, clock: FakeClock) -> Backup:
         return ti
 
     return back_up
+
+
+@pytest.fixture
+def verify(world: Emulator, clock: FakeClock) -> Verify:
+    """Run VerifyBackupOperator with outlets, and return its task instance."""
+
+    def verify(backup_id: str, state: str = "success", **arguments: Any) -> TaskWithEvents:
+        ti = TaskWithEvents()
+        task = make_task(VerifyBackupOperator, clock, backup_id=backup_id, **arguments)
+        assert run_try(task, ti).state == state
+        return ti
+
+    return verify
 
 
 # The Asset and its URI
@@ -194,19 +224,17 @@ def test_other_entries_of_the_event_are_kept() -> None:
     assert events[asset].extra == dict.fromkeys(FACTS) | backup | {"ticket": "OPS-1"}
 
 
-@each_path
-def test_event_of_another_index_has_no_facts(
-    emulator: Emulator, back_up: Backup, path: dict[str, Any], logged: Callable[[], str]
-) -> None:
-    emulator.next_backup(ready_after=600)
+def test_event_of_another_index_has_no_facts(emulator: Emulator, verify: Verify, logged: Callable[[], str]) -> None:
+    """The index of the backup is only known when the task runs."""
+    backup_id = emulator.add_backup(INDEX)["backup_id"]
     own, other = backup_asset(INDEX), backup_asset("another-index")
-    ti = back_up([other, own], **path)
+    ti = verify(backup_id, outlets=[other, own])
     assert ti.facts(other) == {}
-    assert ti.facts(own)["backup_id"] == emulator.backups[0]["backup_id"]
+    assert ti.facts(own)["backup_id"] == backup_id
     log = logged()
     assert f"The event of {own.uri} has no details" not in log
     assert f"The event of {other.uri} has no details" in log
-    assert f"backup {emulator.backups[0]['backup_id']} is of index {INDEX}" in log
+    assert f"backup {backup_id} is of index {INDEX}" in log
 
 
 def test_only_the_asset_of_another_indexs_backups_causes_a_warning() -> None:
@@ -214,6 +242,90 @@ def test_only_the_asset_of_another_indexs_backups_causes_a_warning() -> None:
     events: Any = {"outlet_events": OutletEventAccessors()}
     add_facts_to_events(events, outlets, {"backup_id": "b-1", "source_index_name": INDEX}, pytest.fail)
     assert events["outlet_events"][outlets[1]].extra["backup_id"] == "b-1"
+
+
+def test_verify_fills_the_events_of_a_backup_that_passes(emulator: Emulator, verify: Verify) -> None:
+    backup = emulator.add_backup(INDEX)
+    asset, alias = backup_asset(INDEX), AssetAlias("backups")
+    ti = verify(backup["backup_id"], outlets=[asset, alias])
+    facts = ti.facts(asset)
+    assert set(facts) >= FACTS
+    assert (facts["backup_id"], facts["status"]) == (backup["backup_id"], "Ready")
+    assert ti.alias_events(alias) == [(asset.uri, facts)]
+
+
+def test_verify_fills_no_event_of_a_backup_that_does_not_pass(emulator: Emulator, verify: Verify) -> None:
+    backup = emulator.add_backup(INDEX, record_count=0)
+    ti = verify(backup["backup_id"], state="failed", outlets=[backup_asset(INDEX), AssetAlias("backups")])
+    assert ti.processes
+    assert all(len(events) == 0 for events in ti.processes)
+
+
+@each_path
+def test_restore_fills_the_event_of_the_asset_of_its_backup(
+    world: Emulator, clock: FakeClock, path: dict[str, Any], logged: Callable[[], str]
+) -> None:
+    """A restore is no new backup, so an alias gets no event."""
+    backup = world.add_backup(INDEX)
+    asset, alias = backup_asset(INDEX), AssetAlias("backups")
+    ti = TaskWithEvents()
+    arguments = {"backup_id": backup["backup_id"], "index_name": "drill", "outlets": [asset, alias], **path}
+    assert run_try(make_task(CreateIndexFromBackupOperator, clock, **arguments), ti).state == "success"
+    assert ti.facts(asset)["backup_id"] == backup["backup_id"]
+    assert ti.alias_events(alias) == []
+    assert "has no details" not in logged()
+
+
+@needs_references
+@pytest.mark.parametrize("by", ["uri", "name"])
+def test_event_of_a_reference_has_the_facts(back_up: Backup, by: str) -> None:
+    asset, reference = backup_asset(INDEX), Asset.ref(**{by: backup_asset(INDEX).uri})
+    ti = TaskWithEvents()
+    # Airflow keeps there what it has asked its database for.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OutletEventAccessors, "_asset_ref_cache", {reference: (AssetUniqueKey.from_asset(asset), {})})
+        ti = back_up([reference])
+        assert ti.facts(reference)["source_index_name"] == INDEX
+    assert ti.facts(asset)["source_index_name"] == INDEX
+
+
+@needs_references
+def test_reference_that_airflow_does_not_find_causes_a_warning(back_up: Backup, logged: Callable[[], str]) -> None:
+    back_up([Asset.ref(name="unknown")])
+    assert "The event of AssetNameRef(name='unknown') has no details" in logged()
+
+
+# Outlets that a task cannot fill
+
+UNFILLED: dict[str, Callable[..., Any]] = {
+    "audit": partial(AuditBackupsOperator, max_age=3600),
+    "delete": partial(DeleteBackupOperator, backup_id="b-1"),
+    "prune": partial(PruneBackupsOperator, index_name=INDEX, keep_last=1),
+    "sensor": partial(BackupSensor, backup_id="b-1"),
+    "freshness": partial(BackupFreshnessSensor, index_name=INDEX, max_age=3600),
+    "restore sensor": partial(RestoreJobSensor, restore_job_id="r-1"),
+}
+
+
+@pytest.mark.parametrize("make", UNFILLED.values(), ids=UNFILLED)
+def test_outlet_that_a_task_cannot_fill_is_an_error_when_the_dag_is_parsed(make: Callable[..., Any]) -> None:
+    asset = backup_asset(INDEX)
+    outlets = [asset, *([Asset.ref(uri=asset.uri), Asset.ref(name=asset.uri)] if hasattr(Asset, "ref") else [])]
+    for outlet in outlets:
+        with pytest.raises(PineconeInputError, match=f"Task t cannot have the asset {asset.uri}") as caught:
+            make(task_id="t", outlets=[outlet])
+        assert "VerifyBackupOperator" in str(caught.value)
+    make(task_id="t", outlets=[Asset(uri="s3://bucket/key"), AssetAlias("backups")])
+
+
+def test_outlet_of_another_index_is_an_error_when_the_dag_is_parsed() -> None:
+    create = partial(CreateBackupOperator, task_id="t", outlets=[backup_asset("another-index")])
+    with pytest.raises(PineconeInputError, match="pinecone://another-index/backups") as caught:
+        create(index_name=INDEX)
+    assert f"backs up index {INDEX}" in str(caught.value)
+    # These are only known when the task runs.
+    create(index_name="{{ params.index }}")
+    VerifyBackupOperator(task_id="v", backup_id="b-1", outlets=[backup_asset("another-index")])
 
 
 @each_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import Origin, describe
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOUR = 3600.0
@@ -101,8 +103,8 @@ def test_index_without_a_fresh_backup_fails(
     emulator.add_backup("second", age=HOUR)
     outcome = audit()
     assert outcome.state == "failed"
-    assert outcome.message.splitlines() == [
-        "2 of 3 indexes have no fresh Ready backup.",
+    assert outcome.message.splitlines()[:-1] == [
+        "Index third is unprotected, and 1 more failed.",
         "third (unprotected): it has no Ready backup.",
         f"{INDEX} (late): its newest Ready backup is 2 days, 0:00:00 old, and max_age is 1 day, 0:00:00.",
     ]
@@ -120,8 +122,9 @@ def test_message_names_ten_indexes(emulator: Emulator, audit: Audit) -> None:
     for number in range(14):
         emulator.add_index(f"index-{number:02}")
     lines = audit().message.splitlines()
-    assert len(lines) == 12
-    assert lines[-1] == "The log has 5 more."
+    assert len(lines) == 13
+    assert lines[0] == f"Index {INDEX} is unprotected, and 14 more failed."
+    assert lines[-2] == "The log has 5 more."
 
 
 @pytest.mark.parametrize(
@@ -204,8 +207,8 @@ def test_index_that_include_names_must_exist(emulator: Emulator, audit: Audit) -
     emulator.add_backup(INDEX, age=HOUR)
     outcome = audit(include=[INDEX, "prod-b"])
     assert outcome.state == "failed"
-    assert outcome.message.splitlines() == [
-        "The index has a fresh Ready backup.",
+    assert outcome.message.splitlines()[:-1] == [
+        "Index prod-b does not exist.",
         "There is no index prod-b, which include names.",
     ]
     assert audit(include=[INDEX, "prod-*"]).state == "success"
@@ -217,6 +220,35 @@ def test_restore_jobs_are_only_needed_by_a_rule(emulator: Emulator, audit: Audit
     assert audit().state == "success"
     assert "The report has no restores." in logged()
     assert audit(policy={"other": IndexRules(HOUR, max_restore_age=HOUR)}).state == "failed"
+
+
+def test_message_begins_with_what_is_wrong(emulator: Emulator, audit: Audit) -> None:
+    """The backups are fresh, and the newest one is of an emptied index."""
+    emulator.add_backup(INDEX, age=2 * HOUR)
+    emulator.add_backup(INDEX, age=HOUR, record_count=0)
+    outcome = audit()
+    assert outcome.message.startswith(f"Index {INDEX} is failing.")
+    assert "fresh Ready backup" not in outcome.message
+
+
+def test_error_has_what_an_email_needs(audit: Audit) -> None:
+    error: Any = audit(include=[INDEX, "prod-b"]).error
+    assert error.headline == f"Index {INDEX} is unprotected, and 1 more failed"
+    if can_show_pages():
+        path = f"/pinecone-backups/indexes/{INDEX}?connection=pinecone_default"
+        assert re.fullmatch(rf"https?://[^/]+{re.escape(path)}", error.page_url)
+    else:
+        assert error.page_url == ""
+
+
+def test_key_of_the_policy_that_matches_no_index_is_a_warning(
+    emulator: Emulator, audit: Audit, logged: Callable[[], str]
+) -> None:
+    emulator.add_backup(INDEX, age=HOUR)
+    rules = IndexRules(max_age=DAY)
+    assert audit(policy={INDEX: rules, "tag:teir=gold": rules}).value["unmatched"] == ["tag:teir=gold"]
+    assert "match no index of the project: tag:teir=gold." in logged()
+    assert audit(policy={INDEX: rules}).value["unmatched"] == []
 
 
 @pytest.mark.parametrize("broken", ["metrics", "xcom"])

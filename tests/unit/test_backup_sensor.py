@@ -68,7 +68,7 @@ def test_invalid_id_fails_the_task_before_any_request(
     outcome = run_try(make_task(BackupSensor, clock, backup_id=backup_id, soft_fail=True, **mode), TaskInstance())
     assert outcome.state == "failed"
     assert type(outcome.error) is AirflowFailException
-    assert isinstance(outcome.error.__cause__, PineconeInputError)
+    assert isinstance(outcome.error.__context__, PineconeInputError)
     assert "backup id" in outcome.message
     assert world.requests == []
 

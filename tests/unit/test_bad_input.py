@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jinja2
 import pytest
 import requests_mock as mock_requests
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from support.clients import set_connection
 from support.clock import FakeClock
 from support.constants import API_KEY, CONNECTION_VARIABLE
@@ -18,6 +19,7 @@ from support.tasks import TaskInstance, make_task, run_try
 from airflow_pinecone import operators, sensors
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.triggers import WaitTrigger
 
 VALID_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
 INVALID: list[Any] = [
@@ -212,6 +214,144 @@ def test_create_with_a_value_that_is_not_a_string(
     check_failure(task, repr(value), try_number)
     assert requests_mock.request_history == []
     assert clock.slept == []
+
+
+# Booleans and counts
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "AuditBackupsOperator": {"max_age": 60},
+    "BackupFreshnessSensor": {"index_name": "docs", "max_age": 60},
+    "BackupSensor": {"backup_id": VALID_ID},
+    "CreateBackupOperator": {"index_name": "docs"},
+    "CreateIndexFromBackupOperator": {"backup_id": VALID_ID, "index_name": "docs"},
+    "DeleteBackupOperator": {"backup_id": VALID_ID},
+    "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
+    "RestoreJobSensor": {"restore_job_id": VALID_ID},
+    "VerifyBackupOperator": {"backup_id": VALID_ID},
+}
+
+
+def booleans_of(function: Callable[..., Any]) -> list[str]:
+    """Return the parameters that are annotated as a boolean."""
+    parameters = inspect.signature(function).parameters.values()
+    return [one.name for one in parameters if str(one.annotation).split(" | ")[0] == "bool"]
+
+
+CLASSES = {name: getattr(module, name) for module in (operators, sensors) for name in module.__all__}
+BOOLEANS = [(name, argument) for name, cls in CLASSES.items() for argument in booleans_of(cls.__init__)]
+# The sensors pass these on to Airflow, which does not check them.
+BOOLEANS += [(name, argument) for name in sensors.__all__ for argument in ("soft_fail", "never_fail")]
+
+
+def test_every_boolean_argument_is_found() -> None:
+    assert set(CLASSES) == set(REQUIRED)
+    assert {argument for _, argument in BOOLEANS} >= {
+        *("wait_for_completion", "deferrable", "delete_on_kill", "dry_run", "force"),
+        *("owned_only", "remove_failed", "include_deleted_indexes"),
+    }
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", None, 0, 1], ids=repr)
+@pytest.mark.parametrize(("name", "argument"), BOOLEANS)
+def test_argument_that_is_not_a_boolean_is_an_error_when_the_dag_is_parsed(
+    name: str, argument: str, value: Any, clock: FakeClock
+) -> None:
+    for valid in (True, False):
+        make_task(CLASSES[name], clock, **{**REQUIRED[name], argument: valid})
+    with pytest.raises(PineconeInputError, match=f"^{argument} must be True or False, not {value!r}"):
+        make_task(CLASSES[name], clock, **{**REQUIRED[name], argument: value})
+
+
+@pytest.mark.parametrize("value", ["false", None, 0, 1], ids=repr)
+def test_trigger_with_an_argument_that_is_not_a_boolean(value: Any) -> None:
+    spec: dict[str, Any] = {"resource_type": "backup", "resource_id": "b-1", "started_at": 1.0, "deadline_at": 2.0}
+    with pytest.raises(PineconeInputError, match=r"^delete_on_kill must be True or False"):
+        WaitTrigger(conn_id="pinecone_default", delete_on_kill=value, poke_interval=None, **spec)
+
+
+HOOK_BOOLEANS = [
+    (name, argument)
+    for name, method in inspect.getmembers(PineconeHook, inspect.isfunction)
+    if not name.startswith("_") and method.__module__ == PineconeHook.__module__
+    for argument in booleans_of(method)
+]
+
+
+@pytest.mark.parametrize("value", ["false", None, 0], ids=repr)
+@pytest.mark.parametrize(("name", "argument"), HOOK_BOOLEANS)
+def test_call_with_an_argument_that_is_not_a_boolean(
+    name: str, argument: str, value: Any, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    method = getattr(PineconeHook(clock=clock), name)
+    required = {"backup_id": VALID_ID, "index_name": "docs", "restore_job_id": VALID_ID}
+    given = {key: required[key] for key in inspect.signature(method).parameters if key in required}
+    with pytest.raises(PineconeInputError, match=f"^{argument} must be True or False"):
+        list(method(**given, **{argument: value}))
+    assert requests_mock.request_history == []
+
+
+# The templates of tasks, and whether a boolean, a count or one of two words is expected.
+TEMPLATED = [
+    ("DeleteBackupOperator", "force", "bool"),
+    ("PruneBackupsOperator", "dry_run", "bool"),
+    *(
+        ("PruneBackupsOperator", f"keep_{period}", "count")
+        for period in ("last", "daily", "weekly", "monthly", "yearly")
+    ),
+    ("PruneBackupsOperator", "max_deletes", "count"),
+    ("CreateIndexFromBackupOperator", "deletion_protection", "word"),
+]
+WRONG: dict[str, list[Any]] = {
+    "bool": ["", "None", "yes", "0", "1", None, 0, 1, 2.0, ["true"]],
+    "count": ["", "None", "many", "-1", "1.5", "true", None, True, -1, 1.5, [1]],
+    "word": ["", "None", "true", "Enabled", None, True, 1, ["enabled"]],
+}
+
+
+def rendered(name: str, argument: str, value: Any, clock: FakeClock, *, native: bool) -> Any:
+    """Return a task whose argument is a template that Airflow has rendered to a value."""
+    with DAG("rendered", schedule=None, render_template_as_native_obj=native) as dag:
+        task = make_task(CLASSES[name], clock, **{**REQUIRED[name], argument: "{{ params.value }}"})
+    task.render_template_fields({"params": {"value": value}}, dag.get_template_env())
+    return task
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("name", "argument", "kind"), TEMPLATED)
+def test_template_that_renders_to_an_invalid_value_fails_before_any_request(
+    name: str, argument: str, kind: str, native: bool, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    for value in WRONG[kind]:
+        check_failure(rendered(name, argument, value, clock, native=native), f"{argument} must be")
+    assert requests_mock.request_history == []
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("name", "argument", "kind"), TEMPLATED)
+def test_template_that_renders_to_a_valid_value_is_accepted(
+    name: str, argument: str, kind: str, native: bool, clock: FakeClock, requests_mock: mock_requests.Mocker
+) -> None:
+    requests_mock.register_uri(mock_requests.ANY, mock_requests.ANY, status_code=400)
+    valid: dict[str, list[Any]] = {
+        "bool": ["true", "False", True, False],
+        "count": ["3", 3],
+        "word": ["enabled", "disabled"],
+    }
+    for value in valid[kind]:
+        outcome = run_try(rendered(name, argument, value, clock, native=native), TaskInstance())
+        assert "must be" not in outcome.message
+    assert len(requests_mock.request_history) >= len(valid[kind])
+
+
+@pytest.mark.parametrize(("name", "argument", "kind"), TEMPLATED)
+def test_text_that_is_not_a_template_is_an_error_when_the_dag_is_parsed(
+    name: str, argument: str, kind: str, clock: FakeClock
+) -> None:
+    texts: dict[str, list[Any]] = {"bool": ["true"], "count": ["3"], "word": ["yes", True]}
+    for value in texts[kind]:
+        with pytest.raises(PineconeInputError, match=f"^{argument} must be"):
+            make_task(CLASSES[name], clock, **{**REQUIRED[name], argument: value})
 
 
 # All invalid connections are in test_settings.py.

@@ -28,7 +28,7 @@ def backup(**fields: Any) -> BackupModel:
 
 
 def earlier(count: Any) -> Baseline:
-    return Baseline(kind="backup", id="b-1", record_count=count, created_at="2025-05-01T00:00:00Z")
+    return Baseline(kind="backup", id="b-1", record_count=count, created_at="2025-05-01T00:00:00.625540625Z")
 
 
 def index(count: Any) -> Baseline:
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], Baseline | None, CheckRules, list[list[st
         {"record_count": 79},
         earlier(100),
         CheckRules(max_shrink=0.2),
-        [["79 records", "backup b-1 of 2025-05-01", "100 records", "21%", "max_shrink=0.2", "20%"]],
+        [["79 records", "backup b-1 of 2025-05-01T00:00:00Z ", "100 records", "21%", "max_shrink=0.2", "20%"]],
     ),
     "more than max_shrink, compared with the index": (
         {"record_count": 79},

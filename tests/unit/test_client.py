@@ -447,44 +447,68 @@ def test_long_listing(client: PineconeClient, pinecone: Mocker, rows: Rows, page
 
 # Checks of responses
 
-INVALID_INDEXES: list[Any] = [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}]
+# What a service or a proxy could send with a status of success.
+ERROR = {"status": 404, "error": {"code": "NOT_FOUND", "message": "Resource not found."}}
 # For each call: a part of the error, and responses that are not valid.
 INVALID_RESPONSES: dict[str, tuple[str, list[Any]]] = {
     "list_backups": (
         "list the backups of the project",
         [
-            *(None, [], "x", 5, {}, {"data": None}, {"data": {}}, {"data": [None]}, {"data": ["x"]}),
-            *({"data": [{"backup_id": "b"}]}, {"data": [backup(1, backup_id=5)]}, {"data": [backup(1, status=None)]}),
+            *(None, [], "x", 5, {}, {"data": None}, {"data": {}}, ERROR),
         ],
     ),
     "describe_backup": (
         f"describe backup {BACKUP_ID}",
         [
-            *(None, [], "x", {}, {"backup_id": BACKUP_ID}, backup(1), BACKUP | {"status": 5}, {"data": [BACKUP]}),
+            *(
+                None,
+                [],
+                "x",
+                {},
+                ERROR,
+                {"backup_id": BACKUP_ID},
+                backup(1),
+                BACKUP | {"status": 5},
+                {"data": [BACKUP]},
+            ),
             *(BACKUP | {"status": status} for status in ("Ready\n", "Re\0ady", "x" * 129)),
             *(BACKUP | {"source_index_name": name} for name in (5, ["docs"], {"a": 1}, "two\nlines", "x" * 129)),
             *(BACKUP | {"source_index_id": index_id} for index_id in (True, [1])),
         ],
     ),
     "list_indexes": (
-        r"list the indexes: .* not an index with name",
-        [{"indexes": [INDEX, row]} for row in INVALID_INDEXES],
+        "list the indexes",
+        [None, [], "x", {}, {"indexes": None}, {"indexes": {}}, ERROR],
     ),
     "describe_index": (
         "describe index docs-example",
-        [None, [], "x", {}, INDEX | {"name": "other"}, INDEX | {"status": "Ready"}],
+        [None, [], "x", {}, INDEX | {"name": "other"}, INDEX | {"status": "Ready"}, ERROR],
     ),
     "describe_restore_job": (
         "describe restore job r-1",
         [
-            *(None, [], {}, JOB | {"restore_job_id": "r-2"}, JOB | {"status": None}, JOB | {"target_index_id": 5}),
+            *(
+                None,
+                [],
+                {},
+                ERROR,
+                JOB | {"restore_job_id": "r-2"},
+                JOB | {"status": None},
+                JOB | {"target_index_id": 5},
+            ),
             *({field: value for field, value in JOB.items() if field != missing} for missing in list(JOB)[:3]),
         ],
     ),
     "create_index_from_backup": (
         f"restore backup {BACKUP_ID} into index docs-2",
-        [None, [], {}, {"restore_job_id": "r-1"}, {"index_id": "i-2"}],
+        [None, [], {}, ERROR, {"restore_job_id": "r-1"}, {"index_id": "i-2"}],
     ),
+    "create_backup with name and description": (
+        "create a backup of index docs-example",
+        [None, [], {}, ERROR, {"backup_id": "b-1"}, {"data": [BACKUP]}],
+    ),
+    "delete_backup": (f"delete backup {BACKUP_ID}", [[], "x", 5, False, ERROR, {"error": "not found"}]),
+    "delete_index": ("delete index docs-example", [[], "x", 5, False, ERROR, {"error": "not found"}]),
 }
 
 
@@ -512,10 +536,64 @@ def test_invalid_id_in_a_response(client: PineconeClient, pinecone: Mocker, back
     response = BACKUP | {"backup_id": backup_id}
     pinecone.get(f"{API}/backups", json={"data": [response]})
     pinecone.post(f"{API}/indexes/docs-example/backups", json=response)
-    with pytest.raises(PineconeTransientError, match="is not a backup with backup_id"):
-        list(client.list_backups())
+    assert list(client.list_backups()) == []
     with pytest.raises(CreateOutcomeUnknown, match="is not a backup with backup_id"):
         client.create_backup("docs-example")
+
+
+@pytest.mark.parametrize("body", [{}, {"error": None}, {"status": "Deleting"}], ids=str)
+def test_delete_with_a_body_that_reports_no_error(client: PineconeClient, pinecone: Mocker, body: Any) -> None:
+    pinecone.delete(f"{API}/backups/{BACKUP_ID}", status_code=202, json=body)
+    client.delete_backup(BACKUP_ID)
+
+
+# One invalid row of a listing: the id in the warning, and what becomes of the row.
+UNKNOWN = {"status": "unknown"}
+INVALID_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "status": ({"status": 5}, UNKNOWN),
+    "no status": ({"status": None}, UNKNOWN),
+    "control character in the status": ({"status": "Re\0ady"}, UNKNOWN),
+    "index name": ({"source_index_name": ["docs"]}, {"source_index_name": None}),
+    "control character in the index name": ({"source_index_name": "do\ncs"}, {"source_index_name": None}),
+    "index id": ({"source_index_id": 5}, {"source_index_id": None}),
+}
+
+
+@pytest.mark.parametrize(("invalid", "result"), INVALID_ROWS.values(), ids=INVALID_ROWS)
+def test_invalid_field_of_a_backup_in_a_listing_is_unknown(
+    clock: FakeClock, pinecone: Mocker, invalid: dict[str, Any], result: dict[str, Any]
+) -> None:
+    log: list[str] = []
+    client = make_client(API, clock, log=log.append)
+    pinecone.get(f"{API}/backups", json={"data": [backup(1), backup(2, **invalid), backup(3)]})
+    for _ in range(2):
+        assert list(client.list_backups()) == [backup(1), backup(2, **result), backup(3)]
+    (warning,) = log
+    assert "list the backups of the project" in warning
+    assert warning.endswith("backup_id: b-2")
+
+
+@pytest.mark.parametrize("row", [None, "x", 5, [], {}, {"status": "Ready"}, backup(1, backup_id=5)], ids=str)
+def test_row_without_a_valid_id_hides_no_other_row(clock: FakeClock, pinecone: Mocker, row: Any) -> None:
+    log: list[str] = []
+    client = make_client(API, clock, log=log.append)
+    pinecone.get(f"{API}/backups", json={"data": [row, backup(1)]})
+    assert list(client.list_backups()) == [backup(1)]
+    assert len(log) == 1
+
+
+def test_invalid_row_hides_no_index_and_no_restore_job(clock: FakeClock, pinecone: Mocker) -> None:
+    log: list[str] = []
+    client = make_client(API, clock, log=log.append)
+    invalid_jobs = [JOB | {"restore_job_id": "r-2", "backup_id": None}, JOB | {"restore_job_id": "r-3", "status": 5}]
+    pinecone.get(f"{API}/restore-jobs", json={"data": [*invalid_jobs, JOB]})
+    assert list(client.list_restore_jobs()) == [invalid_jobs[1] | UNKNOWN, JOB]
+    invalid_indexes = [None, "docs", [], {}, {"name": 5}, {"name": ""}, {"name": "two\nlines"}]
+    pinecone.get(f"{API}/indexes", json={"indexes": [*invalid_indexes, INDEX]})
+    assert client.list_indexes() == [INDEX]
+    assert "restore_job_id: r-2, r-3" in log[0]
+    assert "two lines" in log[1]
+    assert len(log) == 2
 
 
 @pytest.mark.parametrize("fields", [{}, {"source_index_name": None, "source_index_id": None}, {"status": "x" * 128}])
@@ -603,7 +681,7 @@ def test_rejection_names_the_call_the_cause_and_the_remedy(
     error = caught.value
     facts = (error.status_code, error.code, error.message, error.request_id)
     assert facts == (422, "UNPROCESSABLE_ENTITY", "Not parsed", "req-7")
-    assert str(error).startswith("Could not create a backup of index docs-example: HTTP 422 UNPROCESSABLE_ENTITY")
+    assert str(error).startswith("Could not create a backup of index docs-example.\nHTTP 422 UNPROCESSABLE_ENTITY")
     assert "Not parsed" in str(error)
     assert "Check the name and the description" in str(error)
     assert "req-7" in str(error)
@@ -670,7 +748,7 @@ def test_stats_come_from_the_host_of_the_index(emulator: Emulator, emulator_clie
 
 @pytest.mark.parametrize(
     "failure",
-    [{"drop": "after"}, *({"status": 200, "body": body} for body in (b"null", b"[]", b"5", b'"x"'))],
+    [{"drop": "after"}, *({"status": 200, "body": body} for body in (b"null", b"[]", b"5", b'"x"', b'{"error": {}}'))],
     ids=str,
 )
 def test_stats_are_not_requested_again_after_a_lost_or_invalid_response(

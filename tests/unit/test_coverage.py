@@ -209,6 +209,26 @@ def test_row_shows_a_running_and_a_failed_backup() -> None:
     assert row["newest_ready"]["backup_id"] == "b-1"
 
 
+@pytest.mark.parametrize(
+    ("ready", "running", "is_running"),
+    [
+        (3 * HOUR, HOUR, True),
+        (None, HOUR, True),
+        (None, DAY - 1, True),
+        (HOUR, 90 * DAY, False),  # A backup that has started before the newest Ready one does not update it.
+        (None, DAY, False),
+        (2 * DAY, DAY, False),
+        (None, -2 * HOUR, False),
+    ],
+)
+@pytest.mark.parametrize("status", ["Initializing", "Archived"])
+def test_running_backup_is_newer_than_the_ready_one_and_younger_than_max_age(
+    ready: float | None, running: float, status: str, is_running: bool
+) -> None:
+    backups = [backup(2, running, status), *([] if ready is None else [backup(1, ready)])]
+    assert (row_of(backups=backups)["running"] is not None) is is_running
+
+
 def test_row_without_a_backup_has_no_details() -> None:
     row = row_of()
     missing = ("age", "newest_ready", "failed", "running", "record_change", "size_change", "last_restore")
@@ -366,7 +386,8 @@ def test_include_and_exclude_select_names() -> None:
         ([HOUR, HOUR], MAX_AGE, "All 2 indexes have a fresh Ready backup."),
         ([DAY], MAX_AGE, "1 of 1 index has no fresh Ready backup."),
         ([HOUR, DAY, None], MAX_AGE, "2 of 3 indexes have no fresh Ready backup."),
-        ([HOUR, HOUR], TESTED, "All 2 indexes have a fresh Ready backup. 2 indexes had no recent restore."),
+        ([HOUR, HOUR], TESTED, "2 indexes had no recent restore."),
+        ([HOUR], IndexRules(DAY, min_records=1000), "The newest backup of 1 index failed or did not pass the check."),
         (
             [HOUR, DAY],
             IndexRules(DAY, min_records=1000),
@@ -397,6 +418,13 @@ def test_rows_with_problems_finds_each_problem_of_a_row() -> None:
 
 
 # The policy
+
+
+def test_key_of_the_policy_that_matches_no_index_is_reported() -> None:
+    keys = ["docs", "prod-*", "tag:tier=gold", "tag:tier=go*", "tag:team=*", "doc"]
+    policy = Policy(MAX_AGE, dict.fromkeys(keys, MAX_AGE))
+    result = report_on(indexes=[index(), index("prod-a", tags={"tier": "gold"})], policy=policy, exclude="prod-*")
+    assert result["unmatched"] == ["tag:team=*", "doc"]
 
 
 @pytest.mark.parametrize(

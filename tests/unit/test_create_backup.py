@@ -20,6 +20,7 @@ from support.tasks import Connect, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import BackupFailed, CreateOutcomeUnknown, PineconeInputError, WaitTimeout
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
@@ -97,6 +98,37 @@ def test_id_is_pushed_before_the_wait(emulator: Emulator, create: Create, path: 
     outcome = run_try(create(**path, timeout=60), ti)
     assert outcome.state == ("up_for_retry" if path["wait_for_completion"] else "success")
     assert ti.xcoms["backup_id"] == emulator.backups[0]["backup_id"]
+
+
+def test_log_names_the_backup_before_and_after_the_request(
+    emulator: Emulator, create: Create, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    def fail(key: str, value: Any) -> None:
+        raise ConnectionError("Airflow cannot be reached")
+
+    ti = TaskInstance()
+    monkeypatch.setattr(ti, "xcom_push", fail)
+    assert run_try(create(), ti).state == "up_for_retry"
+    (backup,), log = emulator.backups, logged()
+    assert f"Creating backup {backup['name']} of index {INDEX}" in log
+    assert f"Its description ends with {backup['description'][-51:]}" in log
+    assert f"Created backup {backup['backup_id']}" in log
+
+
+def test_request_that_fails_is_logged_before(emulator: Emulator, create: Create, logged: Callable[[], str]) -> None:
+    emulator.fault(*CREATE, status=400)
+    run_try(create(name="nightly"), TaskInstance())
+    assert f"Creating backup nightly of index {INDEX}" in logged()
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_airflow_tasks_test_does_not_search(
+    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
+) -> None:
+    """It runs a task that has not been scheduled, and whose try number is 0."""
+    task = create(wait_for_completion=True, deferrable=deferrable, settle=60)
+    assert run_try(task, TaskInstance(try_number=0)).state == "success"
+    assert (methods(emulator)[0], clock.slept[0]) == ("POST", 60)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +237,15 @@ def test_error_names_the_mark_if_the_backup_is_not_found(emulator: Emulator, cre
     assert INDEX in outcome.message
     description = emulator.requests[0].body["description"]
     assert description[description.index("[airflow-pinecone") :] in outcome.message
+    assert "Clear the task" in outcome.message
+    assert "etry the task" not in outcome.message
+
+
+def test_error_gives_no_advice_if_airflow_retries_the_task(emulator: Emulator, create: Create) -> None:
+    emulator.fault(*CREATE, drop="before")
+    outcome = run_try(create(), TaskInstance())
+    assert type(outcome.error) is CreateOutcomeUnknown
+    assert "the task" not in outcome.message
 
 
 def test_search_that_fails_does_not_create_a_second_backup(emulator: Emulator, create: Create) -> None:
@@ -285,6 +326,60 @@ def test_retry_creates_a_backup_after_a_failed_one(
     # The search finds it in several lists, and logs it once. Airflow 2 can log a message in two places.
     lines = [line for line in logged().splitlines() if "Ignoring failed" in line and failed["backup_id"] in line]
     assert 1 <= len(lines) <= 2 < methods(emulator).count("GET")
+
+
+@each_path
+def test_retry_resumes_with_its_backup_although_the_index_was_deleted(
+    emulator: Emulator, create: Create, path: dict[str, Any]
+) -> None:
+    ti = TaskInstance()
+    first = run_try(create(), ti)
+    PineconeHook().delete_index(INDEX)
+    ti.retry()
+    outcome = run_try(create(**path), ti)
+    assert outcome.state == "success", outcome.message
+    assert outcome.value["backup_id"] == first.value["backup_id"]
+
+
+def test_retry_fails_if_the_index_was_deleted_and_its_backup_failed(emulator: Emulator, create: Create) -> None:
+    emulator.next_backup(fails=True)
+    emulator.add_backup(INDEX)
+    ti = TaskInstance()
+    run_try(create(wait_for_completion=True), ti)
+    PineconeHook().delete_index(INDEX)
+    ti.retry()
+    outcome = run_try(create(wait_for_completion=True), ti)
+    assert outcome.state == "failed"
+    assert "HTTP 404" in outcome.message
+
+
+@each_wait
+@pytest.mark.parametrize("records", [98_000, None])
+def test_failed_backup_names_the_newest_one_that_can_be_restored(
+    emulator: Emulator, create: Create, wait: dict[str, Any], records: int | None
+) -> None:
+    older = emulator.add_backup(INDEX, age=3600, record_count=records)
+    emulator.next_backup(fails=True, ready_after=60)
+    outcome = run_try(create(**wait), TaskInstance())
+    assert type(outcome.error) is BackupFailed
+    last = outcome.message.splitlines()[-1]
+    with_records = " (98,000 records)" if records else ""
+    assert last == f"You can still restore backup {older['backup_id']} of 2025-06-15 14:06:40 UTC{with_records}."
+
+
+@each_wait
+@pytest.mark.parametrize("status", [None, 404, 503])
+def test_failed_backup_is_reported_although_no_other_one_is_found(
+    emulator: Emulator, create: Create, wait: dict[str, Any], status: int | None
+) -> None:
+    emulator.next_backup(fails=True, ready_after=60)
+    if status:
+        emulator.fault(*LIST, status=status, times=None)
+        emulator.fault("GET", "/backups", status=503, times=None)
+    outcome = run_try(create(**wait), TaskInstance())
+    assert type(outcome.error) is BackupFailed
+    assert f"of index {INDEX} failed" in outcome.message
+    assert "still restore" not in outcome.message
 
 
 def test_clear_creates_a_backup_and_its_retry_resumes_with_that(emulator: Emulator, create: Create) -> None:
@@ -413,7 +508,7 @@ def test_first_try_after_a_clear_searches_once_and_does_not_wait(
 def test_lost_mark_is_logged(emulator: Emulator, create: Create, logged: Callable[[], str], description: Any) -> None:
     emulator.next_backup(fields={"description": description})
     assert run_try(create(), TaskInstance()).state == "success"
-    message = next(line for line in logged().splitlines() if "description" in line)
+    message = next(line for line in logged().splitlines() if "did not return" in line)
     assert emulator.backups[0]["backup_id"] in message
     assert "a retry creates another backup" in message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import asdict
 from typing import Any
@@ -102,15 +103,18 @@ def test_failure_ends_the_wait_and_names_the_index(
 ) -> None:
     error = error_of(Wait(spec(resource_type=resource_type, resource_id="an-id")).step(model, STARTED_AT))
     assert type(error) is error_class
-    for fact in ("an-id", model["status"], "docs-"):
-        assert fact in str(error)
+    what, why, advice, ids = str(error).splitlines()
+    assert f"of index {model.get('source_index_name') or model['target_index_name']} failed" in what
+    assert model["status"] in why
+    assert "clear the task" in advice
+    assert "an-id" in ids
 
 
 @pytest.mark.parametrize(("resource_type", "label"), [("backup", "Backup"), ("restore", "Restore job")])
 def test_index_without_a_name_is_not_in_the_message(resource_type: str, label: str) -> None:
     model: Any = {"status": "Failed"}
     step = Wait(spec(resource_type=resource_type)).step(model, STARTED_AT)
-    assert str(error_of(step)).startswith(f"{label} b-1 failed (Failed).")
+    assert str(error_of(step)).startswith(f"The {label.lower()} failed.\n")
 
 
 @pytest.mark.parametrize("model", [restore("Pending"), restore("Dreaming"), restore("Completed", index_ready=False)])
@@ -132,7 +136,7 @@ def test_wait_ends_at_its_deadline(outcomes: list[Any], poke_interval: float | N
         assert now <= wait.spec.deadline_at + 1e-6
 
 
-@pytest.mark.parametrize(("outcome", "last"), [(backup("Dreaming"), "Dreaming"), (TRANSIENT[0], "error: 503")])
+@pytest.mark.parametrize(("outcome", "last"), [(backup("Dreaming"), "Dreaming"), (TRANSIENT[0], "failed: 503")])
 def test_timeout_names_the_last_status_or_error_and_the_parameter(outcome: Any, last: str) -> None:
     error = error_of(Wait(spec(deadline_at=STARTED_AT + 90)).step(outcome, STARTED_AT + 90))
     assert type(error) is WaitTimeout
@@ -157,8 +161,27 @@ def test_more_than_ten_consecutive_failed_polls_end_the_wait(error: PineconeErro
     assert now - STARTED_AT > 6 * 60
     ended = error_of(wait.step(error, now))
     assert type(ended) is PineconeUnreachable
-    assert ended.__cause__ is error
-    assert str(error) in str(ended)
+    what, why, advice, ids = str(ended).splitlines()
+    assert f"{MAX_FAILED_POLLS + 1} consecutive polls failed" in what
+    assert error.reason == ended.reason
+    assert error.reason.casefold() in why.casefold()
+    assert "clear the task" in advice
+    assert "b-1" in ids
+
+
+def test_failed_poll_is_a_warning_with_its_reason_once_and_then_counted() -> None:
+    wait = Wait(spec())
+    outcomes = [backup("Initializing"), *TRANSIENT[:1] * 3, TRANSIENT[2], backup("Initializing")]
+    steps = [paused(wait.step(outcome, STARTED_AT)) for outcome in outcomes]
+    info, warning = logging.INFO, logging.WARNING
+    assert [(step.level, step.message) for step in steps] == [
+        (info, "Backup b-1: its status is Initializing"),
+        (warning, "Backup b-1: the poll failed: 503"),
+        (warning, "Backup b-1: consecutive failed polls: 2"),
+        (warning, "Backup b-1: consecutive failed polls: 3"),
+        (warning, "Backup b-1: the poll failed: no route"),
+        (info, "Backup b-1: its status is Initializing"),
+    ]
 
 
 def test_successful_poll_resets_the_count_of_failed_polls() -> None:
@@ -177,9 +200,9 @@ def test_retry_after_extends_the_pause() -> None:
 @pytest.mark.parametrize(
     ("resource_type", "error_class", "text"),
     [
-        ("backup", BackupNotFound, "Backup b-1 no longer exists."),
+        ("backup", BackupNotFound, "The backup no longer exists."),
         # The poll also describes the index.
-        ("restore", RestoreNotFound, "Restore job b-1 or the index that it created no longer exists."),
+        ("restore", RestoreNotFound, "The restore job or the index that it created no longer exists."),
     ],
 )
 def test_not_found_means_not_visible_yet_in_the_first_minute(
@@ -191,8 +214,9 @@ def test_not_found_means_not_visible_yet_in_the_first_minute(
         paused(wait.step(NOT_FOUND, STARTED_AT + seconds))
     error = error_of(wait.step(NOT_FOUND, STARTED_AT + 60))
     assert type(error) is error_class
-    assert error.__cause__ is NOT_FOUND
     assert text in str(error)
+    assert NOT_FOUND.reason in str(error)
+    assert "b-1. Pinecone request id: r-1." in str(error)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -220,7 +244,9 @@ def test_only_consecutive_rejections_count(between: Any) -> None:
 def test_missing_connection_ends_the_wait_if_it_persists() -> None:
     wait = Wait(spec())
     missing = ConnectionNotFound("it does not exist")
-    assert "the poll was rejected. it does not exist" in str(paused(wait.step(missing, STARTED_AT)).message)
+    step = paused(wait.step(missing, STARTED_AT))
+    assert "the poll was rejected: it does not exist" in str(step.message)
+    assert step.level == logging.WARNING
     paused(wait.step(missing, STARTED_AT + 30))
     assert error_of(wait.step(missing, STARTED_AT + 60)) is missing
 
@@ -348,7 +374,7 @@ def test_error_survives_the_event(resource: Resource, error: PineconeError) -> N
 
 def test_event_holds_only_json_types_and_the_facts_of_the_error() -> None:
     event = WaitResult(error=QuotaExceeded("text", **RESPONSE_FACTS)).to_event()  # type: ignore[arg-type]
-    error = {"type": "QuotaExceeded", "text": "text", "index_name": None, **RESPONSE_FACTS}
+    error = {"type": "QuotaExceeded", "text": "text", "reason": "text", "index_name": None, **RESPONSE_FACTS}
     assert event == {"model": None, "error": error}
     assert WaitResult(model=backup("Ready")).to_event() == {"model": backup("Ready"), "error": None}
 
@@ -356,6 +382,13 @@ def test_event_holds_only_json_types_and_the_facts_of_the_error() -> None:
 def test_event_of_a_failed_backup_names_its_index() -> None:
     result = WaitResult(error=BackupFailed("failed"), index_name="docs")
     assert WaitResult.from_event(result.to_event(), BACKUP).index_name == "docs"
+
+
+def test_event_of_an_earlier_release_has_no_reason() -> None:
+    event = WaitResult(error=QuotaExceeded("text.", reason="HTTP 403", **RESPONSE_FACTS)).to_event()  # type: ignore[arg-type]
+    assert getattr(WaitResult.from_event(event, BACKUP).error, "reason", None) == "HTTP 403"
+    del event["error"]["reason"]
+    assert getattr(WaitResult.from_event(event, BACKUP).error, "reason", None) == "text"
 
 
 ERROR = {"type": "WaitTimeout", "text": "too late"}
@@ -386,6 +419,7 @@ MALFORMED: list[Any] = [
     {"error": {**ERROR, "type": "RestoreFailed"}},
     {"error": {**ERROR, "status_code": "404"}},
     {"error": {**ERROR, "request_id": 7}},
+    {"error": {**ERROR, "reason": 7}},
     {"error": {"type": "PineconePermanentError", "text": "a status_code is missing"}},
 ]
 
@@ -405,9 +439,8 @@ def test_event_of_another_resource_or_without_a_ready_index_is_refused(model: An
         WaitResult.from_event({"model": model, "error": None}, RESTORE)
 
 
-def test_refusal_of_an_event_shows_one_short_line() -> None:
+def test_refusal_of_an_event_shows_short_lines() -> None:
     with pytest.raises(InvalidWaitResult) as caught:
         WaitResult.from_event({"a\nkey": "x" * 100_000}, BACKUP)
     assert "key" in str(caught.value)
-    assert len(str(caught.value)) < 1000
-    assert str(caught.value).isprintable()
+    assert all(len(line) <= 110 and line.isprintable() for line in str(caught.value).splitlines())

@@ -208,7 +208,7 @@ def test_request_that_fails_can_be_retried(emulator: Emulator, delete: Delete, b
 
 
 def test_template_fields() -> None:
-    assert tuple(DeleteBackupOperator.template_fields) == ("backup_id", "conn_id")
+    assert tuple(DeleteBackupOperator.template_fields) == ("backup_id", "force", "conn_id")
 
 
 @pytest.mark.parametrize("argument", ["poke_interval", "timeout"])

@@ -93,12 +93,23 @@ def test_request_error_has_the_facts_of_the_response() -> None:
     )
     assert str(error) == "text"
     assert vars(error) == {
+        "reason": "text",
         "status_code": 404,
         "code": "NOT_FOUND",
         "message": "m",
         "request_id": "r",
         "retry_after": 1.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [({}, "No more than this"), ({"reason": "HTTP 503"}, "HTTP 503")],
+    ids=["the first line", "given"],
+)
+def test_error_has_a_reason_of_one_line(arguments: dict[str, str], reason: str) -> None:
+    assert PineconeRequestError("No more than this.\nAdvice.", **arguments).reason == reason
+    assert PineconeError("No more than this.\nAdvice.", **arguments).reason == reason
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -259,7 +259,7 @@ def test_invalid_index_name_fails_the_task_before_any_request(world: Emulator, s
     outcome = sense(index_name=index_name, soft_fail=True)
     assert outcome.state == "failed"
     assert isinstance(outcome.error, AirflowFailException)
-    assert isinstance(outcome.error.__cause__, PineconeInputError)
+    assert isinstance(outcome.error.__context__, PineconeInputError)
     assert "index name" in outcome.message
     assert world.requests == []
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_pinecone.api.hosts import is_host
 from airflow_pinecone.common.durations import validate_duration
-from airflow_pinecone.common.inputs import is_id, validate_id, validate_index_name, validate_text
+from airflow_pinecone.common.inputs import (
+    is_id,
+    rendered_bool,
+    rendered_count,
+    validate_bools,
+    validate_hold,
+    validate_id,
+    validate_index_name,
+    validate_text,
+)
 from airflow_pinecone.common.text import one_line, show_value
 from airflow_pinecone.errors import PineconeInputError
 
@@ -162,6 +171,88 @@ def test_text_must_be_a_string(value: Any) -> None:
     assert str(caught.value).startswith(
         f"description must be a string, not {value!r}. With render_template_as_native_obj"
     )
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", None, 0, 1, "{{ params.force }}", []], ids=repr)
+def test_only_a_boolean_is_a_boolean(value: Any) -> None:
+    validate_bools(force=True, dry_run=False)
+    with pytest.raises(PineconeInputError, match=r"^force must be True or False, not ") as caught:
+        validate_bools(dry_run=True, force=value)
+    assert show_value(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["true", "True", True])
+def test_rendered_true(value: Any) -> None:
+    assert rendered_bool(value, "force") is True
+
+
+@pytest.mark.parametrize("value", ["false", "False", False])
+def test_rendered_false(value: Any) -> None:
+    assert rendered_bool(value, "force") is False
+
+
+@pytest.mark.parametrize(
+    "value", ["", "None", "no", "0", "1", "TRUE", " true", "{{ x }}", None, 0, 1, [], {}], ids=repr
+)
+def test_rendered_value_that_is_not_a_boolean(value: Any) -> None:
+    with pytest.raises(PineconeInputError, match=r"^force must be True, False or a template .* not ") as caught:
+        rendered_bool(value, "force")
+    assert show_value(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "count"), [("7", 7), (7, 7), ("0", 0), ("007", 7)])
+def test_rendered_count(value: Any, count: int) -> None:
+    assert rendered_count(value, "keep_last") == count
+
+
+@pytest.mark.parametrize(
+    "value", ["", "None", "-1", "1.0", " 7", "7 days", "\u0667", "9" * 10, None, True, 7.0, -1, [7]], ids=repr
+)
+def test_rendered_value_that_is_not_a_count(value: Any) -> None:
+    with pytest.raises(PineconeInputError, match=r"^keep_last must be an integer, 0 or above, .* not ") as caught:
+        rendered_count(value, "keep_last")
+    assert show_value(value) in str(caught.value)
+
+
+NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "end"),
+    [
+        ("20250608", "2025-06-08T00:00:00"),
+        (" 20250608\n", "2025-06-08T00:00:00"),
+        # Native rendering of {{ ds_nodash }}.
+        (20250608, "2025-06-08T00:00:00"),
+        ("2025-06-08", "2025-06-08T00:00:00"),
+        ("20250608T010203", "2025-06-08T01:02:03"),
+        ("2025-06-08T01:02:03.5+02:00", "2025-06-07T23:02:04"),
+        (date(2025, 6, 8), "2025-06-08T00:00:00"),
+        ("604800", "2025-06-08T12:00:00"),
+        ("604800.0", "2025-06-08T12:00:00"),
+        (604800, "2025-06-08T12:00:00"),
+        (9_999_999, "2025-09-25T05:46:39"),
+        (timedelta(days=7), "2025-06-08T12:00:00"),
+    ],
+    ids=repr,
+)
+def test_hold(value: Any, end: str) -> None:
+    assert validate_hold(value, NOW) == datetime.fromisoformat(f"{end}+00:00")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        # Eight digits are never seconds, although these would be 231 to 234 days.
+        *("20251399", 20251399, "20250230", 20_000_000, "00000000"),
+        *("2025060812", 2025060812, "None", "", "soon", "-1", 0, -1, True, [], 1e300),
+    ],
+    ids=repr,
+)
+def test_invalid_hold(value: Any) -> None:
+    with pytest.raises(PineconeInputError, match=r"^hold_until must be ") as caught:
+        validate_hold(value, NOW)
+    assert show_value(value) in str(caught.value) or str(float(value or 0)) in str(caught.value)
 
 
 class Broken:

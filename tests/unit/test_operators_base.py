@@ -81,7 +81,7 @@ def test_policy_for_an_error(name: str) -> None:
     else:
         assert isinstance(caught.value, AirflowFailException)
         assert str(caught.value) == "some text"
-        assert caught.value.__cause__ is error
+        assert (caught.value.__context__, caught.value.__suppress_context__) == (error, True)
 
 
 @pytest.mark.parametrize("error", [ValueError("other"), AirflowFailException("other"), KeyboardInterrupt()], ids=repr)

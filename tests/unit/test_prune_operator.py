@@ -106,7 +106,7 @@ def test_plan_is_logged_before_the_first_delete(emulator: Emulator, prune: Prune
     history = add(emulator, 4)
     emulator.fault(*DELETE, status=401)
     prune()
-    assert methods(emulator) == ["GET", "DELETE"]
+    assert methods(emulator) == ["GET", "GET", "DELETE"]
     text = logged()
     assert "Deleting 2 of 4 backups of index docs-example" in text
     lines = [next(line for line in text.splitlines() if backup_id in line) for backup_id in history]
@@ -255,6 +255,73 @@ def test_include_deleted_indexes_applies_the_rules_to_each_index(
     assert existing(emulator) == [*current[:2], *earlier[:2]]
 
 
+# The listing that checks the index before the first delete, and the one before the third.
+@pytest.mark.parametrize(("listing", "deleted"), [(2, 0), (4, 2)])
+@pytest.mark.parametrize("recreated", [True, False])
+def test_index_that_is_deleted_or_created_again_meanwhile_keeps_its_other_backups(
+    recreated: bool, listing: int, deleted: int, emulator: Emulator, prune: Prune, clock: FakeClock
+) -> None:
+    history = add(emulator, 6)
+
+    def while_the_listing_is_repeated(seconds: float) -> None:
+        PineconeHook().delete_index(INDEX)
+        if recreated:
+            emulator.add_index(INDEX)
+            add(emulator, age=0)
+        clock.on_sleep = None
+
+    clock.on_sleep = while_the_listing_is_repeated
+    emulator.fault(*LIST, nth=listing, status=503)
+    outcome = prune()
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", PruneIncomplete)
+    assert f"Deleted {deleted} of 4 backups" in outcome.message
+    assert "the index was deleted or created again" in outcome.message
+    assert existing(emulator)[-6 + deleted :] == history[: 6 - deleted]
+    # The retry applies the rules to the new index.
+    assert prune().state == "success"
+    assert existing(emulator)[-6 + deleted :] == history[: 6 - deleted]
+
+
+def list_with_invalid(emulator: Emulator, backup_id: str, fields: dict[str, Any]) -> None:
+    """Let the list contain invalid fields of one backup."""
+    rows = [row | (fields if row["backup_id"] == backup_id else {}) for row in emulator.backups]
+    emulator.fault(*LIST, status=200, body={"data": rows}, times=None)
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        *({"status": status} for status in (5, None, "Re\0ady")),
+        *({"source_index_id": index_id} for index_id in (5, "a\nb")),
+        *({"source_index_name": index_name} for index_name in (["docs"], "do\0cs")),
+        {"created_at": 5},
+        {"name": "\0", "description": OUR_DESCRIPTION, "record_count": "many", "tags": 5},
+    ],
+    ids=str,
+)
+def test_backup_with_an_invalid_field_prevents_no_prune(
+    invalid: dict[str, Any], emulator: Emulator, prune: Prune, logged: Callable[[], str]
+) -> None:
+    history = add(emulator, 5)
+    list_with_invalid(emulator, history[4], invalid)
+    outcome = prune()
+    assert outcome.state == "success"
+    # The rules do not need the name and the tags.
+    deleted = history[4:1:-1] if "tags" in invalid else history[3:1:-1]
+    assert ids(outcome.value["deleted"]) == deleted
+    assert existing(emulator) == [backup_id for backup_id in history if backup_id not in deleted]
+    if not invalid.keys() & {"created_at", "tags"}:
+        assert logged().count(f"backup_id: {history[4]}") == 1
+
+
+def test_invalid_backup_is_no_proof_of_a_newer_one(emulator: Emulator, prune: Prune) -> None:
+    """With keep_last=1, the newest backup whose status can be read is kept, too."""
+    history = add(emulator, 3)
+    list_with_invalid(emulator, history[0], {"status": "Ready\0"})
+    assert prune(keep_last=1).state == "success"
+    assert existing(emulator) == history[:2]
+
+
 def test_name_without_an_index_and_backups_fails_without_a_retry(emulator: Emulator, prune: Prune) -> None:
     """It is probably misspelled."""
     add(emulator, 3)
@@ -395,7 +462,7 @@ def test_backup_that_does_not_exist_any_more_counts_as_deleted(emulator: Emulato
     no_rule, not_found = outcome.value["deleted"][0]["reasons"]
     assert no_rule == "no rule keeps it"
     assert "no longer existed" in not_found
-    assert methods(emulator) == ["GET", "DELETE", "DELETE"]
+    assert methods(emulator) == ["GET", *["GET", "DELETE"] * 2]
 
 
 def test_lost_response_to_a_delete_is_not_a_failure(emulator: Emulator, prune: Prune) -> None:
@@ -426,7 +493,7 @@ def test_rejected_key_or_account_ends_the_prune_without_a_retry(emulator: Emulat
     emulator.fault(*DELETE, nth=3, times=None, status=status)
     outcome = prune()
     assert outcome.state == "failed"
-    assert methods(emulator) == ["GET", *["DELETE"] * 3]
+    assert methods(emulator) == ["GET", *["GET", "DELETE"] * 3]
     assert existing(emulator) == history[:8]
     assert f"HTTP {status}" in outcome.message
     assert "2 of 8 backups" in outcome.message
@@ -508,7 +575,8 @@ def test_rules_that_changed_after_parsing_are_checked_again(emulator: Emulator, 
 
 
 def test_template_fields() -> None:
-    assert tuple(PruneBackupsOperator.template_fields) == ("index_name", "conn_id")
+    counts = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "max_deletes")
+    assert tuple(PruneBackupsOperator.template_fields) == ("index_name", *counts, "is_dry_run", "conn_id")
 
 
 @pytest.mark.skipif(not hasattr(BaseOperator, "dry_run"), reason="this Airflow has no dry runs of operators")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from support.clock import FakeClock
 from support.constants import INDEX
+from support.emulator_client import Ask
 from support.operators import LOST_RESPONSES, PATHS, WAITS, allow_any_response, methods
 from support.tasks import Connect, Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import CreateOutcomeUnknown, RestoreFailed, RestoreNotFound, WaitTimeout
+from airflow_pinecone.errors import (
+    CreateOutcomeUnknown,
+    PineconeTransientError,
+    RestoreFailed,
+    RestoreNotFound,
+    WaitTimeout,
+)
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateIndexFromBackupOperator
 from airflow_pinecone.runtime.tries import start_try
@@ -30,6 +38,7 @@ SENSOR: dict[str, dict[str, Any]] = {
 pytestmark = pytest.mark.usefixtures("world")
 each_lost_response = pytest.mark.parametrize("lost", LOST_RESPONSES.values(), ids=LOST_RESPONSES)
 each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 each_waiter = pytest.mark.parametrize("waiter", [*OPERATOR, *SENSOR])
 
 Restore = Callable[..., Any]
@@ -165,6 +174,49 @@ def test_soft_fail_skips_the_task_on_a_timeout(
     assert wait_for_restore(waiter, timeout=600, soft_fail=True).state == "skipped"
 
 
+@each_wait
+@pytest.mark.parametrize("tags", [{}, {"airflow-pinecone": "0" * 32}], ids=["no tag", "other tag"])
+def test_index_that_was_replaced_during_the_wait_fails_the_task(
+    emulator: Emulator,
+    ask: Ask,
+    restore: Restore,
+    ti: TaskInstance,
+    clock: FakeClock,
+    wait: dict[str, Any],
+    tags: dict[str, str],
+) -> None:
+    def replace_index(seconds: float) -> None:
+        clock.on_sleep = None
+        ask("DELETE", "/indexes/docs-2")
+        emulator.add_index("docs-2", records=0, tags=tags)
+
+    clock.on_sleep = replace_index
+    emulator.next_restore(restore_after=300)
+    outcome = run_try(restore(**wait), ti)
+    assert outcome.state == "failed"
+    facts = ["into index docs-2", "another one has its name", *tags.values(), "clear the task"]
+    assert all(fact in outcome.message for fact in [*facts, emulator.restore_jobs[0]["restore_job_id"]])
+
+
+@each_wait
+def test_index_that_was_deleted_after_the_last_poll_fails_the_task(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, wait: dict[str, Any]
+) -> None:
+    emulator.next_restore(restore_after=300)
+    emulator.fault("GET", "/indexes/docs-2", status=404, nth=2)
+    outcome = run_try(restore(**wait), ti)
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreNotFound)
+    assert "Index docs-2 was deleted" in outcome.message
+
+
+@pytest.mark.parametrize("waiter", SENSOR)
+def test_sensor_says_that_it_does_not_know_the_index(
+    wait_for_restore: WaitForRestore, waiter: str, logged: Callable[[], str]
+) -> None:
+    assert wait_for_restore(waiter).state == "success"
+    assert "cannot know whether the job created this index" in logged()
+
+
 # The first try
 
 
@@ -232,6 +284,11 @@ def test_without_a_wait_the_task_returns_the_running_job_if_it_is_visible(
         ({"index_name": "Docs"}, "not a valid index name"),
         ({"index_name": ""}, "not a valid index name"),
         *(({"tags": tags}, f"tags must be a dict or None, not {tags!r}") for tags in ("None", "{'a': 'b'}", 5, ["a"])),
+        *(
+            ({"tags": {"a": value}}, f"but 'a' is {value!r}")
+            for value in (datetime(2025, 6, 15), float("nan"), None, 5)
+        ),
+        ({"tags": {5: "a"}}, "but 5 is 'a'"),
     ],
     ids=str,
 )
@@ -242,6 +299,23 @@ def test_invalid_argument_fails_before_any_request(
     assert outcome.state == "failed"
     assert message in outcome.message
     assert emulator.requests == []
+
+
+def test_log_names_the_restore_before_and_after_the_request(
+    emulator: Emulator,
+    restore: Restore,
+    ti: TaskInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
+    def fail(key: str, value: Any) -> None:
+        raise ConnectionError("Airflow cannot be reached")
+
+    monkeypatch.setattr(ti, "xcom_push", fail)
+    assert run_try(restore(), ti).state == "up_for_retry"
+    log = logged()
+    assert f"into index docs-2. The tag airflow-pinecone of the index is {digest(ti)}" in log
+    assert f"Started restore job {emulator.restore_jobs[0]['restore_job_id']} of index docs-2" in log
 
 
 def test_backup_that_does_not_exist_fails_without_a_retry(
@@ -322,6 +396,8 @@ def test_request_with_an_unknown_outcome_can_be_retried(
     outcome = run_try(restore(), ti)
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
     assert fact in outcome.message
+    assert "etry the task" not in outcome.message
+    assert "lear the task" not in outcome.message
     assert all(fault.hits == 1 for fault in added)
     assert clock.now - started_at == pytest.approx(seconds)
     ti.retry()
@@ -329,12 +405,25 @@ def test_request_with_an_unknown_outcome_can_be_retried(
     assert len(emulator.restore_jobs) == 1
 
 
+@pytest.mark.parametrize("fault", [{"drop": "before"}, {"status": 409}], ids=["lost", "409"])
+def test_last_try_says_that_the_task_can_be_cleared(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, fault: dict[str, Any]
+) -> None:
+    emulator.fault(*RESTORE, **fault)
+    ti.try_number = 3
+    outcome = run_try(restore(), ti)
+    assert type(outcome.error) is CreateOutcomeUnknown
+    assert "Delete index docs-2 if" in outcome.message
+    assert "clear the task" in outcome.message
+    assert "etry the task" not in outcome.message
+
+
 # Retries
 
 
-@pytest.mark.parametrize("created_at", [None, ..., "soon", "2001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("created_at", [None, ..., "soon"])
 @pytest.mark.parametrize("killed", [False, True])
-def test_restore_is_recognized_by_the_tag_and_not_by_its_time(
+def test_restore_is_recognized_by_the_tag_if_its_time_is_unknown(
     emulator: Emulator, restore: Restore, ti: TaskInstance, created_at: Any, killed: bool
 ) -> None:
     emulator.next_restore(fields={"created_at": created_at})
@@ -371,11 +460,51 @@ def test_retry_resumes_although_the_backup_was_deleted_after_the_restore(
     assert len(emulator.restore_jobs) == 1
 
 
-def test_retry_whose_search_fails_sends_the_request(
+@pytest.mark.parametrize("killed", [False, True])
+def test_unfinished_restore_of_an_earlier_index_is_not_resumed(
+    emulator: Emulator, restore: Restore, backup: str, ti: TaskInstance, clock: FakeClock, killed: bool
+) -> None:
+    """A day ago, the same backup was restored into the same name. Its job never ended, and its index was deleted."""
+    emulator.next_restore(restore_ends="never")
+    PineconeHook().create_index_from_backup(backup, name="docs-2")
+    PineconeHook().delete_index("docs-2")
+    clock.advance(86400)
+    ti.run_started = clock.utcnow()
+    emulator.next_restore(restore_visible_after=20)
+    if killed:
+        run_try(restore(wait_for_completion=False), ti)
+        ti.retry()
+    else:
+        # The run may have started before: nothing is older than the first try.
+        ti.run_started = ti.run_started.replace(year=2024)
+        emulator.fault(*RESTORE, drop="after")
+    outcome = run_try(restore(timeout=60), ti)
+    assert outcome.state == "success", outcome.message
+    assert outcome.value["restore_job_id"] == emulator.restore_jobs[1]["restore_job_id"]
+
+
+@pytest.mark.parametrize(("failures", "state"), [(1, "success"), (5, "up_for_retry")])
+def test_failed_search_for_an_earlier_restore_can_be_retried_although_the_backup_was_deleted(
+    emulator: Emulator, restore: Restore, backup: str, ti: TaskInstance, failures: int, state: str
+) -> None:
+    run_try(restore(), ti)
+    PineconeHook().delete_backup(backup)
+    ti.retry()
+    emulator.fault("GET", "/indexes/docs-2", status=503, times=failures)
+    outcome = run_try(restore(), ti)
+    assert outcome.state == state, outcome.message
+    if state == "up_for_retry":
+        assert type(outcome.error) is PineconeTransientError
+        ti.retry()
+        assert run_try(restore(), ti).state == "success"
+    assert len(emulator.restore_jobs) == 1
+
+
+def test_retry_whose_search_is_rejected_sends_the_request(
     emulator: Emulator, restore: Restore, ti: TaskInstance, logged: Callable[[], str]
 ) -> None:
     ti.retry()
-    emulator.fault("GET", "/indexes/docs-2", status=503)
+    emulator.fault("GET", "/indexes/docs-2", status=403)
     assert run_try(restore(), ti).state == "success"
     assert "The search for the restore of an earlier try failed." in logged()
     assert len(emulator.restore_jobs) == 1
@@ -392,10 +521,8 @@ def test_retry_after_a_failed_restore_says_what_to_delete(
     ti.retry()
     outcome = run_try(restore(**path), ti)
     assert outcome.state == "failed"
-    assert (
-        f"Restore job {job['restore_job_id']} failed, and its index docs-2 still exists. Delete index docs-2, then "
-        "clear or retry the task." in outcome.message
-    )
+    assert f"Restore job {job['restore_job_id']} failed, and its index docs-2 still exists." in outcome.message
+    assert "Delete index docs-2, then clear the task." in outcome.message
     assert "HTTP 409" in outcome.message
     assert "not created by this task" not in outcome.message
     # The search lasts 30 s, because the job of the existing index may not be visible yet. It logs the failed job once;
@@ -428,7 +555,7 @@ def test_retry_ignores_a_failed_restore_of_an_earlier_try(
     ("earlier", "later"),
     [
         ({"status": "Completed", "created_at": "2025-01-01T00:00:00Z"}, {"status": "Completed"}),
-        ({"status": "Completed", "created_at": "2999-01-01T00:00:00Z"}, {"status": "Pending"}),
+        ({"status": "Pending", "created_at": "2025-06-15T14:30:00Z"}, {"status": "Completed"}),
         ({"status": "Completed"}, {"status": "Completed", "created_at": None}),
         ({"status": "Failed", "created_at": None}, {"status": "Completed"}),
     ],
@@ -468,6 +595,8 @@ def test_existing_index_fails_the_task(
     assert "Index docs-2 already exists, and was not created by this task." in outcome.message
     assert fact in outcome.message
     assert "HTTP 409" in outcome.message
+    assert "Delete" not in outcome.message
+    assert outcome.message.count("clear the task") == 1
     assert emulator.restore_jobs == []
     assert clock.slept == []
 
@@ -500,7 +629,6 @@ def test_cleared_task_does_not_adopt_its_earlier_restore(
     outcome = run_try(restore(), ti)
     assert outcome.state == "failed"
     assert f"Its tag airflow-pinecone is {earlier}" in outcome.message
-    assert "before it was cleared" in outcome.message
     PineconeHook().delete_index("docs-2")
     ti.clear()
     assert run_try(restore(), ti).state == "success"
@@ -523,7 +651,8 @@ def test_restore_of_another_backup_is_not_adopted(emulator: Emulator, restore: R
 
 
 def test_template_fields() -> None:
-    assert tuple(CreateIndexFromBackupOperator.template_fields) == ("backup_id", "index_name", "tags", "conn_id")
+    fields = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
+    assert tuple(CreateIndexFromBackupOperator.template_fields) == fields
 
 
 @pytest.mark.parametrize("argument", ["poke_interval", "timeout"])

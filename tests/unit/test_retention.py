@@ -38,6 +38,7 @@ def backup(backup_id: str, created: Any, **fields: Any) -> Any:
         created = f"2025-{created}:00:00.000000Z"
     model = {
         "backup_id": backup_id,
+        "source_index_name": "docs",
         "source_index_id": "current",
         "status": "Ready",
         "description": OURS,
@@ -184,6 +185,7 @@ ALWAYS_KEPT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "missing index, included": ({"source_index_id": MISSING}, INCLUDE_DELETED, "index is unknown"),
     "missing index": ({"source_index_id": MISSING}, {}, "index is unknown"),
     "null index": ({"source_index_id": None}, {}, "index is unknown"),
+    "null index name": ({"source_index_name": None}, {}, "index is unknown"),
     "not ours": (BY_HAND, {}, "owned_only"),
     "not ours, without a description": ({"description": MISSING}, {}, "owned_only"),
     "held": (HELD, {}, "held until 2025-05-15 12:00:00 UTC"),

@@ -132,7 +132,7 @@ def test_backup_of_a_deleted_index_is_not_reused(emulator: Emulator, create: Cre
     PineconeHook().delete_index(INDEX)
     outcome = run_try(create(), TaskInstance())
     assert outcome.state == "failed"
-    assert outcome.message.startswith(f"Could not list the backups of index {INDEX}: HTTP 404 NOT_FOUND")
+    assert outcome.message.startswith(f"Could not list the backups of index {INDEX}.\nHTTP 404 NOT_FOUND")
     assert "Check the name or id" in outcome.message
     assert methods(emulator) == ["DELETE", "GET"]
 

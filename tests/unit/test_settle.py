@@ -207,6 +207,38 @@ def test_task_only_waits_if_there_is_no_backup_to_reuse(
     assert methods(emulator) == requests
 
 
+@pytest.mark.parametrize(
+    ("run_age", "backup_age", "has_upstream", "reused"),
+    [
+        # A backup includes what was written at least 15 minutes before it.
+        (0, 60, False, False),
+        (1800, 1200, False, False),
+        (3600, 1200, False, True),
+        # A task before this one may have written since the start of the run.
+        (3600, 1200, True, False),
+    ],
+)
+def test_backup_that_may_lack_the_load_is_not_reused(
+    emulator: Emulator,
+    create: Create,
+    clock: FakeClock,
+    run_age: float,
+    backup_age: float,
+    has_upstream: bool,
+    reused: bool,
+    logged: Callable[[], str],
+) -> None:
+    backup = emulator.add_backup(INDEX, age=backup_age)
+    ti = TaskInstance(run_started=clock.utcnow() - timedelta(seconds=run_age))
+    task = create(reuse_within=7200)
+    if has_upstream:
+        task.upstream_task_ids.add("load")
+    outcome = run_try(task, ti)
+    assert outcome.state == "success"
+    assert (outcome.value["backup_id"] == backup["backup_id"]) is reused
+    assert ("Because of settle, it must cover writes until" in logged()) is not reused
+
+
 @each_place
 def test_key_that_is_replaced_during_the_wait(
     emulator: Emulator, create: Create, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, deferrable: bool
@@ -366,14 +398,26 @@ def test_seconds_and_timedelta_are_the_same(create: Create, clock: FakeClock, va
     assert clock.slept == [60.0]
 
 
-@pytest.mark.parametrize("seconds", [1, 899, 900])
+@pytest.mark.parametrize("seconds", [1, 899, 900, 930])
 def test_execution_timeout_that_ends_before_the_wait_is_an_error(create: Create, seconds: float) -> None:
     with pytest.raises(PineconeInputError, match=r"settle \(0:15:00\) must be shorter than execution_timeout"):
         create(execution_timeout=timedelta(seconds=seconds))
 
 
 def test_execution_timeout_may_be_longer_than_the_wait(create: Create) -> None:
-    assert create(execution_timeout=timedelta(seconds=901)).settle == SETTLE
+    assert create(execution_timeout=timedelta(seconds=931)).settle == SETTLE
+
+
+@each_place
+def test_retry_can_finish_within_the_shortest_execution_timeout(
+    emulator: Emulator, create: Create, clock: FakeClock, deferrable: bool
+) -> None:
+    started_at = clock.now
+    limit = timedelta(seconds=931)
+    assert (
+        run_try(create(deferrable=deferrable, execution_timeout=limit), TaskInstance(try_number=2)).state == "success"
+    )
+    assert clock.now - started_at < limit.total_seconds()
 
 
 # Airflow's versions

@@ -30,6 +30,7 @@ from airflow_pinecone.errors import (
     CreateOutcomeUnknown,
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconePermanentError,
     PineconeTransientError,
 )
@@ -45,6 +46,18 @@ def client(emulator: Emulator, clock: FakeClock) -> PineconeClient:
 
 def methods(emulator: Emulator) -> list[str]:
     return [exchange.method for exchange in emulator.requests]
+
+
+@pytest.mark.parametrize("value", [datetime(2025, 6, 15, tzinfo=UTC), float("nan"), {1, 2}], ids=str)
+def test_body_that_is_not_json_is_an_error_before_the_request(
+    emulator: Emulator, client: PineconeClient, value: Any
+) -> None:
+    """Its outcome is known: nothing was created."""
+    with pytest.raises(
+        PineconeInputError, match="Could not restore backup b-1 into index docs-2: its body is not JSON"
+    ):
+        client.create_index_from_backup("b-1", name="docs-2", deletion_protection=value)
+    assert emulator.requests == []
 
 
 # Retries
@@ -145,13 +158,18 @@ def test_retry_false_sends_one_request(
 
 
 def test_log_says_why_a_request_is_repeated(emulator: Emulator, clock: FakeClock) -> None:
-    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "7"})
+    emulator.fault("GET", "/indexes", status=503, headers={"Retry-After": "7"}, times=2)
+    emulator.fault("GET", "/indexes", nth=3, status=500, headers={"Retry-After": "7"})
     messages: list[str] = []
     make_client(emulator.url, clock, log=messages.append).list_indexes()
-    (message,) = messages
-    assert "list the indexes" in message
-    assert "HTTP 503" in message
-    assert "7.0 s" in message
+    first, second, third = messages
+    assert "list the indexes" in first
+    assert "HTTP 503" in first
+    # A reason is logged once.
+    assert "HTTP 503" not in second
+    assert "failed attempts: 2" in second
+    assert "HTTP 500" in third
+    assert all("7.0 s" in message for message in messages)
 
 
 @pytest.mark.parametrize("rejected", [[], [429]], ids=["first request", "after a 429"])
@@ -160,7 +178,7 @@ def test_404_of_a_delete_is_an_error_if_no_request_was_processed(
 ) -> None:
     for status in rejected:
         emulator.fault("DELETE", "/backups/*", status=status)
-    with pytest.raises(PineconePermanentError, match="delete backup no-such-one: HTTP 404") as caught:
+    with pytest.raises(PineconePermanentError, match="delete backup no-such-one\\.\nHTTP 404") as caught:
         client.delete_backup("no-such-one")
     assert caught.value.status_code == 404
     assert [exchange.status for exchange in emulator.requests] == [*rejected, 404]
@@ -218,7 +236,7 @@ def test_last_attempt_is_at_the_end_of_the_budget(
     with pytest.raises(PineconeTransientError, match="HTTP 503") as caught:
         client.list_indexes()
     assert caught.value.retry_after == retry_after
-    assert (f" Pinecone asks to retry after {retry_after} s." in str(caught.value)) is is_named
+    assert (f"Pinecone asks to retry after {retry_after} s." in str(caught.value)) is is_named
     assert ("asks to retry" in str(caught.value)) is is_named
     assert clock.slept == pauses
     assert len(emulator.requests) == len(pauses) + 1
@@ -277,7 +295,8 @@ def test_create_is_sent_once_when_its_outcome_is_unknown(
         client.create_backup("docs-example")
     fault.release()
     assert caught.value.can_retry
-    assert isinstance(caught.value.__cause__, PineconeTransientError)
+    assert caught.value.__suppress_context__
+    assert caught.value.reason.casefold() in str(caught.value).casefold()
     assert methods(emulator) == ["POST"]
     assert clock.slept == []
     assert len(emulator.backups) <= 1
@@ -398,7 +417,8 @@ def test_error_response_need_not_be_json(
     assert caught.value.status_code == int(status[:3])
     assert len(str(caught.value)) < 1500
     assert len(caught.value.message) <= 500
-    assert "\n" not in str(caught.value) + caught.value.message
+    assert "\n" not in caught.value.reason + caught.value.message
+    assert all(line.isprintable() for line in str(caught.value).splitlines())
 
 
 # Redirects
@@ -501,7 +521,7 @@ def test_create_is_repeated_when_a_proxy_refuses_the_tunnel(clock: FakeClock, mo
     [
         # A connection with such a host is refused before.
         ("http://a..b", "", "create a backup"),
-        ("http://127.0.0.1:1", "", "create a backup of index docs-example at http://127.0.0.1:1: .*refused"),
+        ("http://127.0.0.1:1", "", r"backup of index docs-example\.\nNo connection to http://127.0.0.1:1: .*refused"),
         ("https://pinecone.test", "http://", None),
         ("https://pinecone.test", "socks5://127.0.0.1:1", None),
         ("https://pinecone.test", "http://127.0.0.1:1", "refused"),
