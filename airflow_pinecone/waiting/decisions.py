@@ -70,7 +70,8 @@ class WaitSpec:
             age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
         else:
             age_is_valid = self.max_age is None
-        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        limit_is_valid = isinstance(self.by_execution_timeout, bool)
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and limit_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(

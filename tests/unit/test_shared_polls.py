@@ -242,7 +242,7 @@ async def test_invalid_row_concerns_its_own_wait_only(waits: Waits, emulator: Em
         emulator.finish_backup(backup_id)
     await waits.advance(5)
     assert all(task.done() for task in waits.tasks[:3])
-    assert "consecutive failed polls: 1" in waits.logged[-1]
+    assert "consecutive failed polls: 2" in waits.logged[-1]
 
 
 async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
@@ -569,7 +569,7 @@ async def test_request_that_never_ends_is_a_failed_poll(
     waits.start(*add_backups(emulator, 1))
     # On a busy machine, the time may be over before the request is sent.
     await waits.advance(5)
-    assert waits.logged[-1].endswith("Could not poll Pinecone: no response within 0.2 s.")
+    assert "no response within 0.2 s" in waits.logged[-1]
 
 
 # The connection
