@@ -209,14 +209,16 @@ def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, log
     assert {line.split()[-1] for line in lines} == {"d" * 57 + "..."}
 
 
-def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance) -> None:
+def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance, ask: Any) -> None:
     """The audit judges the others, and is not complete: an index without a backup could be hidden."""
-    backup = emulator.add_backup(INDEX, age=HOUR)
-    rows = [{**backup, "backup_id": "b-1", "status": "\x1b[2J"}, {**backup, "backup_id": 7}, backup]
-    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    emulator.add_backup(INDEX, age=HOUR)
+    (row,) = ask("GET", "/indexes").json()["indexes"]
+    body = {"indexes": [{**row, "name": "\x1b[2J"}, 7, row]}
+    emulator.fault("GET", "/indexes", status=200, body=body, times=None)
     outcome = audit()
     assert outcome.state == "failed"
-    assert "not complete" in outcome.message
+    assert outcome.error.headline == "The audit is not complete"  # type: ignore[union-attr]
+    assert "2 rows" in outcome.message
     report = ti.xcoms["return_value"]
     assert [row["status"] for row in report["indexes"]] == ["ok"]
     assert len(report["invalid"]) == 1
