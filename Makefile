@@ -1,4 +1,4 @@
-# make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 PINECONE_API_KEY=... INDEX=...
+# make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 AIRFLOW=2.11.2
 # make test        run the fast tests, and a short run on a real Airflow
 # make test-all    run all tests but those in a browser: make test, then make test-rest
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
@@ -23,7 +23,8 @@ export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 
 .PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
 
-$(VENV)/made: pyproject.toml $(CONSTRAINTS) tools/environment.sh
+# environment.sh reports a missing file of constraints.
+$(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
 
 demo: $(VENV)/made
@@ -98,5 +99,5 @@ constraints:
 	sh tools/constraints.sh
 
 clean:
-	rm -rf .venv-* .nox .matrix .demo .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv-* .nox .matrix .demo-* .test-airflow .chaos .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf .coverage .coverage.* docs/_build dist

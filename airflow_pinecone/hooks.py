@@ -222,7 +222,7 @@ class PineconeHook(BaseHook):
         if error is not None:
             if policy.needs_restores:
                 raise error
-            self.log.warning("The report has no restores. %s", error)
+            self.log.warning("The report has no restores: %s.", error.reason)
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 

@@ -7,7 +7,7 @@ nothing in Pinecone.
 import logging
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_pinecone.operators import CreateBackupOperator
 

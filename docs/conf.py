@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sphinx.directives.code import LiteralInclude
+
 import airflow_pinecone
 
 # autodoc imports Airflow, which writes its configuration to AIRFLOW_HOME.
@@ -59,6 +61,28 @@ def mark_code(app: Any, what: str, name: str, obj: object, options: object, line
         lines[number] = re.sub(r'"(\*+)"', r"``\1``", line)
 
 
+# How an import of an example begins, and the first Airflow that has what it imports.
+FIRST_AIRFLOW = {
+    "from airflow.sdk import .*DeadlineAlert": "3.2",
+    "from airflow.providers.standard.operators.hitl ": "3.1",
+    "from airflow.sdk ": "3.0",
+}
+
+
+class Example(LiteralInclude):
+    """A `literalinclude` whose caption says which Airflow a DAG file needs, if it is later than 2.11."""
+
+    def run(self) -> list[Any]:
+        """Add the caption, and include the file."""
+        code = Path(self.env.relfn2path(self.arguments[0])[1]).read_text(encoding="utf-8")
+        for imported, airflow in FIRST_AIRFLOW.items():
+            if re.search(f"^{imported}", code, re.MULTILINE):
+                self.options.setdefault("caption", f"Needs Airflow {airflow} or later")
+                break
+        return super().run()
+
+
 def setup(app: Any) -> None:
-    """Run `mark_code` before napoleon, whose priority is 500."""
+    """Run `mark_code` before napoleon, whose priority is 500, and mark the examples."""
     app.connect("autodoc-process-docstring", mark_code, priority=400)
+    app.add_directive("literalinclude", Example, override=True)

@@ -16,19 +16,21 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from airflow_2 import InstalledAirflow
 from airflow_api import FINISHED, AirflowError
 from demo_data import add_history
 from local_airflow import LocalAirflow
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".demo"
 DAG = "reindex_with_backup"
 RUN_TIMEOUT = 300.0
 # A backup in Pinecone takes about ten minutes, and hours for a large index.
@@ -64,14 +66,30 @@ def chosen_port() -> int | None:
 
 def main() -> None:
     """Run the demo."""
-    # SIGTERM, like Ctrl-C, must run the exits of the with blocks.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     port = chosen_port()
     key, index = os.environ.get("PINECONE_API_KEY", ""), os.environ.get("INDEX", "")
     if bool(key) != bool(index):
         fail("set both PINECONE_API_KEY and INDEX to back up a real index, or neither for the emulator")
-    shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir()
+    # Several demos can run in one checkout.
+    home = Path(tempfile.mkdtemp(prefix=".demo-", dir=ROOT))
+    try:
+        run(home, port, key, index)
+    except AirflowError as error:
+        fail(f"{error}. Airflow's output is in {home / 'airflow.out'}")
+    except KeyboardInterrupt:
+        shutil.rmtree(home, ignore_errors=True)
+        log("\nStopped.")
+        raise SystemExit(0 if os.environ.get("KEEP") else 130) from None
+    shutil.rmtree(home)
+
+
+def run(home: Path, port: int | None, key: str, index: str) -> None:
+    """Run the DAG in an Airflow whose files are in a folder, with the emulator if no index is given."""
+    # Airflow gets only this DAG: others have a schedule and would start by themselves, or need a later Airflow.
+    dags = home / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "dags" / f"{DAG}.py", dags)
     with ExitStack() as stack:
         if index:
             host = os.environ.get("PINECONE_CONTROLLER_HOST", "https://api.pinecone.io")
@@ -86,9 +104,9 @@ def main() -> None:
         log("Starting Airflow (about 40 seconds) ...")
         started = time.monotonic()
         airflow = stack.enter_context(
-            LocalAirflow(
-                HOME,
-                dags=ROOT / "dags",
+            InstalledAirflow(
+                home,
+                dags=dags,
                 connections={"pinecone_default": {"conn_type": "pinecone", "host": host, "password": key}},
                 port=port,
             )
@@ -100,11 +118,12 @@ def main() -> None:
         show_result(airflow, run_id)
         if os.environ.get("KEEP"):
             log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
-            log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
+            log(f"The run: {airflow.run_url(DAG, run_id)}")
+            if can_show_pages():
+                log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
             log("Press Ctrl-C to stop it.")
             signal.pause()
-        log("Cleaning up ...")
-    shutil.rmtree(HOME)
+        log("\nStopping Airflow. To look at the run in the UI: make demo KEEP=1")
 
 
 def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
@@ -122,23 +141,15 @@ def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
 
 
 def show_result(airflow: LocalAirflow, run_id: str) -> None:
-    """Print the backup and the URL of the run; exit if the run failed."""
+    """Print the backup; exit if the run failed."""
     if airflow.run_state(DAG, run_id) != "success":
         for task_id, state in airflow.tasks(DAG, run_id).items():
             if state == "failed":
                 log(airflow.log(DAG, run_id, task_id)[-3000:])
-        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {HOME / 'logs'}")
+        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {airflow.home / 'logs'}")
     log("\nThe run succeeded. The backup in XCom:")
     log(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
-    log(f"\nThe run in the UI: {airflow.url}/dags/{DAG}/runs/{run_id}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AirflowError as error:
-        fail(f"{error}. Airflow's output is in {HOME / 'airflow.out'}")
-    except KeyboardInterrupt:
-        shutil.rmtree(HOME, ignore_errors=True)
-        log("\nStopped.")
-        raise SystemExit(0 if os.environ.get("KEEP") else 130) from None
+    main()

@@ -4,7 +4,8 @@ set -eu
 python=$1 venv=$2 constraints=$3 airflow=$4
 fail() { echo "make: $*" >&2; exit 1; }
 
-[ -f "$constraints" ] || fail "$constraints was not found, so Airflow $airflow is not supported here; available: $(ls constraints*.txt | tr '\n' ' ')"
+[ -f "$constraints" ] ||
+  fail "Airflow $airflow has no file of constraints here; choose one of $(sed -n 's/^apache-airflow==//p' constraints*.txt | sort -V | tr '\n' ' ')"
 case $airflow in 2.* | 3.0.*) newest=12 ;; 3.1.*) newest=13 ;; *) newest=14 ;; esac
 command -v "$python" >/dev/null || fail "$python was not found; install Python 3.11 to 3.$newest, or name another: make PYTHON=..."
 "$python" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $newest))" ||

@@ -125,7 +125,7 @@ class LocalAirflow(AirflowApi):
         """Stop Airflow."""
         self.stop()
 
-    def start(self, timeout: float = 180.0) -> None:
+    def start(self, timeout: float = 300.0) -> None:
         """Start Airflow, wait until all of its parts are healthy, and log in.
 
         Args:
@@ -193,6 +193,10 @@ class LocalAirflow(AirflowApi):
     def start_part(self, *command: str) -> None:
         """Start a part of Airflow, as a replacement for a killed one or in addition to it."""
         self._parts.append(self._run(*command))
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a run in the UI."""
+        return f"{self.url}/dags/{dag_id}/runs/{run_id}"
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Return the logs of all tries of a task, read from the home folder."""

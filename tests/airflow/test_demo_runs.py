@@ -14,14 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 import requests
 from local_airflow import free_port, session_of
 
 from airflow_pinecone.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / ".demo"
 KEY = "pc-demo-key-0123456789-xyz"
+
+
+@pytest.fixture
+def others() -> set[Path]:
+    """Return the folders that other demos have left."""
+    return set(homes())
+
+
+def homes() -> list[Path]:
+    return list(ROOT.glob(".demo-*"))
 
 
 @contextmanager
@@ -72,7 +82,7 @@ def running(sessions: set[int | None]) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if session_of(process) in sessions]
 
 
-def test_demo_backs_up_a_given_index_and_keeps_the_ui_running() -> None:
+def test_demo_backs_up_a_given_index_and_keeps_the_ui_running(others: set[Path]) -> None:
     port = free_port()
     with (
         Emulator(api_key=KEY, indexes=["my-index"], ready_after=1) as emulator,
@@ -82,17 +92,20 @@ def test_demo_backs_up_a_given_index_and_keeps_the_ui_running() -> None:
         output, sessions = read_until(process, "Ctrl-C")
         shown = json.loads(output[output.index("{") : output.rindex("}") + 1])
         assert [shown] == emulator.backups
+        # The examples with a schedule do not run.
+        creates = [exchange.path for exchange in emulator.requests if exchange.method == "POST"]
+        assert creates == ["/indexes/my-index/backups"]
         assert shown["status"] == "Ready"
         assert KEY not in output
         assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in output
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-    assert not HOME.exists()
+    assert set(homes()) == others
     assert not running(sessions)
 
 
-def test_demo_reports_a_failed_run_in_one_line() -> None:
+def test_demo_reports_a_failed_run_in_one_line(others: set[Path]) -> None:
     with Emulator(api_key=KEY) as emulator, demo(emulator.url, "no-such-index") as process:
         _, sessions = read_until(process, "Triggered run")
         output, _ = process.communicate(timeout=240)
@@ -102,5 +115,7 @@ def test_demo_reports_a_failed_run_in_one_line() -> None:
     assert not running(sessions)
     assert output.rstrip().splitlines()[-1].startswith("make demo:")
     # A user reads the logs after a failure.
-    assert (HOME / "logs").is_dir()
-    shutil.rmtree(HOME)
+    (home,) = set(homes()) - others
+    assert f"The logs are in {home / 'logs'}" in output
+    assert (home / "logs").is_dir()
+    shutil.rmtree(home)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_2 import InstalledAirflow, LocalAirflow2
 from chaos.side_by_side import run_case, started
 from local_airflow import LocalAirflow
-from support.airflow_2 import LocalAirflow2
 from support.constants import CONN_ID
 from support.real_airflow import API_KEY, HOME, Run, files_with
 
 from airflow_pinecone.emulator import Emulator
 
 DAGS = Path(__file__).parent / "dags"
-IS_AIRFLOW_2 = importlib.util.find_spec("airflow.sdk") is None
+IS_AIRFLOW_2 = InstalledAirflow is LocalAirflow2
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +45,7 @@ def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(secrets)}),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
     }
-    create = LocalAirflow2 if IS_AIRFLOW_2 else LocalAirflow
-    with create(HOME, dags=HOME / "dags", connections={}, settings=settings) as airflow:
+    with InstalledAirflow(HOME, dags=HOME / "dags", connections={}, settings=settings) as airflow:
         airflow.api(
             "POST",
             "connections",

@@ -52,7 +52,7 @@ def test_parsing_a_dag_file_imports_nothing_slow() -> None:
 
 
 def test_an_asset_imports_nothing_slow_and_needs_no_openlineage() -> None:
-    """Airflow imports the functions for asset URIs when a DAG file creates its first asset, and logs a failed import."""
+    """When a DAG file creates its first asset, Airflow imports the functions for asset URIs, and logs a failure."""
     uris = "from airflow_pinecone.provider_info import get_provider_info; (uris,) = get_provider_info()['asset-uris']"
     load = "[resolve_name(uris[name]) for name in ('handler', 'to_openlineage_converter')]"
     modules = modules_imported_by(f"{uris}; {load}", f"{BASELINE}from pkgutil import resolve_name")

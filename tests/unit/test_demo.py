@@ -53,7 +53,7 @@ OLD_PYTHON = '#!/bin/sh\n[ "$1" = -V ] && echo Python 3.10.13 && exit 0\nexit 1\
             sys.executable,
             "9.9.9",
             "constraints-9.9.9.txt",
-            ["constraints-9.9.9.txt was not found", "available: constraints-2.11.2.txt"],
+            ["Airflow 9.9.9 has no file of constraints", "2.11.2 3.0.6", "3.2.2 3.3.2"],
         ),
     ],
 )
@@ -68,3 +68,10 @@ def test_environment_that_cannot_be_created(
     output = error_of("sh", "tools/environment.sh", python, "no-such-venv", constraints, airflow)
     assert [error for error in errors if error not in output] == []
     assert not (ROOT / "no-such-venv").exists()
+
+
+def test_make_reports_an_airflow_without_constraints() -> None:
+    """Not make itself, whose message would not name the versions that can be chosen."""
+    process = subprocess.run(["make", "demo", "AIRFLOW=9.9.9"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert process.returncode != 0
+    assert "make: Airflow 9.9.9 has no file of constraints here; choose one of 2.11.2 " in process.stderr

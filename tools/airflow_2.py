@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from local_airflow import LocalAirflow
 
@@ -31,11 +33,14 @@ class LocalAirflow2(LocalAirflow):
             "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": self.environment["AIRFLOW__API__PORT"],
             "AIRFLOW__WEBSERVER__SECRET_KEY": self.environment["AIRFLOW__API__SECRET_KEY"],
             "AIRFLOW__WEBSERVER__WORKERS": "1",
+            # It creates its permissions first. On a busy machine, that takes longer than the default of 120 s.
+            "AIRFLOW__WEBSERVER__WEB_SERVER_MASTER_TIMEOUT": "300",
         }
 
     def log_in(self, username: str, password: str) -> None:
-        """Send the credentials with all later requests. Airflow creates the password at its start."""
-        self._session.auth = (username, (self.home / "standalone_admin_password.txt").read_text().strip())
+        """Send the credentials with all later requests. Airflow created the password when it started."""
+        self.password = (self.home / "standalone_admin_password.txt").read_text().strip()
+        self._session.auth = (username, self.password)
 
     def new_run(self, run_id: str, params: dict[str, Any]) -> dict[str, Any]:
         """Return the body of the request that triggers a run."""
@@ -45,3 +50,11 @@ class LocalAirflow2(LocalAirflow):
         """Set the state of a task, as a user does in the UI."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self.api("PATCH", path, json={"new_state": state, "dry_run": False})
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a run in the UI."""
+        return f"{self.url}/dags/{dag_id}/grid?{urlencode({'dag_run_id': run_id})}"
+
+
+# The class for the installed Airflow.
+InstalledAirflow = LocalAirflow if importlib.util.find_spec("airflow.sdk") else LocalAirflow2
