@@ -225,11 +225,27 @@ def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskIns
     assert audit(fail_on=[]).state == "success"
 
 
-def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit) -> None:
-    emulator.fault("GET", "/backups", status=503, times=None)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"body": {"data": None}}], ids=["503", "unreadable"])
+def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit, fault: dict[str, Any]) -> None:
+    emulator.fault("GET", "/backups", **fault, times=None)
     outcome = audit(fail_on=[])
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, PineconeTransientError)
+
+
+def test_backup_that_cannot_be_read_hides_no_other_and_proves_nothing(
+    emulator: Emulator, audit: Audit, logged: Callable[[], str]
+) -> None:
+    emulator.add_index("prod-b")
+    backups = [emulator.add_backup(index_name, age=HOUR) for index_name in (INDEX, "prod-b")]
+    rows = [backups[0] | {"status": None}, backups[1]]
+    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    outcome = audit(fail_on=[])
+    assert [(row["index_name"], row["status"]) for row in outcome.value["indexes"]] == [
+        (INDEX, "unprotected"),
+        ("prod-b", "ok"),
+    ]
+    assert f"backup_id: {backups[0]['backup_id']}" in logged()
 
 
 def test_index_that_include_names_must_exist(emulator: Emulator, audit: Audit) -> None:
