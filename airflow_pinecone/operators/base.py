@@ -185,7 +185,8 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             # A retry would search there, and find nothing.
             raise
         except PineconeError as error:
-            problem = f"the search for the {resource} failed: {error.reason}"
+            problem = f"the search for the {resource} failed"
+            problem += ", too" if error.reason == unknown.reason else f": {error.reason}"
         else:
             if found is not None:
                 return found

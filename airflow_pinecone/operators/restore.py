@@ -169,7 +169,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             if source := hook.describe_backup(self.backup_id, retry=False).get("source_index_name"):
                 inputs.append(backups_dataset(source))
         except PineconeError as error:
-            self.log.info("The lineage of this task has no input. %s", error)
+            self.log.info("The lineage of this task has no input: %s.", error.reason)
         return lineage(inputs, [index_dataset(self.index_name)])
 
     def _run(self, this_try: Try) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             try:
                 backup = self.hook.describe_backup(self.backup_id)
             except PineconeError as error:  # The restore has succeeded.
-                self.log.warning("The events of the outlets have no details. %s", error)
+                self.log.warning("The events of the outlets have no details: %s.", error.reason)
             else:
                 add_facts_to_events(this_try.context, outlets, backup, self.log.warning)
         return super()._complete(this_try, model)
