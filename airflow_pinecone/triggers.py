@@ -78,7 +78,7 @@ def result_of_event(task: Any, context: Context, event: Any) -> WaitResult:
 
 
 class WaitTrigger(BaseTrigger):
-    """Wait until a backup or a restore has finished, or the wait times out.
+    """Wait until a backup or a restore has finished, an index has a fresh backup, or the wait times out.
 
     Airflow stores the arguments in its metadata database. They do not include the API key.
 

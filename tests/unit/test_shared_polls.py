@@ -83,7 +83,8 @@ class Waits:
         """Start a wait for each id."""
         deadline_at = self.clock.now + timeout
         for resource_id in resource_ids:
-            spec = WaitSpec(resource_type, resource_id, self.clock.now, deadline_at, interval)
+            max_age = 3600.0 if resource_type == "freshness" else None
+            spec = WaitSpec(resource_type, resource_id, self.clock.now, deadline_at, interval, max_age=max_age)
             self.tasks.append(asyncio.create_task(self._wait(spec)))
 
     async def start_and_poll(self, count: int) -> list[str]:
@@ -480,6 +481,17 @@ async def test_restores_share_a_listing_of_jobs_and_one_of_indexes(waits: Waits,
     assert model is not None
     assert model["status"] == "Completed"
     assert waits.done() == [True, True, True, False, False]
+
+
+async def test_waits_for_a_fresh_backup_of_an_index_share_its_listing(waits: Waits, emulator: Emulator) -> None:
+    emulator.add_index("another")
+    waits.start(INDEX, INDEX, INDEX, "another", resource_type="freshness")
+    listings = sorted(f"GET /indexes/{name}/backups" for name in ("another", INDEX))
+    assert sorted(await waits.advance(5)) == listings
+    fresh = emulator.add_backup(INDEX)
+    assert sorted(await waits.advance(5)) == listings
+    assert waits.done() == [True, True, True, False]
+    assert waits.result().model == fresh
 
 
 async def test_index_that_is_not_listed_is_described(waits: Waits, emulator: Emulator) -> None:
