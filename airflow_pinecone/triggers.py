@@ -142,7 +142,7 @@ class WaitTrigger(BaseTrigger):
         async with shared_polls(self.conn_id, self.control_plane, self.fingerprint, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
-            result = await wait_async(Wait(self.spec), poll, poll_now, self.log, self.clock)
+            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
             event = result.to_event()
             if isinstance(result.error, PineconeInputError):
                 event["trigger"] = {**self.serialize()[1], "fingerprint": polls.read_fingerprint}

@@ -144,7 +144,7 @@ def request_error(
         )
     reason = f"HTTP {response.status}{f' {response.code}' if response.code else ''}"
     if response.message:
-        reason += f": {truncate(response.message, _MESSAGE_LENGTH)!r}"
+        reason += f": {truncate(response.message, _MESSAGE_LENGTH).rstrip('.')!r}"
     text = explain(
         f"Could not {operation.description}.",
         reason,

@@ -21,6 +21,7 @@ from airflow_pinecone.api.session import Session
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.common.inputs import validate_bools
+from airflow_pinecone.common.text import explain
 from airflow_pinecone.errors import (
     NotFound,
     PineconeConnectionError,
@@ -95,7 +96,8 @@ class Transport:
         try:
             content = None if body is None else json.dumps(body, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise PineconeInputError(f"Could not {operation.description}: its body is not JSON: {error}") from None
+            problem = f"the body of the request is not JSON: {error}"
+            raise PineconeInputError(explain(f"Could not {operation.description}.", problem)) from None
         deadline = self._clock.monotonic() + RETRY_BUDGET
 
         may_be_processed = False

@@ -21,7 +21,7 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.assets import add_facts_to_events, has_backups
 from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name, validate_tags
-from airflow_pinecone.common.text import explain, one_line, show_value
+from airflow_pinecone.common.text import explain, one_line, show_request_id, show_value
 from airflow_pinecone.errors import (
     Conflict,
     CreateOutcomeUnknown,
@@ -169,7 +169,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             if source := hook.describe_backup(self.backup_id, retry=False).get("source_index_name"):
                 inputs.append(backups_dataset(source))
         except PineconeError as error:
-            self.log.info("The lineage of this task has no input. %s", error)
+            self.log.info("The lineage of this task has no input: %s.", error.reason)
         return lineage(inputs, [index_dataset(self.index_name)])
 
     def _run(self, this_try: Try) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             try:
                 backup = self.hook.describe_backup(self.backup_id)
             except PineconeError as error:  # The restore has succeeded.
-                self.log.warning("The events of the outlets have no details. %s", error)
+                self.log.warning("The events of the outlets have no details: %s.", error.reason)
             else:
                 add_facts_to_events(this_try.context, outlets, backup, self.log.warning)
         return super()._complete(this_try, model)
@@ -251,10 +251,11 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     ) -> Conflict | CreateOutcomeUnknown:
         """Return the error for an index that already has the name of the new one."""
         index = self.index_name
-        status = f" (HTTP {rejection.status_code})" if rejection else ""
-        what = f"Could not restore backup {self.backup_id} into index {index}{status}"
+        what = (
+            f"Could not restore a backup into index {index}{f' (HTTP {rejection.status_code})' if rejection else ''}."
+        )
         request_id = rejection.request_id if rejection else None
-        ids = f"Pinecone request id: {request_id}" if request_id else ""
+        ids = f"Backup id: {self.backup_id}. {show_request_id(request_id)}".rstrip()
         if found is None and not this_try.failed_ids:
             why = f"Pinecone reports that index {index} exists, but no restore job of this task was found."
             advice = "" if this_try.has_next else f"Delete index {index} if you do not need it, then clear the task."
@@ -284,14 +285,15 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         try:
             found = self._find(this_try, retry=True)
         except PineconePermanentError as error:  # The create request shows whether the name is in use.
-            self.log.warning("The search for the restore of an earlier try failed. %s", error)
+            self.log.warning("The search for the restore of an earlier try failed: %s", error.reason)
             return None
         return found.restore if found else None
 
     def _check_index(self, this_try: Try, model: Any) -> None:
         """Check that the index that is ready is the one that this task restored."""
-        name, job_id = model["index_name"], model["restore_job_id"]
-        what, ids = f"Could not restore backup {model['backup_id']} into index {name}", f"Restore job: {job_id}"
+        name = model["index_name"]
+        what = f"Could not restore a backup into index {name}."
+        ids = f"Backup id: {model['backup_id']}. Restore job id: {model['restore_job_id']}."
         advice = "" if this_try.has_next else "Clear the task to restore the backup again."
         try:
             foreign = _foreign_tag(self.hook.describe_index(name), this_try.origin)
@@ -351,7 +353,7 @@ def _foreign_tag(index: IndexModel, origin: Origin) -> str:
         return ""
     if not tag:
         return f"It does not have the tag {_ORIGIN_TAG}."
-    return f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, and that of this task is {origin.digest}."
+    return f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, not {origin.digest}."
 
 
 def _recency(job: RestoreJobModel) -> datetime:

@@ -269,10 +269,20 @@ def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> l
                 backup_count=len(backups),
                 ready_count=sum(map(is_ready, backups)),
                 newest_created_at=_created(backups[0]),
-                size_bytes=sum(count_of(backup.get("size_bytes")) or 0 for backup in backups),
+                size_bytes=_sum_of(count_of(backup.get("size_bytes")) for backup in backups),
             )
         )
     return leftovers
+
+
+def _sum_of(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of counts; None if one is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _leftover_reason(

@@ -99,7 +99,10 @@ class IndexReport(TypedDict):
 
 
 class Leftover(TypedDict):
-    """Backups that do not belong to an existing index. ``reason`` says to which index they belong."""
+    """Backups that do not belong to an existing index. ``reason`` says to which index they belong.
+
+    ``size_bytes`` is None if the size of one is unknown.
+    """
 
     index_name: str
     source_index_id: str | None
@@ -107,7 +110,7 @@ class Leftover(TypedDict):
     backup_count: int
     ready_count: int
     newest_created_at: str | None
-    size_bytes: int
+    size_bytes: int | None
 
 
 class Report(TypedDict):

@@ -43,11 +43,9 @@ def has_custom_xcom_backend() -> bool:
 def newest_return_value(dag_id: str, task_id: str) -> tuple[str, Any] | None:
     """Return the id of the run in which a task last pushed its return value, and this value; None without one.
 
-    Only the API server can call this. A value that a custom XCom backend stores elsewhere is not read: the result then
-    has what is in the database.
+    Only the API server can call this. The value is that in the database: JSON or a text with JSON, or whatever a custom
+    XCom backend stores there.
     """
-    import json
-
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -60,10 +58,7 @@ def newest_return_value(dag_id: str, task_id: str) -> tuple[str, Any] | None:
     )
     with create_session() as session:
         row = session.execute(query).first()
-    if row is None:
-        return None
-    run_id, value = row
-    return run_id, json.loads(value) if isinstance(value, str) else value
+    return None if row is None else (row.run_id, row.value)
 
 
 async def call_airflow(function: Callable[[], Result]) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -72,6 +73,7 @@ def read_audit(task: tuple[str, str], default: IndexRules, read: ReadResult) -> 
 
 
 def _parse(audit: AuditReport, report: Any, default: IndexRules) -> AuditReport:
+    report = json.loads(report) if isinstance(report, str) else report
     made_at = parse_time(report["as_of"])
     if made_at is None:
         raise ValueError("as_of")

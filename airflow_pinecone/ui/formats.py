@@ -43,8 +43,10 @@ def show_size(size: int | None) -> str:
 
 
 def show_change(change: float | None) -> str:
-    """Return the share by which a number grew, such as ``+3.0%``."""
-    return UNKNOWN if change is None else f"{change:+.1%}"
+    """Return the share by which a number grew, such as ``+3.0%``. Only 0 is shown as -100.0%."""
+    if change is None:
+        return UNKNOWN
+    return f"{change if change == -1 else max(change, -0.999):+.1%}"
 
 
 def _amount(number: int, unit: str) -> str:

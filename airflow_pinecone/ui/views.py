@@ -298,7 +298,7 @@ with DAG({_literal(dag_id)}, schedule=None):
 
 def _rules_text(rules: IndexRules) -> str:
     records = 1 if rules.min_records is None else rules.min_records
-    shrink = "" if rules.max_shrink is None else f", and have lost at most {rules.max_shrink:.4g} of the records"
+    shrink = "" if rules.max_shrink is None else f", and have lost at most {100 * rules.max_shrink:.4g}% of the records"
     shrink += " of the Ready backup before it" if shrink else ""
     return (
         f"The newest Ready backup of an index must be less than {show_duration(rules.max_age_seconds)} old, have at "
@@ -391,7 +391,7 @@ def _trouble(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
         lasting=_show_age(age_of(since, now)),
         advice=_advice(row),
         failed_run=_run_link(links, **creator) if creator else None,
-        restorable=_restorable(row["previous"] if has_bad_counts else newest, now),
+        restorable=_restorable(row["previous"] if has_bad_counts else newest, now, has_newest=newest is not None),
     )
 
 
@@ -414,9 +414,9 @@ def _advice(row: IndexReport) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _restorable(backup: BackupFacts | None, now: datetime) -> str:
+def _restorable(backup: BackupFacts | None, now: datetime, *, has_newest: bool) -> str:
     if backup is None:
-        return "There is no other Ready backup of this index to restore."
+        return f"There is no {'other ' if has_newest else ''}Ready backup of this index to restore."
     records = backup["record_count"]
     counts = "an unknown number of records" if records is None else f"{show_number(records)} records"
     age = age_of(parse_time(backup["created_at"]), now)

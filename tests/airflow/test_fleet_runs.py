@@ -59,7 +59,7 @@ def run_fleet(tmp_path: Path) -> RunFleet:
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),  # dag.test() requires that it can find the DAG there.
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             # Airflow's DAG processor and tasks can import modules from the folder of the DAGs; DagBag alone cannot.
-            "PYTHONPATH": str(ROOT / "dags"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "dags")]),
             "PYTHONDONTWRITEBYTECODE": "1",
             CONNECTION_VARIABLE: json.dumps(
                 {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import threading
@@ -160,13 +161,18 @@ def test_audit_sends_an_email_that_names_the_index(
     assert run("backup_audit") == "failed"
 
     def failed() -> list[str]:
-        return [
-            message for message in inbox[0].messages if "Subject: The audit of the Pinecone backups failed" in message
-        ]
+        return [message for message in inbox[0].messages if "is unprotected" in message]
 
     monitored.wait_until(failed, 30, "an email")
-    assert "To: data-team@example.com" in failed()[0]
-    assert "never-backed-up (unprotected): it has no Ready backup." in failed()[0]
+    message = failed()[0]
+    assert "To: data-team@example.com" in message
+    assert "never-backed-up (unprotected): it has no Ready backup." in message
+    subject = message.partition("Subject: ")[2].splitlines()[0]
+    assert re.fullmatch(r"\[[^/]+:\d+\] Index \S+ is unprotected, and 1 more failed", subject)
+    urls = re.findall(r'<a href="(http://[^/]+/[^"]+)">([^<]+)</a>', message)
+    assert [text for _, text in urls] == ["Backups of the index", "Run", "Log"]
+    assert "/pinecone-backups/indexes/" in urls[0][0]
+    assert urls[2][0].startswith(f"{urls[1][0]}/tasks/audit")
 
 
 def test_audit_that_does_not_finish_sends_an_email(

@@ -58,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             # Airflow's DAG processor and tasks can import modules from the folder of the DAGs; DagBag alone cannot.
-            "PYTHONPATH": str(DAGS),
+            "PYTHONPATH": os.pathsep.join([str(DAGS.parent), str(DAGS)]),
             CONNECTION_VARIABLE: json.dumps(connection),
         }
         run(environment, "-m", "airflow", "db", "migrate")

@@ -19,6 +19,11 @@ from playwright.sync_api import Page
 API_KEY = "pc-browser-key-0123456789"
 # The run whose task has created the newest Ready backup.
 RUN = "manual__1"
+# The run whose backup failed, and this backup.
+FAILED_RUN = "manual__2"
+FAILED = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
+# Indexes of the connection "lost" that hold 96 records now, and how many they had.
+LOST = {"articles": 250_000, "images": 41_200, "reviews": 7_350}
 # It closes the elements around it, adds a script, and ends with a letter that is written from right to left.
 HOSTILE = '"></td><script>document.title="hacked"</script><img src=x onerror=alert(1)>\N{HEBREW LETTER SHIN}'
 
@@ -33,15 +38,16 @@ ROLES = ("viewer", "user", "op", "admin")
 DAG_FILE = """
 from airflow.sdk import DAG
 from airflow_pinecone.assets import backup_asset
-from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.operators import AuditBackupsOperator, CreateBackupOperator
 
 with DAG("etl", schedule=None):
     CreateBackupOperator(task_id="backup", index_name="docs-example", outlets=[backup_asset("docs-example")])
+    AuditBackupsOperator(task_id="audit", max_age=3600)
 """
 
 
 class ApiServer(LocalAirflow):
-    """An API server that has a user for each role, and the DAG ``etl`` with the task ``backup``.
+    """An API server that has a user for each role, and the DAG ``etl`` with the tasks ``backup`` and ``audit``.
 
     Attributes:
         prefix: The path of its URL.
@@ -59,6 +65,7 @@ class ApiServer(LocalAirflow):
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in ROLES),
             "AIRFLOW__PINECONE__UI_CONNECTIONS": ",".join([*connections, STORED]),
+            "AIRFLOW__PINECONE__UI_AUDIT": "etl.audit",
         }
         self.passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
 
@@ -112,9 +119,9 @@ class ApiServer(LocalAirflow):
             )
             database.commit()
 
-    def add_xcom(self, run_id: str, key: str, value: str) -> None:
-        """Add an XCom of the task of a run."""
-        path = f"dags/etl/dagRuns/{run_id}/taskInstances/backup/xcomEntries"
+    def add_xcom(self, run_id: str, key: str, value: Any, task_id: str = "backup") -> None:
+        """Add an XCom of a task of a run."""
+        path = f"dags/etl/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
         self.api("POST", path, json={"key": key, "value": value})
 
     def _responds(self) -> bool:

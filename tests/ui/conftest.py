@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.operators import OUR_DESCRIPTION
-from ui.api_server import API_KEY, HOSTILE, RUN, ApiServer, Open
+from ui.api_server import API_KEY, FAILED, FAILED_RUN, HOSTILE, LOST, RUN, ApiServer, Open
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.rules.identity import Origin, describe
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -33,7 +34,7 @@ def pinecones() -> Iterator[dict[str, Emulator]]:
     with ExitStack() as stack:
         emulators = {
             name: stack.enter_context(Emulator(api_key=API_KEY, indexes=[] if name == "empty" else ["docs-example"]))
-            for name in ("pinecone_default", "hostile", "down", "slow", "rejected", "empty")
+            for name in ("pinecone_default", "hostile", "down", "slow", "rejected", "empty", "lost", "no_restores")
         }
         default = emulators["pinecone_default"]
         for number in range(40):
@@ -52,6 +53,16 @@ def pinecones() -> Iterator[dict[str, Emulator]]:
         hostile.add_backup("docs-example", age=2 * HOUR, description=OUR_DESCRIPTION.replace("manual__1", "<b>x</b>"))
         hostile.add_backup("docs-example", age=3 * HOUR, description=HOSTILE * 100)
         hostile.add_backup(HOSTILE, age=DAY)
+        lost = emulators["lost"]
+        for name, before in LOST.items():
+            lost.add_index(name)
+            lost.add_backup(name, age=DAY, record_count=before)
+            lost.add_backup(name, age=HOUR, record_count=96)
+        lost.add_backup("docs-example", age=480.0, record_count=98_000, description=OUR_DESCRIPTION)
+        failed = describe(None, Origin("etl", FAILED_RUN, "backup", -1, "", 1))
+        lost.add_backup("docs-example", age=60.0, status="Failed", description=failed, backup_id=FAILED)
+        emulators["no_restores"].add_backup("docs-example", age=HOUR)
+        emulators["no_restores"].fault("GET", "/restore-jobs", status=403, times=None)
         emulators["down"].stop()
         emulators["slow"].fault("GET", "/indexes", hang="before", times=None)
         emulators["rejected"].api_key = "another-key"
@@ -64,7 +75,7 @@ PREFIXES = {"without prefix": "", "with prefix": "/team/airflow"}
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Let each process of pytest-xdist run one API server. With pytest 9, the groups of pytest-xdist have no effect."""
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda nodeid: next(name for name in PREFIXES if f"[{name}" in nodeid)
+    scheduler._split_scope = lambda nodeid: next((name for name in PREFIXES if f"[{name}" in nodeid), "")
     return scheduler
 
 
@@ -78,6 +89,7 @@ def server(request: pytest.FixtureRequest, pinecones: dict[str, Emulator]) -> It
     home = Path(tempfile.mkdtemp(prefix="airflow-pinecone-ui-"))
     with ApiServer(home, connections, request.param) as server:
         server.add_run(RUN)
+        server.add_run(FAILED_RUN)
         extra = {
             "backup_id": HOSTILE,
             # Pinecone's times are in UTC.

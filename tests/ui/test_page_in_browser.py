@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
+import socket
 import statistics
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
-from ui.api_server import API_KEY, HOSTILE, RUN, STORED, ApiServer, Open
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect
+from support.clock import SteppedClock
+from ui.api_server import API_KEY, FAILED, FAILED_RUN, HOSTILE, LOST, RUN, STORED, ApiServer, Open
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.policy import IndexRules
+from airflow_pinecone.ui.app import create_app
+from airflow_pinecone.ui.project_cache import ProjectCache
+from airflow_pinecone.ui.reading import read_copy
+from airflow_pinecone.ui.settings import PageSettings
 
+RULES = IndexRules(108_000.0, min_records=1, max_shrink=0.5)
 ALONE = "/pinecone-backups/"
 IN_AIRFLOW = "/plugin/pinecone-backups"
 PLACES = pytest.mark.parametrize("place", [ALONE, IN_AIRFLOW], ids=["alone", "in Airflow"])
@@ -141,8 +156,8 @@ def test_page_can_be_read_in_each_theme(open_page: Open, messages: list[str], pl
     # Newest first: created, records, size, recorded after, still exists.
     rows = page.get_by_role("table").filter(has_text="from the events in Airflow").locator("tbody tr")
     expect(rows).to_have_count(2)
-    expect(rows.first).to_have_text("2099-05-14 16:37 UTC--3 min 2 s-etl.backup")
-    expect(rows.last).to_have_text("2025-05-14 16:37 UTC1,234-3 min 2 snoetl.backup")
+    expect(rows.first).to_have_text("2099-05-14 16:37 UTCunknownunknown3 min 2 sunknownetl.backup")
+    expect(rows.last).to_have_text("2025-05-14 16:37 UTC1,234unknown3 min 2 snoetl.backup")
     assert messages == []
 
 
@@ -182,6 +197,123 @@ def test_links_of_the_task_lead_to_the_backup_and_the_console(
         link.click()
     expect(page.get_by_role("heading", name="Index images")).to_be_visible()
     expect(page.get_by_text(backup["backup_id"]).first).to_be_visible()
+
+
+# What is wrong
+
+
+@PLACES
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_lost_records_are_marked(open_page: Open, messages: list[str], place: str, theme: str) -> None:
+    page = open_page(f"{place}?connection=lost", theme=theme)
+    has_loaded(page)
+    check_contrast(page, theme)
+    rows = page.get_by_role("table", name="Indexes, those with problems first").locator("tbody tr")
+    for name, before in LOST.items():
+        row = rows.filter(has_text=name)
+        expect(row).to_contain_text("failing")
+        expect(row.locator(".breaks")).to_have_text(re.compile(r"-\d+\.\d% -50% allowed"))
+        expect(page.get_by_role("listitem").filter(has_text=name)).to_contain_text(f": {before:,} records, 1 day old.")
+    assert page.get_by_text("All 4 indexes have a fresh Ready backup").count() == 0
+    assert messages == []
+
+
+@PLACES
+def test_failing_row_leads_to_the_run_that_failed(server: ApiServer, open_page: Open, place: str) -> None:
+    page = open_page(f"{place}?connection=lost")
+    has_loaded(page)
+    problem = page.get_by_role("listitem").filter(has_text="docs-example")
+    expect(problem).to_contain_text(re.compile(r"You can still restore backup \S+: 98,000 records, \d+ min old\."))
+    problem.get_by_role("link", name="Open the log of the task that failed").click()
+    page.wait_for_url(f"{server.url}/dags/etl/runs/{FAILED_RUN}/tasks/backup**")
+
+
+@PLACES
+def test_link_of_a_failed_task_leads_to_its_backup_and_back(server: ApiServer, open_page: Open, place: str) -> None:
+    task = f"dag_id=etl&run_id={FAILED_RUN}&task_id=backup&map_index=-1"
+    page = open_page(f"{place.rstrip('/')}/backups/{FAILED}?connection=lost&{task}")
+    has_loaded(page)
+    expect(page.get_by_text("This backup failed (Failed). It cannot be restored.")).to_be_visible()
+    row = page.locator("tr[aria-current=true]")
+    expect(row).to_contain_text(FAILED)
+    assert row.evaluate("(row) => getComputedStyle(row).outlineStyle") == "solid"
+    page.get_by_role("link", name="Show its row").click()
+    expect(row).to_be_in_viewport()
+    page.get_by_role("link", name="Back to the task etl.backup").click()
+    page.wait_for_url(f"{server.url}/dags/etl/runs/{FAILED_RUN}/tasks/backup**")
+
+
+@PLACES
+def test_unknown_restores_are_not_never(open_page: Open, place: str) -> None:
+    page = open_page(f"{place}?connection=no_restores")
+    has_loaded(page)
+    expect(page.get_by_role("alert").filter(has_text="It is unknown which backups were restored")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="docs-example")).to_contain_text("unknown")
+    assert page.get_by_text("never").count() == 0
+
+
+@pytest.fixture
+def stepped_page(clock: SteppedClock, emulator: Emulator, connection: None) -> Iterator[str]:
+    """Serve the page without Airflow, with a clock that the test controls, and return its URL."""
+    emulator.scenario.clock = clock.time
+    cache = ProjectCache(partial(read_copy, clock=clock), ["pinecone_default"], clock=clock)
+    app = create_app(PageSettings(("pinecone_default",), RULES, ""), cache, lambda: None, clock=clock)
+    parent = FastAPI()
+    parent.mount("/pinecone-backups", app)
+    server = uvicorn.Server(uvicorn.Config(parent, port=0, log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/pinecone-backups/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+def test_old_copy_is_judged_now_and_cannot_be_overlooked(
+    browser: Browser, stepped_page: str, emulator: Emulator, clock: SteppedClock
+) -> None:
+    emulator.add_backup("docs-example", age=29 * 3600.0)
+    with closing(browser.new_page()) as page:
+        page.goto(stepped_page)
+        row = page.get_by_role("row").filter(has_text="docs-example")
+        expect(row).to_contain_text("ok")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        emulator.fault("GET", "/indexes", status=503, times=None)
+        clock.advance(2 * 3600.0)
+        page.reload()
+        expect(row).to_contain_text("late")
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("These data are 2 h old.")
+        expect(alert).to_contain_text("Pinecone returned an error.")
+        verdict = page.locator("p.verdict")
+        above, below = alert.bounding_box(), verdict.bounding_box()
+        assert above
+        assert below
+        assert above["y"] < below["y"] < 400
+
+
+def test_page_shows_the_last_audit_and_judges_by_its_rules(server: ApiServer, open_page: Open) -> None:
+    page = open_page(ALONE)
+    expect(page.get_by_role("alert").filter(has_text="The last report of the audit etl.audit")).to_be_visible()
+    rules = {"max_restore_age": None, "min_records": 10**9, "max_shrink": None}
+    report = {
+        "as_of": datetime.now(UTC).isoformat(),
+        "verdict": "2 of 2 indexes have problems.",
+        "indexes": [{"index_name": name, "max_age": RULES.max_age, **rules} for name in ("docs-example", "images")],
+        "missing": [],
+    }
+    server.add_xcom(RUN, "return_value", report, task_id="audit")
+    page.reload()
+    expect(page.get_by_text("2 of 2 indexes have problems.")).to_be_visible()
+    rows = page.get_by_role("table", name="Indexes, those with problems first").locator("tbody tr")
+    expect(rows.filter(has_text="1,000,000,000 required")).to_have_count(2)
+    page.get_by_role("link", name="etl.audit").first.click()
+    page.wait_for_url(f"{server.url}/dags/etl/runs/{RUN}/tasks/audit**")
 
 
 @PLACES

@@ -337,7 +337,7 @@ def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
             "backup_count": 1,
             "ready_count": 1,
             "newest_created_at": None,
-            "size_bytes": 0,
+            "size_bytes": None,
         },
     ]
     assert result["backup_count"] == 4

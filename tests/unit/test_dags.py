@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import runpy
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,15 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.clock import FakeClock
 from support.constants import INDEX
 from support.dag_files import dags_of, has_past_start_date, needs_airflow_3, needs_approvals
+from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.operators import AuditBackupsOperator
+from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 HOUR = 3600.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +189,42 @@ def test_the_audit_and_the_fleet_have_one_policy() -> None:
     audit = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"].get_task("audit")
     policy = runpy.run_path(str(ROOT / "dags" / "backup_policy.py"))
     assert (audit.max_age, audit.policy, audit.exclude) == (policy["MAX_AGE"], policy["POLICY"], policy["SCRATCH"])
+
+
+def email_of_a_failed_audit(error: Any) -> tuple[str, str]:
+    """Return the subject and the text of the email, as Airflow renders its templates."""
+    dag = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"]
+    callbacks = dag.get_task("audit").on_failure_callback
+    notifier = copy.copy(callbacks[0] if isinstance(callbacks, list) else callbacks)
+    run_url = "https://airflow.example.com/prod/dags/backup_audit/runs/manual__1"
+    ti = SimpleNamespace(log_url=f"{run_url}/tasks/audit?try_number=1")
+    notifier.render_template_fields({"exception": error, "ti": ti, "dag": dag})
+    assert f'<a href="{run_url}">Run</a>' in notifier.html_content
+    assert f'<a href="{ti.log_url}">Log</a>' in notifier.html_content
+    return notifier.subject, notifier.html_content
+
+
+@needs_airflow_3
+def test_the_email_of_the_audit_names_the_worst_index_and_the_environment(world: Emulator, clock: FakeClock) -> None:
+    world.add_index("second")
+    created_at = clock.utcnow() - timedelta(days=3, microseconds=625540)
+    world.add_backup("second", created_at=created_at.isoformat())
+    error: Any = run_try(make_task(AuditBackupsOperator, clock, max_age=HOUR), TaskInstance()).error
+    subject, body = email_of_a_failed_audit(error)
+    assert subject == f"[airflow.example.com] Index {INDEX} is unprotected, and 1 more failed"
+    assert body.strip().startswith(f"<pre>Index {INDEX} is unprotected, and 1 more failed.\n")
+    assert "second (late): its newest Ready backup is 3 days, 0:00:01 old" in body
+    assert (f'<a href="{error.page_url}">' in body) is can_show_pages()
+    assert not re.search(r":\d\d\.\d", body)
+
+
+@needs_airflow_3
+@pytest.mark.parametrize("error", [AirflowFailException("Pinecone rejected <the key>"), "The task was killed"])
+def test_other_errors_of_the_audit_are_sent_by_email_too(error: Any) -> None:
+    subject, body = email_of_a_failed_audit(error)
+    assert subject == "[airflow.example.com] The audit of the Pinecone backups failed"
+    assert str(error).replace("<", "&lt;").replace(">", "&gt;") in body
+    assert "Backups of the index" not in body
 
 
 @needs_airflow_3

@@ -13,7 +13,6 @@ import pytest
 from support.clients import make_client
 from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
-from support.log import Log
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.settings import Settings
@@ -64,7 +63,7 @@ class Waits:
         self.fingerprint: str | None = None
         self.api_key = API_KEY
         self.tasks: list[asyncio.Task[WaitResult]] = []
-        self.logged = Log()
+        self.logged: list[str] = []
         # The tasks of pytest.
         self._test_tasks = len(asyncio.all_tasks())
 
@@ -100,7 +99,8 @@ class Waits:
         ) as polls:
             poll = partial(polls.poll, spec.resource, spec.resource_id)
             poll_now = partial(polls.poll_now, spec.resource, spec.resource_id)
-            return await wait_async(Wait(spec), poll, poll_now, self.logged, self.clock)
+            log = lambda _, message: self.logged.append(message)  # noqa: E731
+            return await wait_async(Wait(spec), poll, poll_now, log, self.clock)
 
     async def advance(self, seconds: float) -> list[str]:
         """Move the time, let the waits run until all of them pause, and return the requests that they sent."""
@@ -242,7 +242,7 @@ async def test_invalid_row_concerns_its_own_wait_only(waits: Waits, emulator: Em
         emulator.finish_backup(backup_id)
     await waits.advance(5)
     assert all(task.done() for task in waits.tasks[:3])
-    assert "consecutive failed polls: 1" in waits.logged[-1]
+    assert "consecutive failed polls: 2" in waits.logged[-1]
 
 
 async def test_invalid_id_concerns_its_own_wait_only(waits: Waits, emulator: Emulator) -> None:
@@ -569,7 +569,7 @@ async def test_request_that_never_ends_is_a_failed_poll(
     waits.start(*add_backups(emulator, 1))
     # On a busy machine, the time may be over before the request is sent.
     await waits.advance(5)
-    assert waits.logged[-1].endswith("Could not poll Pinecone: no response within 0.2 s.")
+    assert "no response within 0.2 s" in waits.logged[-1]
 
 
 # The connection

@@ -53,9 +53,7 @@ def test_body_that_is_not_json_is_an_error_before_the_request(
     emulator: Emulator, client: PineconeClient, value: Any
 ) -> None:
     """Its outcome is known: nothing was created."""
-    with pytest.raises(
-        PineconeInputError, match="Could not restore backup b-1 into index docs-2: its body is not JSON"
-    ):
+    with pytest.raises(PineconeInputError, match="The body of the request is not JSON"):
         client.create_index_from_backup("b-1", name="docs-2", deletion_protection=value)
     assert emulator.requests == []
 

@@ -90,6 +90,7 @@ def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls
         {"poke_interval": "30"},
         {"resource_type": "freshness"},
         {"max_age": 60.0},
+        {"by_execution_timeout": "no"},
         {"resource_type": "freshness", "max_age": 0},
     ],
     ids=str,

@@ -247,7 +247,7 @@ def test_index_that_lost_its_records_is_failing(pinecone: Emulator, client: Test
     page = Page(client.get("/"))
     text = page.text.replace("\n", " | ")
     assert f"| {INDEX} | failing |" in text
-    assert "| 96 | -100.0% -50% allowed |" in text
+    assert "| 96 | -99.9% -50% allowed |" in text
     assert f"keep backup {before['backup_id']} until then" in text
     assert f"You can still restore backup {before['backup_id']}: 250,000 records, 1 day old." in text
     assert "| 0 1 required |" in text
@@ -260,7 +260,7 @@ def test_rules_are_options(pinecone: Emulator, open_app: Open) -> None:
     pinecone.add_backup(INDEX, age=HOUR, record_count=70)
     assert "| failing |" in Page(open_app(rules=RULES._replace(max_shrink=0.2)).get("/")).text.replace("\n", " | ")
     assert "70 71 required" in Page(open_app(rules=RULES._replace(min_records=71)).get("/")).text
-    assert "have lost at most 0.5 of the records" in Page(open_app().get("/")).text
+    assert "have lost at most 50% of the records" in Page(open_app().get("/")).text
 
 
 def test_page_judges_by_the_rules_of_the_last_audit(pinecone: Emulator, open_app: Open, stepped: SteppedClock) -> None:

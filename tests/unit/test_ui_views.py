@@ -62,6 +62,8 @@ def known_of(*backups: BackupModel) -> Known:
         (show_change, None, "unknown"),
         (show_change, 0.0, "+0.0%"),
         (show_change, -0.204, "-20.4%"),
+        (show_change, -0.99962, "-99.9%"),
+        (show_change, -1.0, "-100.0%"),
     ],
 )
 def test_format(show: Callable[[Any], str], value: float | None, text: str) -> None:

@@ -181,6 +181,16 @@ def test_task_that_airflow_ends_says_what_it_waited_for(waits: Waits, waiter: st
     assert max(map(len, message.splitlines())) <= 120
 
 
+def test_task_that_airflow_ends_before_its_wait_says_so(world: Emulator, clock: FakeClock) -> None:
+    def time_out(seconds: float) -> None:
+        raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    clock.on_sleep = time_out
+    task = make_task(CreateBackupOperator, clock, index_name=INDEX, wait_for_completion=True, settle=60)
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout ended the task before it waited for the backup"):
+        run_try(task, TaskInstance())
+
+
 def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
     waits.emulator.next_backup(ready_after=1200)
     assert waits.wait("reschedule", execution_timeout=timedelta(minutes=10)).state == "success"
