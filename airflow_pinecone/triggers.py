@@ -41,7 +41,7 @@ def defer(task: Any, context: Context, wait: Wait, *, delete_on_kill: bool = Fal
         control_plane=control_plane,
         fingerprint=fingerprint,
         delete_on_kill=delete_on_kill,
-        **asdict(wait.spec),
+        **asdict(wait.spec_to_store),
     )
     task.defer(
         trigger=trigger,
