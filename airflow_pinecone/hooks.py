@@ -314,7 +314,7 @@ class PineconeHook(BaseHook):
         Args:
             backup_id: The id of the backup.
             name: The name of the new index. It must not be in use.
-            tags: The tags of the new index; None copies those of the backup.
+            tags: The tags of the new index, whose names and values are strings; None copies those of the backup.
             deletion_protection: ``enabled`` or ``disabled``; None is disabled.
 
         Returns:

@@ -41,7 +41,7 @@ def defer(task: Any, context: Context, wait: Wait, *, delete_on_kill: bool = Fal
         control_plane=control_plane,
         fingerprint=fingerprint,
         delete_on_kill=delete_on_kill,
-        **asdict(wait.spec),
+        **asdict(wait.spec_to_store),
     )
     task.defer(
         trigger=trigger,
@@ -78,7 +78,7 @@ def result_of_event(task: Any, context: Context, event: Any) -> WaitResult:
 
 
 class WaitTrigger(BaseTrigger):
-    """Wait until a backup or a restore has finished, or the wait times out.
+    """Wait until a backup or a restore has finished, an index has a fresh backup, or the wait times out.
 
     Airflow stores the arguments in its metadata database. They do not include the API key.
 
@@ -142,7 +142,7 @@ class WaitTrigger(BaseTrigger):
         async with shared_polls(self.conn_id, self.control_plane, self.fingerprint, read_settings, self.clock) as polls:
             poll = partial(polls.poll, self.spec.resource, self.spec.resource_id)
             poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
-            result = await wait_async(Wait(self.spec), poll, poll_now, self.log, self.clock)
+            result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
             event = result.to_event()
             if isinstance(result.error, PineconeInputError):
                 event["trigger"] = {**self.serialize()[1], "fingerprint": polls.read_fingerprint}

@@ -144,8 +144,9 @@ def request_error(
         # An error that names the reason only must not quote a login page without saying so.
         reason = f"not a response from Pinecone (check any proxy): {reason}"
     if response.message:
+        # The sentence ends after the message.
         length = _MESSAGE_LENGTH // 3 if advice is _NOT_FROM_PINECONE else _MESSAGE_LENGTH
-        reason += f": {truncate(response.message, length)!r}"
+        reason += f": {truncate(response.message.rstrip('.'), length)!r}"
     text = explain(
         f"Could not {operation.description}.",
         reason,

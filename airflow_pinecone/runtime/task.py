@@ -119,7 +119,7 @@ class WaitingTask(PineconeTask):
         from airflow_pinecone.waiting.drivers import wait_sync
 
         self._wait = wait
-        return wait_sync(wait, partial(self.poll, wait.spec.resource_id), self.log, self.clock, first=first)
+        return wait_sync(wait, partial(self.poll, wait.spec.resource_id), self.log.log, self.clock, first=first)
 
     def _result_of(self, result: WaitResult) -> Any:
         """Send the metrics of a wait that has ended, and return its model or raise its error."""

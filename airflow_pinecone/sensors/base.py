@@ -66,24 +66,24 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         with checked_arguments():
-            bools = {name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs}
-            validate_bools(deferrable=deferrable, **bools)
             if kwargs.get("exponential_backoff"):
                 raise ValueError(
                     "exponential_backoff is not supported. Without a poke_interval the interval increases."
                 )
             interval = validate_optional_duration(poke_interval, "poke_interval")
             timeout_seconds = validate_duration(timeout, "timeout")
+            validate_bools(deferrable=deferrable)
+            validate_bools(**{name: kwargs[name] for name in ("soft_fail", "never_fail") if name in kwargs})
         super().__init__(poke_interval=interval or DEFAULT_POKE_INTERVAL, timeout=timeout_seconds, **kwargs)
         self.conn_id = conn_id
+        with checked_arguments():
+            check_outlets(self)
         self.deferrable = deferrable
         # With silent_fail, Airflow would ignore that a backup failed, and poll it until the timeout.
         self.silent_fail = False
         self._fixed_interval = interval
         # Airflow's loop calls ``poke`` without it.
         self._pokes: _Pokes | None = None
-        with checked_arguments():
-            check_outlets(self)
 
     def _outcomes(self) -> AbstractContextManager[None]:
         """Turn errors into Airflow's outcomes."""
@@ -180,7 +180,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
         from airflow_pinecone.waiting.drivers import log_step, poll_once
 
         outcome = poll_once(partial(self.poll, self._resource_id))
-        return log_step(pokes.wait.step(outcome, pokes.now()), self.log)
+        return log_step(pokes.wait.step(outcome, pokes.now()), self.log.log)
 
     def _start_pokes(self, context: Context) -> _Pokes:
         from airflow_pinecone.runtime.tries import first_try_of

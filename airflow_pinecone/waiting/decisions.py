@@ -6,13 +6,14 @@ its metadata database: WaitSpec as the arguments of a trigger, and WaitResult as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
 from airflow_pinecone.common.durations import is_number
-from airflow_pinecone.common.text import counted, explain, one_line, show_request_id, show_seconds, show_time, truncate
+from airflow_pinecone.common.text import explain, one_line, show_request_id, show_seconds, show_time, truncate
 from airflow_pinecone.errors import (
     InvalidWaitResult,
     NotFound,
@@ -47,6 +48,7 @@ class WaitSpec:
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
         by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
         max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
+        index_name: The index of the backup or of the restore job for messages, if it is known.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -59,6 +61,7 @@ class WaitSpec:
     poke_interval: float | None = None
     by_execution_timeout: bool = False
     max_age: float | None = None
+    index_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
@@ -69,7 +72,8 @@ class WaitSpec:
             age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
         else:
             age_is_valid = self.max_age is None
-        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        rest_is_valid = isinstance(self.by_execution_timeout, bool) and isinstance(self.index_name, str | None)
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and rest_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(
@@ -91,12 +95,12 @@ class NextPoll(NamedTuple):
     Attributes:
         seconds: Seconds until the next poll.
         message: What to log, or None if the state has not changed.
-        is_warning: Whether the message is a warning: the poll failed.
+        level: The level of the message, as in ``logging``: the poll failed, or it returned a model.
     """
 
     seconds: float
     message: str | None
-    is_warning: bool = False
+    level: int = logging.INFO
     is_over: Literal[False] = False
 
 
@@ -115,7 +119,7 @@ class WaitResult:
     error: PineconeError | None = None
     index_name: str | None = None
     message: str | None = None
-    is_warning: ClassVar[Literal[True]] = True
+    level: ClassVar[int] = logging.WARNING
     is_over: ClassVar[Literal[True]] = True
 
     def result_or_raise(self) -> Any:
@@ -209,9 +213,9 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._state = "unknown"
-        self._logged: object = None
-        self._index = spec.resource_id if self._resource is FRESHNESS else None
+        self._index = spec.index_name
+        self._logged: str | None = None
+        self._continues = "" if self._resource is FRESHNESS else "It continues in Pinecone. "
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -228,29 +232,18 @@ class Wait:
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
 
     @property
+    def spec_to_store(self) -> WaitSpec:
+        """The spec, with the index that the polls have named."""
+        return replace(self.spec, index_name=self._index)
+
+    @property
     def execution_timeout_message(self) -> str:
         """The message if Airflow ends the task while it waits."""
-        return explain(
-            f"{self._subject} did not {self._resource.goal} before the execution_timeout.",
-            f"At the last poll: {self._state}",
-            f"{self._continues} To wait longer, increase execution_timeout.".lstrip(),
-            self._ids,
+        return self._message(
+            f"did not {self._resource.goal} before the execution_timeout",
+            self._logged or "It was not polled.",
+            f"{self._continues}To wait longer, increase execution_timeout.",
         )
-
-    @property
-    def _subject(self) -> str:
-        """Such as ``The backup of index docs``. Without the id, the first line of a message stays short."""
-        if self._resource is FRESHNESS:
-            return str(self)
-        return f"The {self._resource.label.lower()}{f' of index {self._index}' if self._index else ''}"
-
-    @property
-    def _ids(self) -> str:
-        return "" if self._resource is FRESHNESS else f"{self._resource.label} id: {self.spec.resource_id}."
-
-    @property
-    def _continues(self) -> str:
-        return "" if self._resource is FRESHNESS else "It continues in Pinecone."
 
     def step(self, outcome: Model | PineconeError, now: float) -> WaitResult | NextPoll:
         """Decide what the outcome of a poll means.
@@ -264,19 +257,18 @@ class Wait:
         """
         if isinstance(outcome, PineconeError):
             return self._step_after_error(outcome, now)
-        failed = self._failed_polls.count
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
         model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
         self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
-        phase, state = self._resource.phase(model), self._resource.state(model)
+        phase = self._resource.phase(model)
         if phase == "succeeded":
             return WaitResult(model=model, message=warning)
+        state = self._resource.state(model)
         if phase == "failed":
             return self._end(self._resource.failed, "failed", state, self._resource.remedy)
-        after = f", after {counted(failed, 'failed poll')}" if failed else ""
-        return self._continue_or_time_out(now, f"{state}{after}", logged_as=state)
+        return self._continue_or_time_out(now, state)
 
     def interval(self, now: float, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll: at least so many, unless the deadline is earlier.
@@ -294,11 +286,16 @@ class Wait:
             at_least = self._failed_polls.add(error)
             count = self._failed_polls.count
             if self._failed_polls.too_many:
-                advice = f"{self._continues} If no retry is left, clear the task when Pinecone responds again.".lstrip()
+                advice = f"{self._continues}If no retry is left, clear the task when Pinecone responds again."
                 what = f"could not be polled: {count} consecutive polls failed"
                 return self._end(PineconeUnreachable, what, error.reason, advice, error)
-            state = f"the poll failed: {error.reason}"
-            return self._continue_or_time_out(now, state, at_least, logged_as=(type(error), error.status_code))
+            return self._continue_or_time_out(
+                now,
+                f"the poll failed: {error.reason}",
+                at_least=at_least,
+                level=logging.WARNING,
+                repeated=f"consecutive failed polls: {count}",
+            )
         self._failed_polls.reset()
         if isinstance(error, TEMPORARY_REJECTIONS):
             return self._step_after_rejection(error, now)
@@ -312,30 +309,28 @@ class Wait:
             persists = self._rejected_polls.add(now)
         if not persists:
             if isinstance(error, NotFound) and not self._seen:
-                state = "it is not visible yet"
-                return self._continue_or_time_out(now, state, logged_as=state)
-            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", logged_as=(type(error),))
-        if isinstance(error, NotFound):
-            resource = self._resource
+                return self._continue_or_time_out(now, "it is not visible yet")
+            return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", level=logging.WARNING)
+        resource = self._resource
+        if isinstance(error, NotFound) and resource.not_found is not NotFound:
             return self._end(resource.not_found, resource.disappeared, error.reason, resource.remedy, error)
         return WaitResult(error=error)
 
     def _continue_or_time_out(
-        self, now: float, state: str, at_least: float = 0.0, *, logged_as: object
+        self, now: float, state: str, *, at_least: float = 0.0, level: int = logging.INFO, repeated: str | None = None
     ) -> WaitResult | NextPoll:
-        self._state = state
+        """Continue and log the state; if it is that of the previous poll, log ``repeated``."""
         if now >= self.spec.deadline_at:
-            what = f"did not {self._resource.goal} within {show_seconds(max(0.0, now - self.spec.started_at))}"
-            advice = f"{self._continues} To wait longer, increase {self._limit}.".lstrip()
-            return self._end(WaitTimeout, what, state, advice)
-        # The text of a repeated error can differ, for example by a time in its message.
-        message = None if logged_as == self._logged else f"{self}: {state}"
-        self._logged = logged_as
-        return NextPoll(self.interval(now, at_least), message, is_warning=isinstance(logged_as, tuple))
-
-    @property
-    def _limit(self) -> str:
-        return "execution_timeout" if self.spec.by_execution_timeout else "timeout, and execution_timeout if it is set"
+            waited = show_seconds(max(0.0, now - self.spec.started_at))
+            what = f"did not {self._resource.goal} within {waited}"
+            if self.spec.by_execution_timeout:
+                limit = "execution_timeout"
+            else:
+                limit = "timeout, and execution_timeout if it is set"
+            return self._end(WaitTimeout, what, state, f"{self._continues}To wait longer, increase {limit}.")
+        message = repeated if state == self._logged else state
+        self._logged = state
+        return NextPoll(self.interval(now, at_least), message and f"{self}: {message}", level)
 
     def _end(
         self,
@@ -345,8 +340,15 @@ class Wait:
         advice: str,
         error: PineconeError | None = None,
     ) -> WaitResult:
-        """End the wait. ``what`` continues the subject; ``error`` is the one of the last poll."""
-        request_id = error.request_id if isinstance(error, PineconeRequestError) else None
-        ids = f"{self._ids} {show_request_id(request_id)}".strip()
-        text = explain(f"{self._subject} {what}.", why, advice, ids)
+        """End the wait. ``what`` completes 'The backup ...'; ``error`` is the one of the last poll."""
+        text = self._message(what, why, advice, error)
         return WaitResult(error=error_class(text, reason=why), index_name=self._index)
+
+    def _message(self, what: str, why: str, advice: str, error: PineconeError | None = None) -> str:
+        request_id = show_request_id(error.request_id if isinstance(error, PineconeRequestError) else None)
+        label, resource_id = self._resource.label, self.spec.resource_id
+        if self._resource is FRESHNESS:
+            return explain(f"Index {resource_id} {what}.", why, advice, request_id)
+        of_index = f" of index {self._index}" if self._index else ""
+        ids = f"{label} id: {resource_id}. {request_id}".rstrip()
+        return explain(f"The {label.lower()}{of_index} {what}.", why, advice, ids)

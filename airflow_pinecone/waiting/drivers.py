@@ -6,6 +6,7 @@ In poke and reschedule mode, Airflow sleeps between pokes; those sensors use the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from airflow_pinecone.errors import (
     BackupInUse,
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconeTransientError,
     WaitTimeout,
 )
@@ -31,16 +33,7 @@ MAX_EARLY_SECONDS_AT_START = 0.5
 
 Found = TypeVar("Found")
 Log = Callable[[str], object]
-
-
-class Logger(Protocol):
-    """Logs messages."""
-
-    def info(self, message: str, /) -> object:
-        """Log a message."""
-
-    def warning(self, message: str, /) -> object:
-        """Log a warning."""
+LogAtLevel = Callable[[int, str], object]
 
 
 class PollAfter(Protocol):
@@ -51,10 +44,10 @@ class PollAfter(Protocol):
 
 
 def wait_sync(
-    wait: Wait, poll: Callable[[], Model], log: Logger, clock: Clock, *, first: Model | None = None
+    wait: Wait, poll: Callable[[], Model], log: LogAtLevel, clock: Clock, *, first: Model | None = None
 ) -> WaitResult:
     """Wait in a worker. ``first`` is the model if the previous request returned it, and replaces the first poll."""
-    log.info(wait.opening)
+    log(logging.INFO, wait.opening)
     now = monotonic_epoch_clock(clock)
     outcome = first or poll_once(poll)
     while isinstance(step := log_step(wait.step(outcome, now()), log), NextPoll):
@@ -64,7 +57,11 @@ def wait_sync(
 
 
 async def wait_async(
-    wait: Wait, poll: PollAfter, poll_now: Callable[[], Awaitable[Model | PineconeError]], log: Logger, clock: Clock
+    wait: Wait,
+    poll: PollAfter,
+    poll_now: Callable[[], Awaitable[Model | PineconeError]],
+    log: LogAtLevel,
+    clock: Clock,
 ) -> WaitResult:
     """Wait in the triggerer, for one interval before the first poll.
 
@@ -72,7 +69,7 @@ async def wait_async(
     the scheduler treats this as a failed try ("finished with state success, but the task instance's state attribute is
     queued"; observed on Airflow 3.3.2 with triggers that ended within a second or two).
     """
-    log.info(wait.opening)
+    log(logging.INFO, wait.opening)
     now = monotonic_epoch_clock(clock)
     interval = wait.interval(now())
     early = min(interval / 2, MAX_EARLY_SECONDS_AT_START)
@@ -84,7 +81,8 @@ async def wait_async(
             outcome = await _within(LAST_POLL_SECONDS, poll_now())
         step = log_step(wait.step(outcome, now()), log)
         if not isinstance(step, NextPoll):
-            return step
+            # Also at the deadline: the worker may read another connection, and has not polled since.
+            return WaitResult(error=outcome) if isinstance(outcome, PineconeInputError) else step
         interval = step.seconds
         # A poll before the end of the interval could ignore the Retry-After of a failed one.
         early = 0.0 if isinstance(outcome, PineconeError) else interval / 2
@@ -98,10 +96,10 @@ async def _within(seconds: float, poll: Awaitable[Model | PineconeError]) -> Mod
         return PineconeConnectionError("The poll had no result before the deadline.", sent=True)
 
 
-def log_step(step: WaitResult | NextPoll, log: Logger) -> WaitResult | NextPoll:
+def log_step(step: WaitResult | NextPoll, log: LogAtLevel) -> WaitResult | NextPoll:
     """Log the message of a step, if it has one, and return the step."""
     if step.message:
-        (log.warning if step.is_warning else log.info)(step.message)
+        log(step.level, step.message)
     return step
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import asdict
 from typing import Any
@@ -172,13 +173,14 @@ def test_failed_poll_is_a_warning_with_its_reason_once_and_then_counted() -> Non
     wait = Wait(spec())
     outcomes = [backup("Initializing"), *TRANSIENT[:1] * 3, TRANSIENT[2], backup("Initializing")]
     steps = [paused(wait.step(outcome, STARTED_AT)) for outcome in outcomes]
-    assert [(step.is_warning, step.message) for step in steps] == [
-        (False, "Backup b-1: its status is Initializing"),
-        (True, "Backup b-1: the poll failed: 503"),
-        (True, None),
-        (True, None),
-        (True, "Backup b-1: the poll failed: no route"),
-        (False, "Backup b-1: its status is Initializing, after 4 failed polls"),
+    info, warning = logging.INFO, logging.WARNING
+    assert [(step.level, step.message) for step in steps] == [
+        (info, "Backup b-1: its status is Initializing"),
+        (warning, "Backup b-1: the poll failed: 503"),
+        (warning, "Backup b-1: consecutive failed polls: 2"),
+        (warning, "Backup b-1: consecutive failed polls: 3"),
+        (warning, "Backup b-1: the poll failed: no route"),
+        (info, "Backup b-1: its status is Initializing"),
     ]
 
 
@@ -244,7 +246,7 @@ def test_missing_connection_ends_the_wait_if_it_persists() -> None:
     missing = ConnectionNotFound("it does not exist")
     step = paused(wait.step(missing, STARTED_AT))
     assert "the poll was rejected: it does not exist" in str(step.message)
-    assert step.is_warning
+    assert step.level == logging.WARNING
     paused(wait.step(missing, STARTED_AT + 30))
     assert error_of(wait.step(missing, STARTED_AT + 60)) is missing
 

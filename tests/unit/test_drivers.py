@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from support.clock import FakeClock
-from support.log import Log
 
 from airflow_pinecone.errors import (
     BackupInUse,
@@ -30,7 +29,6 @@ from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 pytestmark = pytest.mark.anyio
 
 UNAVAILABLE = PineconeTransientError("Could not poll.\nHTTP 503.", reason="HTTP 503", status_code=503)
-UNREACHABLE = PineconeConnectionError("no route", sent=False)
 REJECTED = PineconePermanentError("HTTP 400", status_code=400)
 IN_USE = BackupInUse("HTTP 412: a restore uses it", status_code=412)
 Drive = Callable[..., Awaitable[WaitResult]]
@@ -72,10 +70,10 @@ def make_wait(clock: FakeClock, timeout: float = 3600.0) -> Wait:
 def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
     """Wait with both loops: `await drive(wait, poll, log)`."""
 
-    async def in_worker(wait: Wait, poll: Callable[[], Any], log: Log) -> WaitResult:
-        return wait_sync(wait, poll, log, clock)
+    async def in_worker(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
+        return wait_sync(wait, poll, lambda _, message: log(message), clock)
 
-    async def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Log) -> WaitResult:
+    async def in_triggerer(wait: Wait, poll: Callable[[], Any], log: Callable[[str], object]) -> WaitResult:
         async def poll_after(interval: float, early: float) -> Any:
             await clock.sleep_async(interval)
             return poll_once(poll)
@@ -83,42 +81,31 @@ def drive(request: pytest.FixtureRequest, clock: FakeClock) -> Drive:
         async def poll_now() -> Any:
             return poll_once(poll)
 
-        return await wait_async(wait, poll_after, poll_now, log, clock)
+        return await wait_async(wait, poll_after, poll_now, lambda _, message: log(message), clock)
 
     return in_worker if request.param == "worker" else in_triggerer
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
+def log() -> list[str]:
+    return []
 
 
-async def test_wait_polls_until_it_has_a_result(drive: Drive, clock: FakeClock, log: Log) -> None:
+async def test_wait_polls_until_it_has_a_result(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     outcomes = [backup("Initializing"), UNAVAILABLE, backup("Initializing"), backup("Ready")]
-    result = await drive(make_wait(clock), answers(outcomes, clock), log)
+    result = await drive(make_wait(clock), answers(outcomes, clock), log.append)
     assert result == WaitResult(model=backup("Ready"))
-    assert any("HTTP 503" in message for message in log if message.startswith("warning: "))
+    assert any("HTTP 503" in message for message in log)
 
 
-async def test_repeated_error_is_logged_once_and_then_counted(drive: Drive, clock: FakeClock, log: Log) -> None:
-    errors = [PineconeTransientError(f"HTTP 503, request {n}", status_code=503) for n in range(9)]
-    outcomes = [backup("Initializing"), *errors, UNREACHABLE, backup("Initializing"), backup("Ready")]
-    await drive(make_wait(clock), answers(outcomes, clock), log)
-    assert len(log) == 5
-    assert [message.startswith("warning: ") for message in log] == [False, False, True, True, False]
-    assert "HTTP 503, request 0" in log[2]
-    assert "consecutive failed polls: 10. Last error: no route" in log[3]
-    assert "Initializing, after 10 failed polls" in log[4]
-
-
-async def test_wait_ends_with_the_error_of_a_rejected_poll(drive: Drive, clock: FakeClock, log: Log) -> None:
-    result = await drive(make_wait(clock), answers([backup("Initializing"), REJECTED], clock), log)
+async def test_wait_ends_with_the_error_of_a_rejected_poll(drive: Drive, clock: FakeClock, log: list[str]) -> None:
+    result = await drive(make_wait(clock), answers([backup("Initializing"), REJECTED], clock), log.append)
     assert result.error is REJECTED
 
 
-async def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock: FakeClock, log: Log) -> None:
+async def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     started_at = clock.now
-    result = await drive(make_wait(clock), answers(forever(backup("Initializing")), clock), log)
+    result = await drive(make_wait(clock), answers(forever(backup("Initializing")), clock), log.append)
     assert isinstance(result.error, WaitTimeout)
     assert clock.now - started_at == pytest.approx(3600)
     assert len(log) == 2
@@ -126,14 +113,14 @@ async def test_long_wait_logs_its_start_and_each_status_once(drive: Drive, clock
     assert "Initializing" in log[1]
 
 
-async def test_error_that_is_not_pinecones_ends_the_wait(drive: Drive, clock: FakeClock, log: Log) -> None:
+async def test_error_that_is_not_pinecones_ends_the_wait(drive: Drive, clock: FakeClock, log: list[str]) -> None:
     with pytest.raises(LookupError):
-        await drive(make_wait(clock), answers([LookupError("no such connection")], clock), log)
+        await drive(make_wait(clock), answers([LookupError("no such connection")], clock), log.append)
 
 
 def test_wait_in_the_worker_starts_with_a_poll(clock: FakeClock) -> None:
     times: list[float] = []
-    wait_sync(make_wait(clock), answers([backup("Ready")], clock, times), Log(), clock)
+    wait_sync(make_wait(clock), answers([backup("Ready")], clock, times), print, clock)
     assert clock.slept == []
     assert len(times) == 1
 
@@ -141,9 +128,9 @@ def test_wait_in_the_worker_starts_with_a_poll(clock: FakeClock) -> None:
 def test_wait_in_the_worker_uses_the_model_that_is_known(clock: FakeClock) -> None:
     times: list[float] = []
     poll = answers([backup("Ready")], clock, times)
-    assert wait_sync(make_wait(clock), poll, Log(), clock, first=backup("Initializing")).model == backup("Ready")
+    assert wait_sync(make_wait(clock), poll, print, clock, first=backup("Initializing")).model == backup("Ready")
     assert clock.slept == [5.0]
-    assert wait_sync(make_wait(clock), poll, Log(), clock, first=backup("Ready")).model == backup("Ready")
+    assert wait_sync(make_wait(clock), poll, print, clock, first=backup("Ready")).model == backup("Ready")
     assert len(times) == 1
 
 
@@ -156,7 +143,7 @@ async def test_wait_in_the_triggerer_says_how_early_it_may_be_polled(clock: Fake
         asked.append((interval, early))
         return next(outcomes)
 
-    await wait_async(make_wait(clock), poll, poll_never, Log(), clock)
+    await wait_async(make_wait(clock), poll, poll_never, print, clock)
     assert asked == [(5.0, 0.5), (5.0, 2.5), (5.0, 0.0), (5.0, 2.5)]
 
 
@@ -171,7 +158,7 @@ async def test_failed_poll_at_the_deadline_is_followed_by_one_that_does_not_queu
         return last
 
     wait = make_wait(clock, timeout=30)
-    result = await wait_async(wait, fail, poll_now, Log(), clock)
+    result = await wait_async(wait, fail, poll_now, print, clock)
     assert result.model == (last if last == backup("Ready") else None)
     assert result.error is REJECTED if last is REJECTED else isinstance(result.error, WaitTimeout | type(None))
 
@@ -196,13 +183,13 @@ def test_search_ends_with_a_search_that_started_late_enough(clock: FakeClock) ->
     assert max(clock.slept) == 5.0
 
 
-def test_search_returns_what_it_finds(clock: FakeClock, log: Log) -> None:
+def test_search_returns_what_it_finds(clock: FakeClock, log: list[str]) -> None:
     outcomes = [UNAVAILABLE, UNAVAILABLE, None, PineconeConnectionError("no route", sent=False), "found"]
     assert poll_until_found(answers(outcomes, clock), log.append, clock, seconds=SEARCH_SECONDS) == "found"
     assert log == [f"The search failed, and is repeated: {reason}." for reason in ("HTTP 503", "no route")]
 
 
-def test_search_fails_if_its_last_search_failed(clock: FakeClock, log: Log) -> None:
+def test_search_fails_if_its_last_search_failed(clock: FakeClock, log: list[str]) -> None:
     """Otherwise a second backup could be created although the first one exists."""
     started_at = clock.now
     with pytest.raises(PineconeTransientError):
@@ -217,30 +204,30 @@ def test_search_fails_at_once_if_it_is_rejected(clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-def delete(outcomes: Iterable[Any], clock: FakeClock, log: Log, **arguments: Any) -> None:
+def delete(outcomes: Iterable[Any], clock: FakeClock, log: list[str], **arguments: Any) -> None:
     arguments = {"backup_id": "b-1", "deadline_at": clock.now + 3600, "poke_interval": None, **arguments}
     delete_when_unused(answers(outcomes, clock), log.append, clock, **arguments)
 
 
-def test_unused_backup_is_deleted_at_once(clock: FakeClock, log: Log) -> None:
+def test_unused_backup_is_deleted_at_once(clock: FakeClock, log: list[str]) -> None:
     delete([None], clock, log)
     assert clock.slept == []
     assert log == []
 
 
-def test_deletion_waits_for_the_end_of_a_restore(clock: FakeClock, log: Log) -> None:
+def test_deletion_waits_for_the_end_of_a_restore(clock: FakeClock, log: list[str]) -> None:
     delete([IN_USE, IN_USE, IN_USE, None], clock, log)
     assert clock.slept == [5.0] * 3
     assert len(log) == 1
     assert "HTTP 412" in log[0]
 
 
-def test_deletion_waits_with_a_fixed_interval(clock: FakeClock, log: Log) -> None:
+def test_deletion_waits_with_a_fixed_interval(clock: FakeClock, log: list[str]) -> None:
     delete([IN_USE, IN_USE, None], clock, log, poke_interval=50.0)
     assert clock.slept == [50.0, 50.0]
 
 
-def test_deletion_times_out_while_a_restore_is_running(clock: FakeClock, log: Log) -> None:
+def test_deletion_times_out_while_a_restore_is_running(clock: FakeClock, log: list[str]) -> None:
     started_at = clock.now
     with pytest.raises(WaitTimeout) as caught:
         delete(forever(IN_USE), clock, log)
@@ -251,7 +238,7 @@ def test_deletion_times_out_while_a_restore_is_running(clock: FakeClock, log: Lo
 
 
 @pytest.mark.parametrize("error", [REJECTED, UNAVAILABLE])
-def test_deletion_fails_at_once_with_another_error(clock: FakeClock, log: Log, error: PineconeError) -> None:
+def test_deletion_fails_at_once_with_another_error(clock: FakeClock, log: list[str], error: PineconeError) -> None:
     with pytest.raises(PineconeError) as caught:
         delete([error], clock, log)
     assert caught.value is error

@@ -108,6 +108,7 @@ def test_traceback_has_the_message_once_and_no_frames_of_the_client(
     emulator.fault("POST", "*", status=status, times=None)
     emulator.fault("GET", "*", status=status, times=None)
     outcome = run_try(MAKE["CreateBackupOperator"](clock), TaskInstance())
+    assert outcome.error is not None
     text = "".join(traceback.format_exception(outcome.error))
     assert text.count(f"HTTP {status}") == 1
     files = {Path(frame.filename).name for frame in traceback.extract_tb(outcome.error.__traceback__)}
