@@ -7,11 +7,13 @@ Names of tasks limit the pictures: `python tools/log_screenshots.py wrong_key`. 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from local_airflow import LocalAirflow, free_port
@@ -46,7 +48,12 @@ def take(browser: Browser, airflow: LocalAirflow, run_id: str, task_id: str, fol
     log = page.get_by_test_id("virtualized-list")
     log.get_by_text("Task failed with exception").wait_for()
     page.wait_for_load_state("networkidle")
-    log.screenshot(path=folder / f"log-{task_id.replace('_', '-')}.png")
+    # Down to the frames, which name folders of this machine.
+    box, frame = log.bounding_box(), log.get_by_text(re.compile('^File "')).first.bounding_box()
+    if not (box and frame):
+        sys.exit(f"log_screenshots: the log of {task_id} has no traceback")
+    clip: Any = {"x": box["x"], "y": box["y"], "width": box["width"], "height": frame["y"] - box["y"]}
+    page.screenshot(path=folder / f"log-{task_id.replace('_', '-')}.png", clip=clip)
     page.close()
 
 

@@ -115,7 +115,7 @@ REFUSALS = (
 _NOT_FROM_PINECONE = "Check the host of {connection}, and any proxy (HTTPS_PROXY, NO_PROXY)."
 _TOO_MANY_REQUESTS = "Run fewer tasks at the same time, such as in a pool. If no retry is left, clear the task later."
 _UNAVAILABLE = "See https://status.pinecone.io. If no retry is left, clear the task when Pinecone responds again."
-_NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, then clear the task."
+_NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, clear the task."
 _UNKNOWN_CERTIFICATE = "Set the environment variable REQUESTS_CA_BUNDLE to your CA bundle."
 # So that a line of the log is about as long as Airflow shows it. PineconeRequestError.message has more of it.
 _MESSAGE_LENGTH = 100
