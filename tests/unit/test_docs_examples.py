@@ -20,7 +20,7 @@ from support.tasks import TaskInstance, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.waiting.resources import RESOURCES
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -200,7 +200,12 @@ def test_the_messages_in_troubleshooting_are_those_of_the_package() -> None:
         message
         for message in quoted
         if message not in FOREIGN_MESSAGES
-        and not any(all(part in template for part in fragments(message)) for template in known)
+        and not re.fullmatch(r"HTTP \d{3}", message)
+        and not any(
+            all(part.strip() in template for part in parts)
+            for parts in (message.split("…"), fragments(message))
+            for template in known
+        )
     ]
     assert unknown == []
 
@@ -240,7 +245,17 @@ def messages() -> set[str]:
                 found.add("".join(parts))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value.replace("%s", "\n"))
-    return found
+    for resource in RESOURCES.values():
+        subject = "Index " if resource is FRESHNESS else f"The {resource.label.lower()} of index "
+        ends = (
+            "failed",
+            resource.disappeared,
+            f"did not {resource.goal} within \nbefore the execution_timeout",
+            "could not be polled: ",
+        )
+        found |= {f"{subject}\n{end}\nconsecutive polls failed" for end in ends}
+    # The reason of an error begins with a small letter, except in its own line.
+    return found | {text[:1].upper() + text[1:] for text in found}
 
 
 def anchors(page: Path) -> set[str]:
