@@ -718,7 +718,7 @@ def test_rejections_of_the_emulator(emulator: Emulator, emulator_client: Pinecon
     with pytest.raises(PineconePermanentError, match=r"list the backups of index no-such\.\nHTTP 404"):
         list(emulator_client.list_backups("no-such"))
     emulator.scenario.quota = 0
-    with pytest.raises(PineconePermanentError, match=r"HTTP 403 .* quota of backups") as caught:
+    with pytest.raises(PineconePermanentError, match=r"HTTP 403 .*\n.* quota of backups") as caught:
         emulator_client.create_backup("docs-example")
     assert caught.value.request_id == emulator.requests[-1].request_id
     assert caught.value.request_id in str(caught.value)
