@@ -42,8 +42,9 @@ def take(browser: Browser, airflow: LocalAirflow, run_id: str, task_id: str, fol
     page = browser.new_page(color_scheme="light", viewport={"width": 1400, "height": 700})
     path = f"/dags/{DAG}/runs/{run_id}/tasks/{task_id}"
     page.goto(f"{airflow.url}/auth/token/login?next={quote(path, safe='')}")
+    page.set_default_timeout(120_000)
     log = page.get_by_test_id("virtualized-list")
-    log.wait_for()
+    log.get_by_text("Task failed with exception").wait_for()
     page.wait_for_load_state("networkidle")
     log.screenshot(path=folder / f"log-{task_id.replace('_', '-')}.png")
     page.close()
@@ -75,7 +76,11 @@ def main() -> None:
         dags.mkdir()
         (dags / "faults.py").write_text(DAG_FILE)
         # The browser needs no login. That is safe: the port is on loopback and open for some minutes.
-        settings = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
+        settings = {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # On a busy machine, the default of 5 seconds fails tasks before they start.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        }
         with LocalAirflow(Path(home), dags=dags, connections=connections, settings=settings) as airflow:
             run_id = airflow.trigger(DAG, {"backup_id": backup_id})
             airflow.wait_for_run(DAG, run_id, 300)

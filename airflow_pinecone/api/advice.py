@@ -112,7 +112,7 @@ REFUSALS = (
     Refusal(412, BackupNotReady, "The backup is not Ready. Wait until it is.", operation="create_index_from_backup"),
     Refusal(422, PineconePermanentError, "Pinecone could not parse the request. Check the name and the description."),
 )
-_NOT_FROM_PINECONE = "This is not a response from Pinecone. Check the host of {connection}, and any proxy."
+_NOT_FROM_PINECONE = "Check the host of {connection}, and any proxy (HTTPS_PROXY, NO_PROXY)."
 _TOO_MANY_REQUESTS = "Run fewer tasks at the same time, such as in a pool. If no retry is left, clear the task later."
 _UNAVAILABLE = "See https://status.pinecone.io. If no retry is left, clear the task when Pinecone responds again."
 _NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, then clear the task."
@@ -138,15 +138,15 @@ def request_error(
     error_class, advice = _meaning(operation, response)
     retry_after = response.retry_after or 0.0
     if retry_after > max_retry_after:
-        advice = (
-            f"Pinecone asks to retry after {retry_after:.0f} s. Set retry_delay to more. If no retry is left, clear "
-            "the task then."
-        )
+        advice = f"Pinecone asks to retry after {retry_after:.0f} s. Set retry_delay to more, or clear the task then."
     reason = f"HTTP {response.status}{f' {response.code}' if response.code else ''}"
+    if advice is _NOT_FROM_PINECONE:
+        # An error that names the reason only must not quote a login page without saying so.
+        reason = f"not a response from Pinecone (check any proxy): {reason}"
     if response.message:
         # The sentence ends after the message.
-        message = truncate(response.message.rstrip("."), _MESSAGE_LENGTH)
-        reason += f": {message!r}"
+        length = _MESSAGE_LENGTH // 3 if advice is _NOT_FROM_PINECONE else _MESSAGE_LENGTH
+        reason += f": {truncate(response.message.rstrip('.'), length)!r}"
     text = explain(
         f"Could not {operation.description}.",
         reason,

@@ -123,7 +123,7 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
     """
     end = clock.monotonic() + seconds
     interval = 1.0
-    failed, reason = 0, ""
+    reason = ""
     while True:
         left = end - clock.monotonic()
         try:
@@ -131,9 +131,8 @@ def poll_until_found(find: Callable[[], Found | None], log: Log, clock: Clock, *
         except PineconeTransientError as error:
             if left <= 0:
                 raise
-            failed += 1
-            # A reason is logged once.
-            log(f"Failed searches: {failed}." if error.reason == reason else f"The search failed: {error.reason}.")
+            if error.reason != reason:  # A reason is logged once.
+                log(f"The search failed, and is repeated: {error.reason}.")
             reason = error.reason
         else:
             if found is not None or left <= 0:

@@ -37,8 +37,8 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case(302, None, "", "describe_backup", PineconePermanentError, "not a response from Pinecone"),
-    Case(200, None, "<html>", "describe_backup", PineconeTransientError, "not a response from Pinecone"),
+    Case(302, None, "", "describe_backup", PineconePermanentError, "any proxy (HTTPS_PROXY"),
+    Case(200, None, "<html>", "describe_backup", PineconeTransientError, "any proxy (HTTPS_PROXY"),
     Case(400, "INVALID_ARGUMENT", "Index is pod-based", "create_backup", PineconePermanentError, "pod-based indexes"),
     Case(400, "INVALID_ARGUMENT", "Bad limit", "list_project_backups", PineconePermanentError, ""),
     Case(401, "UNAUTHENTICATED", "Invalid API Key", "create_backup", Unauthorized, "password field of connection c-1"),
@@ -89,8 +89,9 @@ def test_response_has_an_error_and_advice(case: Case) -> None:
     assert (error.status_code, error.code, error.message) == (case.status, case.code, case.message)
     what, why, *advice, ids = str(error).splitlines()
     assert what == "Could not do something."
-    assert why == f"{error.reason}."
-    assert why.startswith(f"HTTP {case.status}")
+    assert why == f"{error.reason[0].upper()}{error.reason[1:]}."
+    assert f"HTTP {case.status}" in why
+    assert ("not a response from Pinecone" in error.reason) is (case.status < 400)
     assert ids == "Pinecone request id: req-7."
     assert len(advice) == bool(case.advice)
     assert case.advice in "".join(advice)

@@ -186,7 +186,7 @@ def test_search_ends_with_a_search_that_started_late_enough(clock: FakeClock) ->
 def test_search_returns_what_it_finds(clock: FakeClock, log: list[str]) -> None:
     outcomes = [UNAVAILABLE, UNAVAILABLE, None, PineconeConnectionError("no route", sent=False), "found"]
     assert poll_until_found(answers(outcomes, clock), log.append, clock, seconds=SEARCH_SECONDS) == "found"
-    assert log == ["The search failed: HTTP 503.", "Failed searches: 2.", "The search failed: no route."]
+    assert log == [f"The search failed, and is repeated: {reason}." for reason in ("HTTP 503", "no route")]
 
 
 def test_search_fails_if_its_last_search_failed(clock: FakeClock, log: list[str]) -> None:

@@ -130,7 +130,7 @@ def test_missing_count_is_reported_as_missing(
     backup_id = add(emulator, missing)
     outcome = verify(backup_id)
     assert outcome.state == "failed"
-    assert "its record_count is missing" in outcome.message
+    assert "record_count is missing" in outcome.message
     assert "empty" not in outcome.message
     outcome = verify(backup_id, min_records=0)
     assert (outcome.state, outcome.value["record_count"]) == ("success", None)
