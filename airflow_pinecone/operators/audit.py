@@ -186,7 +186,8 @@ def _message(report: Report, failed: list[IndexReport], headline: str) -> str:
     advice = "The log names the task that created the newest backup of each index. Check its last runs."
     if not report["indexes"]:
         advice = "Check include, exclude and the API key: an audit of no indexes finds no problems."
-    return explain(f"{headline}.", "\n".join(lines), advice)
+    # Not by explain, which would write the name of the first index with a capital letter.
+    return "\n".join([f"{headline}.", *lines, advice])
 
 
 def _format(report: Report) -> str:
