@@ -222,7 +222,7 @@ class PineconeHook(BaseHook):
         if error is not None:
             if policy.needs_restores:
                 raise error
-            self.log.warning("The report has no restores. %s", error)
+            self.log.warning("The report has no restores: %s.", error.reason)
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
@@ -314,7 +314,7 @@ class PineconeHook(BaseHook):
         Args:
             backup_id: The id of the backup.
             name: The name of the new index. It must not be in use.
-            tags: The tags of the new index; None copies those of the backup.
+            tags: The tags of the new index, whose names and values are strings; None copies those of the backup.
             deletion_protection: ``enabled`` or ``disabled``; None is disabled.
 
         Returns:

@@ -41,7 +41,7 @@ def defer(task: Any, context: Context, wait: Wait, *, delete_on_kill: bool = Fal
         control_plane=control_plane,
         fingerprint=fingerprint,
         delete_on_kill=delete_on_kill,
-        **asdict(wait.spec),
+        **asdict(wait.spec_to_store),
     )
     task.defer(
         trigger=trigger,
@@ -78,7 +78,7 @@ def result_of_event(task: Any, context: Context, event: Any) -> WaitResult:
 
 
 class WaitTrigger(BaseTrigger):
-    """Wait until a backup or a restore has finished, or the wait times out.
+    """Wait until a backup or a restore has finished, an index has a fresh backup, or the wait times out.
 
     Airflow stores the arguments in its metadata database. They do not include the API key.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ class LocalAirflow2(LocalAirflow):
     """
 
     api_path = "api/v1"
+    xcom_options: Mapping[str, str] = {"stringify": "false"}
     health_path = "health"
     # The scheduler parses the DAG files.
     parts = ("scheduler", "triggerer")
@@ -56,5 +58,5 @@ class LocalAirflow2(LocalAirflow):
         return f"{self.url}/dags/{dag_id}/grid?{urlencode({'dag_run_id': run_id})}"
 
 
-# The class for the installed Airflow.
-InstalledAirflow = LocalAirflow if importlib.util.find_spec("airflow.sdk") else LocalAirflow2
+# The class for the installed Airflow. Importing Airflow to see its version would write a configuration into ~/airflow.
+InstalledAirflow = LocalAirflow2 if version("apache-airflow").startswith("2.") else LocalAirflow

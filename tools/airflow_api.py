@@ -34,6 +34,8 @@ class AirflowApi:
     """
 
     api_path = "api/v2"
+    # With these, XComs are returned as JSON.
+    xcom_options: Mapping[str, str] = {"deserialize": "true"}
 
     def __init__(self, url: str) -> None:
         """Store the URL; nothing is sent yet."""
@@ -200,7 +202,7 @@ class AirflowApi:
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task pushed to XCom, or None if it pushed nothing under that key."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        response = self.request("GET", path, params={"deserialize": "true"})
+        response = self.request("GET", path, params=self.xcom_options)
         if response.status_code == 404:
             return None
         response.raise_for_status()

@@ -28,7 +28,6 @@ from demo_data import add_history
 from local_airflow import LocalAirflow
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 DAG = "reindex_with_backup"
@@ -119,7 +118,7 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
         if os.environ.get("KEEP"):
             log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
             log(f"The run: {airflow.run_url(DAG, run_id)}")
-            if can_show_pages():
+            if "Pinecone backups" in airflow.page("pinecone-backups/"):  # Airflow 3.1.1 or later
                 log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
             log("Press Ctrl-C to stop it.")
             signal.pause()

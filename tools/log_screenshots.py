@@ -25,7 +25,7 @@ DAG_FILE = """
 from airflow.sdk import DAG
 from airflow_pinecone.operators import CreateBackupOperator, CreateIndexFromBackupOperator
 
-with DAG("faults", schedule=None, params={"backup_id": ""}):
+with DAG("faults", schedule=None, params={"backup_id": ""}, max_active_tasks=2):
     CreateBackupOperator(task_id="wrong_key", index_name="docs", conn_id="wrong_key")
     CreateBackupOperator(task_id="no_connection", index_name="docs", conn_id="no_connection")
     CreateBackupOperator(task_id="rate_limit", index_name="limited")

@@ -144,7 +144,9 @@ def request_error(
         )
     reason = f"HTTP {response.status}{f' {response.code}' if response.code else ''}"
     if response.message:
-        reason += f": {truncate(response.message, _MESSAGE_LENGTH)!r}"
+        # The sentence ends after the message.
+        message = truncate(response.message.rstrip("."), _MESSAGE_LENGTH)
+        reason += f": {message!r}"
     text = explain(
         f"Could not {operation.description}.",
         reason,

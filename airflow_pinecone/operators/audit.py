@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, counted, explain, show_seconds, text_table
+from airflow_pinecone.common.text import cell, counted, show_seconds, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
@@ -138,24 +138,19 @@ class AuditBackupsOperator(PineconeOperator):
             self.log.warning("Keys of policy that match no index of the project: %s.", ", ".join(report["unmatched"]))
         self._log_failure_of("send the metrics", partial(send_audit_metrics, report))
         failed = rows_with_problems(report["indexes"], self.fail_on)
-        if self.fail_on and (failed or report["missing"] or not report["indexes"]):
+        if self.fail_on and (failed or report["missing"] or report["invalid"] or not report["indexes"]):
             if self.do_xcom_push:
                 # Airflow only stores what a successful task returns.
                 push = partial(context["ti"].xcom_push, key="return_value", value=report)
                 self._log_failure_of("store the report", push)
             raise self._error(report, failed)
-        if self.fail_on and report["invalid"]:
-            if self.do_xcom_push:
-                push = partial(context["ti"].xcom_push, key="return_value", value=report)
-                self._log_failure_of("store the report", push)
-            what = "The audit is not complete, because Pinecone returned invalid rows."
-            advice = "An index without a backup could be among them. The others have no problem that fails the audit."
-            raise AirflowFailException(explain(what, "\n".join(report["invalid"]), advice))
         return report
 
     def _error(self, report: Report, failed: list[IndexReport]) -> AuditFailed:
         found = [f"Index {cell(row['index_name'])} is {row['status']}" for row in failed]
         found += [f"Index {cell(name)} does not exist" for name in report["missing"]]
+        if report["invalid"]:
+            found.append("The audit is not complete")
         if not report["indexes"]:
             found.insert(0, "No index can be backed up")
         headline = found[0] if len(found) == 1 else f"{found[0]}, and {len(found) - 1} more failed"
@@ -183,10 +178,13 @@ def _message(report: Report, failed: list[IndexReport], headline: str) -> str:
     if len(failed) > _LISTED_INDEXES:
         lines.append(f"The log has {len(failed) - _LISTED_INDEXES} more.")
     lines += [f"There is no index {cell(name)}, which include names." for name in report["missing"]]
+    lines += report["invalid"]
     advice = "The log names the task that created the newest backup of each index. Check its last runs."
+    if report["invalid"] and not failed:
+        advice = "An index without a backup could be among the invalid rows of Pinecone's lists."
     if not report["indexes"]:
         advice = "Check include, exclude and the API key: an audit of no indexes finds no problems."
-    # Not by explain, which would write the name of the first index with a capital letter.
+    # A line can begin with the name of an index, which keeps its case.
     return "\n".join([f"{headline}.", *lines, advice])
 
 

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_pinecone.assets import check_outlets
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.inputs import validate_bools
+from airflow_pinecone.common.text import explain
 from airflow_pinecone.runtime.airflow_versions import is_fail_fast
 from airflow_pinecone.runtime.task import PineconeTask, WaitingTask, checked_arguments
 
@@ -113,9 +114,20 @@ class WaitingOperator(WaitingTask, PineconeOperator):
         try:
             with fail_without_retry():
                 return run(self._try)
-        except AirflowTaskTimeout as error:
+        except AirflowTaskTimeout:
             # Airflow's message is "Timeout, PID: 1234".
-            raise AirflowTaskTimeout(self._wait.execution_timeout_message if self._wait else str(error)) from None
+            raise AirflowTaskTimeout(self._execution_timeout_message(self._try)) from None
+
+    def _execution_timeout_message(self, this_try: Try) -> str:
+        if self._wait:
+            return self._wait.execution_timeout_message
+        label = self.resource.label
+        return explain(
+            f"The execution_timeout ended the task before it waited for the {label.lower()}.",
+            "The log above says what it did.",
+            "Increase execution_timeout.",
+            f"{label} id: {this_try.resource_id}." if this_try.resource_id else "",
+        )
 
     def wait_in_worker(self, wait: Wait, *, first: Model | None = None) -> WaitResult:
         """Wait in the worker, and tell ``on_kill`` for what."""
@@ -173,7 +185,8 @@ class WaitingOperator(WaitingTask, PineconeOperator):
             # A retry would search there, and find nothing.
             raise
         except PineconeError as error:
-            problem = f"the search for the {resource} failed: {error.reason}"
+            problem = f"the search for the {resource} failed"
+            problem += ", too" if error.reason == unknown.reason else f": {error.reason}"
         else:
             if found is not None:
                 return found

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.inputs import is_template, rendered_bool, validate_bools
-from airflow_pinecone.common.text import show_time
+from airflow_pinecone.common.text import explain, show_time
 from airflow_pinecone.errors import NotFound
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.identity import hold_of
@@ -107,6 +107,8 @@ class DeleteBackupOperator(PineconeOperator):
         hold = hold_of(self.hook.describe_backup(self.backup_id), now)
         if hold is not None:
             raise AirflowFailException(
-                f"Backup {self.backup_id} was not deleted: it is held until {show_time(hold)}. Delete it "
-                "after that time, or set force=True."
+                explain(
+                    f"Backup {self.backup_id} was not deleted: it is held until {show_time(hold)}.",
+                    advice="Delete it after that time, or set force=True.",
+                )
             )

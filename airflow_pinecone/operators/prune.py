@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone.common.inputs import is_template, rendered_bool, rendered_count, validate_bools, validate_text
-from airflow_pinecone.common.text import show_value
+from airflow_pinecone.common.text import explain, show_value
 from airflow_pinecone.errors import (
     BackupInUse,
     ConnectionChanged,
@@ -226,9 +226,10 @@ class PruneBackupsOperator(PineconeOperator):
     def _check_size(self, count: int, max_deletes: int | None, *, dry_run: bool) -> None:
         if max_deletes is None or count <= max_deletes:
             return
-        problem = (
+        problem = explain(
             f"No backup was deleted: {count} backups of index {self.index_name} would be deleted, and max_deletes is "
-            f"{max_deletes}. The log has the plan. Check the rules, or increase max_deletes."
+            f"{max_deletes}.",
+            advice="The log has the plan. Check the rules, or increase max_deletes.",
         )
         if not dry_run:
             raise AirflowFailException(problem)
@@ -245,8 +246,7 @@ class PruneBackupsOperator(PineconeOperator):
                     break
                 self.hook.delete_backup(backup_id)
             except PineconeError as error:
-                progress = f"{len(outcome.deleted)} of {len(decisions)} backups were deleted."
-                self._record_error(error, decision, outcome, progress)
+                self._record_error(error, decision, outcome, self._progress(outcome, decisions))
                 consecutive = consecutive + 1 if isinstance(error, PineconeTransientError) else 0
                 if consecutive >= MAX_CONSECUTIVE_FAILURES:
                     outcome.failures.append(f"Stopped after {consecutive} consecutive failures.")
@@ -260,10 +260,18 @@ class PruneBackupsOperator(PineconeOperator):
             omitted = len(outcome.failures) - len(failures)
             lines = [f"The log shows {omitted} more failures.", *failures] if omitted else failures
             raise PruneIncomplete(
-                f"Deleted {len(outcome.deleted)} of {len(decisions)} backups of index {self.index_name} that no rule "
-                "keeps. Retry the task to delete the rest.\n" + "\n".join(lines)
+                explain(
+                    self._progress(outcome, decisions),
+                    "\n".join(lines),
+                    "A retry deletes the rest. If no retry is left, clear the task.",
+                )
             )
         return outcome
+
+    def _progress(self, outcome: _Deletions, decisions: list[retention.Decision]) -> str:
+        return (
+            f"Deleted {len(outcome.deleted)} of {len(decisions)} backups of index {self.index_name} that no rule keeps."
+        )
 
     def _is_same_index(self, planned: BackupHistory) -> bool:
         """Return whether the name still belongs to the index of the plan. Backups of a deleted index are kept."""
@@ -283,13 +291,13 @@ class PruneBackupsOperator(PineconeOperator):
         if isinstance(error, NotFound):
             outcome.deleted.append(_as_json(decision, "no longer existed"))
         elif isinstance(error, BackupInUse):
-            self.log.warning("Skipping backup %s: a restore from it is running. %s", backup_id, error)
+            self.log.warning("Skipping backup %s: a restore from it is running (%s).", backup_id, error.reason)
             outcome.skipped.append(_as_json(decision, "a restore from it is running"))
         elif isinstance(error, _REJECTS_ALL):
-            raise AirflowFailException(f"{error} {progress}") from error
+            raise AirflowFailException(explain(progress, str(error))) from None
         else:
-            self.log.warning("%s", error)
-            outcome.failures.append(f"{backup_id}: {error}")
+            self.log.warning("Backup %s was not deleted: %s.", backup_id, error.reason)
+            outcome.failures.append(f"{backup_id}: {error.reason}.")
 
 
 def _as_json(decision: retention.Decision, *more: str) -> dict[str, Any]:

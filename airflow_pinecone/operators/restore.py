@@ -38,6 +38,7 @@ from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 from airflow_pinecone.runtime.tries import Try
 from airflow_pinecone.waiting.drivers import poll_once
+from airflow_pinecone.waiting.intervals import TEMPORARY_REJECTIONS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -169,7 +170,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             if source := hook.describe_backup(self.backup_id, retry=False).get("source_index_name"):
                 inputs.append(backups_dataset(source))
         except PineconeError as error:
-            self.log.info("The lineage of this task has no input. %s", error)
+            self.log.info("The lineage of this task has no input: %s.", error.reason)
         return lineage(inputs, [index_dataset(self.index_name)])
 
     def _run(self, this_try: Try) -> dict[str, Any]:
@@ -198,7 +199,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             try:
                 backup = self.hook.describe_backup(self.backup_id)
             except PineconeError as error:  # The restore has succeeded.
-                self.log.warning("The events of the outlets have no details. %s", error)
+                self.log.warning("The events of the outlets have no details: %s.", error.reason)
             else:
                 add_facts_to_events(this_try.context, outlets, backup, self.log.warning)
         return super()._complete(this_try, model)
@@ -291,15 +292,23 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
     def _check_index(self, this_try: Try, model: Any) -> None:
         """Check that the index that is ready is the one that this task restored."""
-        name = model["index_name"]
+        name, problem = model["index_name"], ""
+
+        def read() -> IndexModel | None:
+            nonlocal problem
+            try:
+                return self.hook.describe_index(name, retry=False)
+            except TEMPORARY_REJECTIONS as error:
+                problem = error.reason
+                return None
+
+        index = self._search(read, self._search_seconds(this_try))
         what = f"Could not restore a backup into index {name}."
         ids = f"Backup id: {model['backup_id']}. Restore job id: {model['restore_job_id']}."
-        advice = "" if this_try.has_next else "Clear the task to restore the backup again."
-        try:
-            foreign = _foreign_tag(self.hook.describe_index(name), this_try.origin)
-        except NotFound:
-            why = f"Index {name} was deleted while the task waited."
-            raise RestoreNotFound(explain(what, why, advice, ids)) from None
+        if index is None:
+            advice = "" if this_try.has_next else "Clear the task to restore the backup again."
+            raise RestoreNotFound(explain(what, f"its index was ready, but cannot be read: {problem}", advice, ids))
+        foreign = _foreign_tag(index, this_try.origin)
         if foreign:
             why = f"The index was deleted while the task waited, and another one has its name.\n{foreign}"
             advice = "Set index_name to a name that is not in use, then clear the task."

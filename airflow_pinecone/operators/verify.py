@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow_pinecone.api.models import is_ready
 from airflow_pinecone.assets import add_facts_to_events
-from airflow_pinecone.common.text import one_line, show_value
+from airflow_pinecone.common.text import explain, one_line, show_value
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import CheckRules
@@ -119,7 +119,8 @@ class VerifyBackupOperator(PineconeOperator):
         name = f"backup {self.backup_id}{f' of index {index_name}' if index_name else ''}"
         findings = check_backup(backup, baseline, self._rules)
         if findings:
-            raise BackupCheckFailed(f"The check of {name} failed: {'; '.join(findings)}. Nothing was deleted.")
+            advice = "Nothing was deleted. If the backup is as it should be, mark the task as success."
+            raise BackupCheckFailed(explain(f"The check of {name} failed.", "; ".join(findings), advice))
         count = backup.get("record_count")
         known = "missing, and no rule needs it" if count is None else one_line(count)
         self.log.info("The check of %s passed: its record_count is %s, %s.", name, known, self._compared(baseline))

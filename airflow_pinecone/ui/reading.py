@@ -105,11 +105,11 @@ def explain(error: Exception) -> Failure:
         )
     if isinstance(error, PineconeConnectionError):
         summary = "Pinecone did not respond in time." if error.sent else "Pinecone could not be reached."
-        return Failure(summary, f"{error} {_NETWORK}")
+        return Failure(summary, f"The reason: {error.reason}. {_NETWORK}")
     for error_class, summary in _REJECTIONS:
         if isinstance(error, error_class):
             return Failure(summary, str(error))
     if isinstance(error, PineconeError):
-        return Failure("Pinecone returned an error.", f"{error} Reload the page in a moment.")
+        return Failure("Pinecone returned an error.", f"The reason: {error.reason}. Reload the page in a moment.")
     log.error("The project could not be read.", exc_info=error)
     return Failure("The project could not be read.", "The log of the API server has the error. Reload the page later.")

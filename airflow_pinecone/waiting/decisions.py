@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from airflow_pinecone.api.models import xcom_safe
@@ -48,6 +48,7 @@ class WaitSpec:
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
         by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
         max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
+        index_name: The index of the backup or of the restore job for messages, if it is known.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -60,6 +61,7 @@ class WaitSpec:
     poke_interval: float | None = None
     by_execution_timeout: bool = False
     max_age: float | None = None
+    index_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
@@ -70,7 +72,8 @@ class WaitSpec:
             age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
         else:
             age_is_valid = self.max_age is None
-        values_are_valid = times_are_valid and interval_is_valid and age_is_valid
+        rest_is_valid = isinstance(self.by_execution_timeout, bool) and isinstance(self.index_name, str | None)
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and rest_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(
@@ -210,7 +213,7 @@ class Wait:
         self._failed_polls = FailedPolls()
         self._rejected_polls = RejectedPolls()
         self._seen = False
-        self._index: str | None = None
+        self._index = spec.index_name
         self._logged: str | None = None
         self._continues = "" if self._resource is FRESHNESS else "It continues in Pinecone. "
 
@@ -227,6 +230,11 @@ class Wait:
     def name(self) -> str:
         """Such as ``backup b-1``, for the middle of a sentence."""
         return f"{self._resource.label.lower()} {self.spec.resource_id}"
+
+    @property
+    def spec_to_store(self) -> WaitSpec:
+        """The spec, with the index that the polls have named."""
+        return replace(self.spec, index_name=self._index)
 
     @property
     def execution_timeout_message(self) -> str:

@@ -16,6 +16,7 @@ from airflow_pinecone.errors import (
     BackupInUse,
     PineconeConnectionError,
     PineconeError,
+    PineconeInputError,
     PineconeTransientError,
     WaitTimeout,
 )
@@ -80,7 +81,8 @@ async def wait_async(
             outcome = await _within(LAST_POLL_SECONDS, poll_now())
         step = log_step(wait.step(outcome, now()), log)
         if not isinstance(step, NextPoll):
-            return step
+            # Also at the deadline: the worker may read another connection, and has not polled since.
+            return WaitResult(error=outcome) if isinstance(outcome, PineconeInputError) else step
         interval = step.seconds
         # A poll before the end of the interval could ignore the Retry-After of a failed one.
         early = 0.0 if isinstance(outcome, PineconeError) else interval / 2

@@ -97,7 +97,7 @@ def test_demo_backs_up_a_given_index_and_keeps_the_ui_running(others: set[Path])
         assert creates == ["/indexes/my-index/backups"]
         assert shown["status"] == "Ready"
         assert KEY not in output
-        assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/runs/" in output
+        assert f"http://127.0.0.1:{port}/dags/reindex_with_backup/" in output
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

@@ -223,7 +223,9 @@ def test_failing_row_leads_to_the_run_that_failed(server: ApiServer, open_page: 
     page = open_page(f"{place}?connection=lost")
     has_loaded(page)
     problem = page.get_by_role("listitem").filter(has_text="docs-example")
-    expect(problem).to_contain_text(re.compile(r"You can still restore backup \S+: 98,000 records, \d+ min old\."))
+    expect(problem).to_contain_text(
+        re.compile(r"You can still restore backup \S+: 98,000 records, \d+ min( \d+ s)? old\.")
+    )
     problem.get_by_role("link", name="Open the log of the task that failed").click()
     page.wait_for_url(f"{server.url}/dags/etl/runs/{FAILED_RUN}/tasks/backup**")
 

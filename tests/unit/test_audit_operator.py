@@ -209,25 +209,43 @@ def test_long_ids_are_truncated_in_the_log(emulator: Emulator, audit: Audit, log
     assert {line.split()[-1] for line in lines} == {"d" * 57 + "..."}
 
 
-def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance) -> None:
+def test_invalid_row_hides_one_row(emulator: Emulator, audit: Audit, ti: TaskInstance, ask: Any) -> None:
     """The audit judges the others, and is not complete: an index without a backup could be hidden."""
-    backup = emulator.add_backup(INDEX, age=HOUR)
-    rows = [{**backup, "backup_id": "b-1", "status": "\x1b[2J"}, {**backup, "backup_id": 7}, backup]
-    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    emulator.add_backup(INDEX, age=HOUR)
+    (row,) = ask("GET", "/indexes").json()["indexes"]
+    body = {"indexes": [{**row, "name": "\x1b[2J"}, 7, row]}
+    emulator.fault("GET", "/indexes", status=200, body=body, times=None)
     outcome = audit()
     assert outcome.state == "failed"
-    assert "not complete" in outcome.message
+    assert outcome.error.headline == "The audit is not complete"  # type: ignore[union-attr]
+    assert "2 rows" in outcome.message
     report = ti.xcoms["return_value"]
     assert [row["status"] for row in report["indexes"]] == ["ok"]
     assert len(report["invalid"]) == 1
     assert audit(fail_on=[]).state == "success"
 
 
-def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit) -> None:
-    emulator.fault("GET", "/backups", status=503, times=None)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"body": {"data": None}}], ids=["503", "unreadable"])
+def test_list_that_cannot_be_read_is_an_error(emulator: Emulator, audit: Audit, fault: dict[str, Any]) -> None:
+    emulator.fault("GET", "/backups", **fault, times=None)
     outcome = audit(fail_on=[])
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, PineconeTransientError)
+
+
+def test_backup_that_cannot_be_read_hides_no_other_and_proves_nothing(
+    emulator: Emulator, audit: Audit, logged: Callable[[], str]
+) -> None:
+    emulator.add_index("prod-b")
+    backups = [emulator.add_backup(index_name, age=HOUR) for index_name in (INDEX, "prod-b")]
+    rows = [backups[0] | {"status": None}, backups[1]]
+    emulator.fault("GET", "/backups", status=200, body={"data": rows}, times=None)
+    outcome = audit(fail_on=[])
+    assert [(row["index_name"], row["status"]) for row in outcome.value["indexes"]] == [
+        (INDEX, "unprotected"),
+        ("prod-b", "ok"),
+    ]
+    assert f"backup_id: {backups[0]['backup_id']}" in logged()
 
 
 def test_index_that_include_names_must_exist(emulator: Emulator, audit: Audit) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +97,22 @@ def test_policy_does_nothing_without_an_error() -> None:
     with fail_without_retry():
         result = 1
     assert result == 1
+
+
+@pytest.mark.parametrize("status", [403, 503])
+@pytest.mark.usefixtures("world")
+def test_traceback_has_the_message_once_and_no_frames_of_the_client(
+    emulator: Emulator, clock: FakeClock, status: int
+) -> None:
+    """Airflow opens a log at the traceback."""
+    emulator.fault("POST", "*", status=status, times=None)
+    emulator.fault("GET", "*", status=status, times=None)
+    outcome = run_try(MAKE["CreateBackupOperator"](clock), TaskInstance())
+    assert outcome.error is not None
+    text = "".join(traceback.format_exception(outcome.error))
+    assert text.count(f"HTTP {status}") == 1
+    files = {Path(frame.filename).name for frame in traceback.extract_tb(outcome.error.__traceback__)}
+    assert files <= {"tasks.py", "create.py", "base.py", "failures.py", "bases", "operator.py"}
 
 
 # All operators

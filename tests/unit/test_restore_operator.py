@@ -203,10 +203,20 @@ def test_index_that_was_deleted_after_the_last_poll_fails_the_task(
     emulator: Emulator, restore: Restore, ti: TaskInstance, wait: dict[str, Any]
 ) -> None:
     emulator.next_restore(restore_after=300)
-    emulator.fault("GET", "/indexes/docs-2", status=404, nth=2)
+    emulator.fault("GET", "/indexes/docs-2", status=404, nth=2, times=None)
     outcome = run_try(restore(**wait), ti)
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", RestoreNotFound)
-    assert "Index docs-2 was deleted" in outcome.message
+    assert "index docs-2" in outcome.message
+    assert "cannot be read: HTTP 404" in outcome.message
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+def test_one_rejection_after_the_last_poll_does_not_fail_the_task(
+    emulator: Emulator, restore: Restore, ti: TaskInstance, status: int
+) -> None:
+    fault = emulator.fault("GET", "/indexes/docs-2", status=status, nth=2)
+    assert run_try(restore(), ti).state == "success"
+    assert fault.hits == 1
 
 
 @pytest.mark.parametrize("waiter", SENSOR)

@@ -67,6 +67,7 @@ def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulato
         "poke_interval": None,
         "by_execution_timeout": False,
         "max_age": None,
+        "index_name": INDEX,
     }
     assert API_KEY not in json.dumps([path, arguments, deferred.kwargs])
 
@@ -90,6 +91,8 @@ def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls
         {"poke_interval": "30"},
         {"resource_type": "freshness"},
         {"max_age": 60.0},
+        {"by_execution_timeout": "no"},
+        {"index_name": 1},
         {"resource_type": "freshness", "max_age": 0},
     ],
     ids=str,
@@ -178,6 +181,18 @@ def test_wait_continues_in_the_worker_if_the_triggerer_has_another_connection(
     assert API_KEY not in json.dumps(event)
     assert resume(task, deferred, event) == world.backups[0]
     assert f"The triggerer cannot use connection {CONN_ID} of this task" in logged()
+
+
+def test_worker_polls_at_the_deadline_if_the_triggerer_has_no_connection(
+    world: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.next_backup(ready_after=20)
+    task = make_deferrable("operator", clock, timeout=30)
+    deferred = defer(task)
+    with monkeypatch.context() as triggerer:
+        triggerer.delenv(CONNECTION_VARIABLE)
+        event = run_trigger(deferred.trigger, clock)
+    assert resume(task, deferred, event) == world.backups[0]
 
 
 def test_wait_in_the_worker_keeps_its_deadline(

@@ -133,7 +133,7 @@ def test_backup_that_no_longer_exists_fails_the_task(waits: Waits, waiter: str, 
 def test_failure_that_is_found_at_the_deadline_is_not_a_timeout(waits: Waits, waiter: str) -> None:
     waits.emulator.next_backup(ready_after=1199, backup_ends="Failed")
     outcome = waits.wait(waiter, timeout=1200, soft_fail=True)
-    assert "(Failed)" in outcome.message
+    assert "Its status is Failed" in outcome.message
     assert outcome.state == ("up_for_retry" if waiter in OPERATOR else "failed")
 
 
@@ -179,6 +179,16 @@ def test_task_that_airflow_ends_says_what_it_waited_for(waits: Waits, waiter: st
         assert fact in message
     assert "PID" not in message
     assert max(map(len, message.splitlines())) <= 120
+
+
+def test_task_that_airflow_ends_before_its_wait_says_so(world: Emulator, clock: FakeClock) -> None:
+    def time_out(seconds: float) -> None:
+        raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    clock.on_sleep = time_out
+    task = make_task(CreateBackupOperator, clock, index_name=INDEX, wait_for_completion=True, settle=60)
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout ended the task before it waited for the backup"):
+        run_try(task, TaskInstance())
 
 
 def test_execution_timeout_does_not_bound_the_wait_of_a_rescheduled_sensor(waits: Waits) -> None:
