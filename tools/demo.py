@@ -107,6 +107,8 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
                 home,
                 dags=dags,
                 connections={"pinecone_default": {"conn_type": "pinecone", "host": host, "password": key}},
+                # A task that fails because the machine is busy should not wait for five minutes.
+                settings={"AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10"},
                 port=port,
             )
         )

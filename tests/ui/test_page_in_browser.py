@@ -262,13 +262,14 @@ def stepped_page(clock: SteppedClock, emulator: Emulator, connection: None) -> I
     app = create_app(PageSettings(("pinecone_default",), RULES, ""), cache, lambda: None, clock=clock)
     parent = FastAPI()
     parent.mount("/pinecone-backups", app)
-    server = uvicorn.Server(uvicorn.Config(parent, port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(parent, log_level="warning", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/pinecone-backups/"
         server.should_exit = True
-        thread.join()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.fixture
