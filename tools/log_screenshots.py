@@ -40,8 +40,8 @@ LOGIN_PAGE = "<html><head><title>Sign in to the network of Example Inc.</title><
 
 
 def take(browser: Browser, airflow: LocalAirflow, run_id: str, task_id: str, folder: Path) -> None:
-    """Take the picture of the log of a task, in a window of 1400 pixels."""
-    page = browser.new_page(color_scheme="light", viewport={"width": 1400, "height": 700})
+    """Take the picture of the log of a task, in a window of 1400 pixels that is high enough for all of it."""
+    page = browser.new_page(color_scheme="light", viewport={"width": 1400, "height": 1200})
     path = f"/dags/{DAG}/runs/{run_id}/tasks/{task_id}"
     page.goto(f"{airflow.url}/auth/token/login?next={quote(path, safe='')}")
     page.set_default_timeout(120_000)
