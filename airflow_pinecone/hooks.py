@@ -398,7 +398,7 @@ def read_history(
     client: PineconeClient, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
 ) -> BackupHistory:
     """List the backups of an index name, even if the index was deleted; see the method of the client."""
-    backups, exists = client.list_backups_of_name(
+    backups, exists = client.find_backups_of_name(
         index_name, include_deleted_indexes=include_deleted_indexes, retry=retry
     )
     return BackupHistory(backups, index_exists=exists)
@@ -423,13 +423,12 @@ def read_project(
         check()
 
     # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.list_indexes(retry=retry, on_invalid=invalid.append))]
+    indexes = [*checked(client.find_indexes(invalid.append, retry=retry))]
     backups = [*checked(client.list_backups(retry=retry))]
     ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
     if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
         # A backup that is deleted between the requests for two pages can hide another one. List them once more.
-        again = [*backups, *checked(client.list_backups(retry=retry))]
-        backups = [*{backup["backup_id"]: backup for backup in again}.values()]
+        backups = [*checked(client.list_backups(retry=retry))]
     try:
         jobs = [*checked(client.list_restore_jobs(retry=retry))]
     except PineconeError as error:

@@ -92,7 +92,7 @@ class PineconeClient:
             listing = replace(_BACKUPS, operation=operation)
         return listing.rows(self._transport, self._warn_once, retry=retry)
 
-    def list_backups_of_name(
+    def find_backups_of_name(
         self, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
     ) -> tuple[list[BackupModel], bool]:
         """List the backups of an index name, even if the index was deleted.
@@ -134,11 +134,15 @@ class PineconeClient:
         path = ("backups", validate_id(backup_id, "backup"))
         self._delete(Operation("delete_backup", "DELETE", path, f"delete backup {backup_id}"))
 
-    def list_indexes(self, *, retry: bool = True, on_invalid: Log | None = None) -> list[IndexModel]:
-        """List the indexes of the project. ``on_invalid`` gets a message about invalid rows; None logs it."""
+    def list_indexes(self, *, retry: bool = True) -> list[IndexModel]:
+        """List the indexes of the project."""
+        return self.find_indexes(self._warn_once, retry=retry)
+
+    def find_indexes(self, on_invalid: Log, *, retry: bool = True) -> list[IndexModel]:
+        """List the indexes that have a valid name. ``on_invalid`` gets a message about the others, if there are any."""
         operation = Operation("list_indexes", "GET", ("indexes",), "list the indexes")
         indexes, invalid = responses.indexes(self._transport.request(operation, retry=retry), operation)
-        warn_of_invalid_rows(on_invalid or self._warn_once, operation, "name", invalid)
+        warn_of_invalid_rows(on_invalid, operation, "name", invalid)
         return indexes
 
     def describe_index(self, index_name: str, *, retry: bool = True) -> IndexModel:

@@ -297,7 +297,7 @@ class PruneBackupsOperator(PineconeOperator):
             raise AirflowFailException(explain(progress, str(error))) from None
         else:
             self.log.warning("Backup %s was not deleted: %s.", backup_id, error.reason)
-            outcome.failures.append(f"{backup_id}: {error.reason}.")
+            outcome.failures.append(f"Backup {backup_id}: {error.reason}.")
 
 
 def _as_json(decision: retention.Decision, *more: str) -> dict[str, Any]:

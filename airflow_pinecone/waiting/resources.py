@@ -118,7 +118,7 @@ def _restore_state(restore: RestoreModel) -> str:
 
 
 def _read_history(client: PineconeClient, index_name: str) -> BackupHistory:
-    backups, exists = client.list_backups_of_name(index_name, retry=False)
+    backups, exists = client.find_backups_of_name(index_name, retry=False)
     return BackupHistory(backups, index_exists=exists)
 
 

@@ -263,7 +263,7 @@ def test_restore_jobs_are_only_needed_by_a_rule(emulator: Emulator, audit: Audit
     emulator.add_backup(INDEX, age=HOUR)
     emulator.fault("GET", "/restore-jobs", status=403, times=None)
     assert audit().state == "success"
-    assert "The report has no restores." in logged()
+    assert "The report has no restores: HTTP 403" in logged()
     assert audit(policy={"other": IndexRules(HOUR, max_restore_age=HOUR)}).state == "failed"
 
 

@@ -32,7 +32,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.policy import IndexRules, Policy
 
-# The methods that search for several ids are for the triggerer, which uses the client.
+# The methods that search are for this package, which calls the client.
 CLIENT_METHODS = {
     name: method
     for name, method in vars(PineconeClient).items()
