@@ -17,15 +17,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.runtime.airflow_versions import newest_return_value
-from airflow_pinecone.ui import views
 from airflow_pinecone.ui.audit import ReadResult, read_audit
 from airflow_pinecone.ui.formats import UNKNOWN, show_minute, show_number, show_size
+from airflow_pinecone.ui.index_page import index_page, page_of_backup
 from airflow_pinecone.ui.links import Links, task_of
+from airflow_pinecone.ui.overview import Known, age_of_old_copy, judge, overview
 from airflow_pinecone.ui.project_cache import NOTHING, Answer, ProjectCache
 from airflow_pinecone.ui.reading import read_copy
 from airflow_pinecone.ui.settings import PageSettings, read_settings
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH
-from airflow_pinecone.ui.views import Known
 
 _FOLDER = Path(__file__).parent
 _HEADERS = {
@@ -115,23 +115,23 @@ def create_app(
             # An audit is of one project: that of the first connection.
             has_audit = settings.audit and links.connection == settings.connections[0]
             audit = read_audit(settings.audit, settings.rules, read_result) if settings.audit and has_audit else None
-            return show(links, answer, views.judge(copy, settings.rules, clock.utcnow(), audit))
+            return show(links, answer, judge(copy, settings.rules, clock.utcnow(), audit))
 
         return await to_thread.run_sync(judge_and_show, limiter=render_limiter)
 
     @app.get("/", dependencies=checks)
-    async def overview(request: Request) -> Response:
+    async def get_overview(request: Request) -> Response:
         def show(links: Links, answer: Answer, known: Known) -> Response:
-            page = views.overview(known, links, settings.rules)
+            page = overview(known, links, settings.rules)
             return render("overview.html", links, answer, known.now, page=page)
 
         return await serve(request, show)
 
     # With ``:path``, a name may contain slashes: backups can name an index in any way.
     @app.get("/indexes/{index_name:path}", dependencies=checks)
-    async def index(request: Request, index_name: str) -> Response:
+    async def get_index(request: Request, index_name: str) -> Response:
         def show(links: Links, answer: Answer, known: Known) -> Response:
-            page = views.index_page(known, index_name, links)
+            page = index_page(known, index_name, links)
             if page is None:
                 return render("unknown_index.html", links, answer, known.now, status=404, index_name=index_name)
             return render("index.html", links, answer, known.now, page=page)
@@ -140,9 +140,9 @@ def create_app(
 
     # The links on tasks lead here: a task may not know the index of its backup.
     @app.get("/backups/{backup_id:path}", dependencies=checks)
-    async def backup(request: Request, backup_id: str) -> Response:
+    async def get_backup(request: Request, backup_id: str) -> Response:
         def show(links: Links, answer: Answer, known: Known) -> Response:
-            page = views.page_of_backup(known, backup_id, links)
+            page = page_of_backup(known, backup_id, links)
             if page is None:
                 return render("unknown_backup.html", links, answer, known.now, status=404, backup_id=backup_id)
             return render("index.html", links, answer, known.now, page=page)
@@ -208,7 +208,7 @@ class _Renderer:
             layout="fragment.html" if links.in_airflow else "document.html",
             links=links,
             failure=answer.failure,
-            old=views.age_of_old_copy(answer.copy, now) if answer.copy and now else "",
+            old=age_of_old_copy(answer.copy, now) if answer.copy and now else "",
             as_of=iso(answer.copy.read_at) if answer.copy else None,
             restores_failure=answer.copy.restores_failure if answer.copy else None,
             **context,

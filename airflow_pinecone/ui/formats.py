@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from airflow_pinecone.common.text import iso
+from airflow_pinecone.rules.history import Age
+
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
 UNKNOWN = "unknown"
 
@@ -23,6 +28,16 @@ def show_duration(seconds: float) -> str:
                 parts += [_amount(next_amount, next_unit)] if next_amount else []
             return " ".join(parts)
     return "0 s"
+
+
+def show_age(age: Age) -> str:
+    """Return an age; one that is not known, or of a time in the future, is unknown."""
+    return UNKNOWN if age.seconds is None else show_duration(age.seconds)
+
+
+def iso_or_none(moment: datetime | None) -> str | None:
+    """Return a time as ISO text."""
+    return iso(moment) if moment else None
 
 
 def show_number(number: int | None) -> str:

@@ -7,12 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from airflow_pinecone.rules.identity import Creator
+from airflow_pinecone.api.models import BackupModel
+from airflow_pinecone.rules.identity import Creator, creator_of, has_mark
 from airflow_pinecone.runtime.links import PAGE_PATH, backup_path, page_url
+from airflow_pinecone.ui.formats import UNKNOWN
 
+_ELSEWHERE = "not by airflow-pinecone"
 # The longest id that Airflow accepts.
 _ID_LENGTH = 250
 _AIRFLOW_ID = re.compile(rf"[\w.-]{{1,{_ID_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text with a URL."""
+
+    text: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ class Links:
         mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
         return f"{self.prefix}/dags/{dag}/runs/{run}/tasks/{task}{mapped}"
 
+    def run_link(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> Link:
+        """Return a link to a task in a run."""
+        mapped = f" [{map_index}]" if map_index >= 0 else ""
+        return Link(f"{dag_id}.{task_id}{mapped}", self.run(dag_id, run_id, task_id, map_index))
+
     def dag(self, dag_id: str) -> str:
         """Return the URL of a DAG."""
         return f"{self.prefix}/dags/{quote(dag_id, safe='')}"
@@ -88,3 +104,11 @@ def task_of(query: Mapping[str, str]) -> Creator | None:
     if {dag_id, run_id, task_id} & {".", ".."}:
         return None
     return Creator(dag_id, run_id, task_id, int(map_index))
+
+
+def creator_link(backup: BackupModel, links: Links) -> Link | str:
+    """Return a link to the task that created a backup, or a text if it was no task, or is unknown."""
+    creator = creator_of(backup)
+    if creator:
+        return links.run_link(*creator)
+    return UNKNOWN if has_mark(backup) else _ELSEWHERE

@@ -14,10 +14,11 @@ from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.report import Project
 from airflow_pinecone.ui.formats import show_change, show_duration, show_number, show_size
+from airflow_pinecone.ui.index_page import index_page, restore_snippet
 from airflow_pinecone.ui.links import Links
+from airflow_pinecone.ui.overview import Known, judge
 from airflow_pinecone.ui.reading import Copy
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH, trend_of
-from airflow_pinecone.ui.views import Known, index_page, judge, restore_snippet
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
