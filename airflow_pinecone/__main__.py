@@ -120,7 +120,7 @@ def _backups(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
                 "unknown" if age is None else show_seconds(age),
                 backup["backup_id"],
                 backup["status"],
-                cell(backup.get("record_count", "unknown")),
+                cell("unknown" if backup.get("record_count") is None else backup["record_count"]),
                 cell(backup.get("source_index_name"))
                 + (" (earlier index)" if backup["backup_id"] in earlier and history.current_index_id else ""),
                 cell(backup.get("name")),
@@ -146,7 +146,10 @@ def _restore(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
     print(text, file=sys.stderr, flush=True)
     now = SYSTEM_CLOCK.time()
     wait = Wait(WaitSpec(RESTORE.name, job_id, now, now + _TIMEOUT))
-    log = partial(print, file=sys.stderr, flush=True)
+
+    def log(_: int, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
     result = wait_sync(wait, partial(RESTORE.poll, hook.client, job_id), log, SYSTEM_CLOCK)
     return _Result(result.result_or_raise(), f"Index {name} is ready.")
 
@@ -162,8 +165,10 @@ def _audit(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
         f"{cell(row['index_name'])} ({row['status']}): {'; '.join(problem['text'] for problem in row['problems'])}."
         for row in failed
     ]
+    lines += report["invalid"]
     lines += [f"{cell(name)}: pod-based, so Pinecone cannot back it up." for name in report["unsupported"]]
-    return _Result(report, "\n".join([*lines, report["verdict"]]), ok=bool(report["indexes"]) and not failed)
+    is_ok = bool(report["indexes"]) and not failed and not report["invalid"]
+    return _Result(report, "\n".join([*lines, report["verdict"]]), ok=is_ok)
 
 
 if __name__ == "__main__":

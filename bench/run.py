@@ -34,7 +34,7 @@ NO_MEMORY = (
 )
 NO_PROCESSES = (
     "500 waits with a rescheduled sensor: each poll starts a process, and 50 waits made {made} of the {due:.0f} polls "
-    "a minute that their pause asks for."
+    "a minute that their poll interval requires."
 )
 
 

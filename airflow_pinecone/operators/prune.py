@@ -57,8 +57,9 @@ class PruneBackupsOperator(PineconeOperator):
     final; failed ones, unless ``remove_failed`` is True; those with a hold that has not ended; those that are created
     during the task or have no valid ``created_at``; those of a deleted index, such as an earlier one
     with the same name that a restore replaced, unless ``include_deleted_indexes`` is True; and, unless ``owned_only``
-    is False, those that this package did not create. The plan is logged before the first delete. Before each
-    delete, the task checks that the index was not deleted or created again since.
+    is False, those that this package did not create. The plan is logged before the first delete. Unless
+    ``include_deleted_indexes`` is True, the task checks before each delete that the index was not deleted or created
+    again since.
 
     The counts and ``dry_run`` can be templates that render to an integer, and to ``true`` or ``false``. Before any
     request, the task fails without a retry if one of them renders to anything else, such as ``None``.

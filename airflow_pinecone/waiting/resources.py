@@ -175,8 +175,9 @@ FRESHNESS = Resource(
     name="freshness",
     label="Index",
     goal="have a fresh backup",
-    disappeared="does not exist, and has no backups",
-    remedy="Check the name of the index.",
+    # The error of the listing says that there is neither an index nor a backup.
+    disappeared="",
+    remedy="",
     index_field="source_index_name",
     xcom_key="backup_id",
     phase=lambda model: "running" if "problem" in model else backup_phase(model),

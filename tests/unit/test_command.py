@@ -112,6 +112,7 @@ def test_restore_can_wait(emulator: Emulator, run: Run) -> None:
     (job,) = emulator.restore_jobs
     assert (result.status, result.out) == (0, "Index restored is ready.\n")
     assert f"restore_job_id: {job['restore_job_id']}" in result.err
+    assert any(line.startswith("Waiting until") for line in result.err.splitlines())
     model = json.loads(run("restore", backup_id, "again", "--wait", "--json").out)
     assert (model["index_name"], model["index_ready"], model["status"]) == ("again", True, "Completed")
 

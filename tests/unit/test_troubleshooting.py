@@ -42,8 +42,8 @@ def test_first_line_of_a_message_is_documented(parts: list[str]) -> None:
 def test_first_line_of_each_end_of_a_wait_is_documented(resource: Resource) -> None:
     subject = "Index …" if resource is FRESHNESS else f"The {resource.label.lower()} of index …"
     ends = [f"did not {resource.goal} within", f"did not {resource.goal} before the execution_timeout"]
-    ends += [resource.disappeared, "could not be polled: … consecutive polls failed"]
-    for end in ends if resource is FRESHNESS else [*ends, "failed`"]:
+    ends += ["could not be polled: … consecutive polls failed"]
+    for end in ends if resource is FRESHNESS else [*ends, resource.disappeared, "failed`"]:
         assert f"`{subject} {end}" in TEXT
 
 
