@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_pinecone.common.clock import SYSTEM_CLOCK
-from airflow_pinecone.common.text import cell, iso, show_seconds, text_table
-from airflow_pinecone.errors import PineconeError
+from airflow_pinecone.common.text import cell, explain, iso, show_seconds, text_table
+from airflow_pinecone.errors import PineconeError, RestoreFailed, RestoreNotFound, WaitTimeout
 
 if TYPE_CHECKING:
     from airflow_pinecone.hooks import PineconeHook
@@ -151,6 +151,11 @@ def _restore(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
         print(message, file=sys.stderr, flush=True)
 
     result = wait_sync(wait, partial(RESTORE.poll, hook.client, job_id), log, SYSTEM_CLOCK)
+    if isinstance(result.error, WaitTimeout | RestoreFailed | RestoreNotFound):
+        # The advice of the error is for tasks.
+        advice = f"Look in Pinecone's console whether index {name} exists."
+        text = explain(str(result.error).split("\n")[0], result.error.reason, advice, f"Restore job id: {job_id}.")
+        raise type(result.error)(text)
     return _Result(result.result_or_raise(), f"Index {name} is ready.")
 
 

@@ -23,7 +23,7 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.text import counted, one_line, show_value
+from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.rules import coverage
@@ -380,14 +380,17 @@ class PineconeHook(BaseHook):
             if variable in os.environ:
                 # Airflow logs its error and then reports that the connection does not exist.
                 raise PineconeInputError(
-                    f"Connection {one_line(conn_id)} cannot be used: Airflow cannot read it from the environment "
-                    f"variable {one_line(variable)}. The value must be a URI or a JSON object, and its extra must be a "
-                    "JSON object."
+                    explain(
+                        f"Connection {one_line(conn_id)} cannot be used: Airflow cannot read its environment variable.",
+                        f"{one_line(variable)} must be a URI or a JSON object, and its extra must be a JSON object.",
+                    )
                 ) from error
             raise ConnectionNotFound(
-                f"Connection {one_line(conn_id)} cannot be used: it does not exist, or the secrets backend that has it "
-                "cannot be reached. Add it to Airflow, or set conn_id to another connection. An environment variable "
-                "must be set for the workers and the triggerer."
+                explain(
+                    f"Connection {one_line(conn_id)} cannot be used: Airflow did not find it.",
+                    "It does not exist, or the secrets backend that has it cannot be reached.",
+                    "Add it to Airflow, or set conn_id. A variable must be set for the workers and the triggerer.",
+                )
             ) from error
         if connection.password:
             _mask_secret(connection.password)

@@ -51,6 +51,8 @@ with DAG(
         rules = {key: rules._replace(max_restore_age=None) for key, rules in POLICY.items()}
         policy = Policy(IndexRules(MAX_AGE), rules)
         report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*", exclude=SCRATCH)
+        if report["invalid"] or not report["indexes"]:
+            raise AirflowFailException("\n".join(report["invalid"]) or "No index of the project can be backed up")
         for name in report["unsupported"]:
             log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
         names = []

@@ -60,7 +60,8 @@ def index_stats(response: Any, operation: Operation) -> dict[str, Any]:
 
 def deleted(response: Any, operation: Operation) -> None:
     """Check the response to a DELETE: its body is empty or an object that reports no error."""
-    if response is not None and (not isinstance(response, dict) or response.get("error")):
+    signs = ("error", "errors", "code")
+    if response is not None and (not isinstance(response, dict) or any(response.get(s) is not None for s in signs)):
         raise operation.invalid_response("reports an error, so it is unknown whether anything was deleted")
 
 

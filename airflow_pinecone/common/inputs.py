@@ -108,7 +108,8 @@ def validate_hold(value: Any, now: datetime) -> datetime | None:
 
     It is a time, a date, a duration from now as a timedelta or in seconds, or a text with an ISO date, an ISO time or a
     number of seconds; None is no hold. A date is its first moment in UTC, and a time without a time zone is in UTC. The
-    time can be in the past. Eight digits are a date, such as that of ``{{ ds_nodash }}``, and never seconds.
+    time can be in the past. A text of eight digits is a date, such as that of ``{{ ds_nodash }}``, and so is an
+    integer from 20000101 to 20991231.
     """
     if value is None:
         return None
@@ -125,11 +126,13 @@ def validate_hold(value: Any, now: datetime) -> datetime | None:
 
 
 def _moment(value: Any, now: datetime) -> datetime:
-    # Native rendering makes an integer of eight digits.
-    if isinstance(value, str) or (type(value) is int and re.fullmatch("[0-9]{8}", show_value(value))):
-        text = str(value).strip()
+    if isinstance(value, str):
+        text = value.strip()
         is_number = re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and not re.fullmatch("[0-9]{8}", text)
         value = float(text) if is_number else datetime.fromisoformat(text)
+    elif type(value) is int and 20000101 <= value <= 20991231:
+        # Native rendering makes an integer of a date. As seconds, these numbers would be about eight months.
+        value = datetime.fromisoformat(str(value))
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):

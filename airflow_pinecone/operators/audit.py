@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.policy import Status
-    from airflow_pinecone.rules.report import IndexReport, Report
+    from airflow_pinecone.rules.report import BackupFacts, IndexReport, Report
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
@@ -188,26 +188,45 @@ def _message(report: Report, failed: list[IndexReport], headline: str) -> str:
     return "\n".join([f"{headline}.", *lines, advice])
 
 
+def _of(newest: BackupFacts | None, value: Any, show: Callable[[Any], str]) -> str:
+    """Return a value of the newest Ready backup; empty without such a backup."""
+    if newest is None:
+        return ""
+    return "unknown" if value is None else show(value)
+
+
+def _change(row: IndexReport) -> str:
+    if row["newest_ready"] and row["previous_known"] and row["previous"] is None:
+        return "no earlier one"
+    return _of(row["newest_ready"], row["record_change"], "{:+.1%}".format)
+
+
+def _last_restore(row: IndexReport, report: Report) -> str:
+    restore = row["last_restore"]
+    if restore is None:
+        return "never" if report["restores_known"] else "unknown"
+    return "unknown" if restore["age"] is None else f"{show_seconds(restore['age'])} ago"
+
+
 def _format(report: Report) -> str:
     """Format the report as a table with a row for each index, and lines for what is not in it."""
     rows: list[tuple[str, ...]] = [
         ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", "last restore", "task")
     ]
     for row in report["indexes"]:
-        newest, restore = row["newest_ready"], row["last_restore"]
-        creator = newest["created_by"] if newest else None
+        newest = row["newest_ready"]
         rows.append(
             (
                 row["status"],
                 cell(row["index_name"]),
-                newest["created_at"] if newest else "-",
-                "-" if row["age"] is None else show_seconds(row["age"]),
+                newest["created_at"] if newest else "none",
+                _of(newest, row["age"], show_seconds),
                 show_seconds(row["max_age"]),
-                cell(newest["record_count"] if newest else None),
-                "-" if row["record_change"] is None else f"{row['record_change']:+.1%}",
+                _of(newest, newest and newest["record_count"], str),
+                _change(row),
                 str(row["backup_count"]),
-                f"{show_seconds(restore['age'])} ago" if restore and restore["age"] is not None else "-",
-                cell(f"{creator['dag_id']}.{creator['task_id']}" if creator else None),
+                _last_restore(row, report),
+                _of(newest, newest and newest["created_by"], lambda by: cell(f"{by['dag_id']}.{by['task_id']}")),
             )
         )
     lines = [text_table(rows)] if report["indexes"] else []

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel
     from airflow_pinecone.runtime.tries import Try
-    from airflow_pinecone.waiting.decisions import WaitResult
 
 
 class CreateBackupOperator(WaitingOperator):
@@ -375,34 +374,6 @@ class CreateBackupOperator(WaitingOperator):
         if self.upstream_task_ids or this_try.run_started_at is None:
             return datetime.fromtimestamp(this_try.started_at, UTC)
         return this_try.run_started_at
-
-    def _result_of(self, result: WaitResult) -> Any:
-        from airflow_pinecone.common.text import explain
-        from airflow_pinecone.errors import BackupFailed, BackupNotFound
-
-        try:
-            return super()._result_of(result)
-        except (BackupFailed, BackupNotFound) as error:
-            error.args = (explain(str(error), advice=self._newest_ready()),)
-            raise
-
-    def _newest_ready(self) -> str:
-        """Return for a message which backup can be restored; empty if there is none, or it cannot be listed."""
-        from airflow_pinecone.api.models import count_of, created_at
-        from airflow_pinecone.common.text import show_time
-        from airflow_pinecone.errors import PineconeError
-        from airflow_pinecone.hooks import read_history
-
-        try:
-            backup = read_history(self.hook.client, self.index_name, retry=False).newest_ready
-        except PineconeError:
-            return ""
-        if backup is None:
-            return ""
-        created, records = created_at(backup), count_of(backup.get("record_count"))
-        of_time = f" of {show_time(created)}" if created else ""
-        with_records = "" if records is None else f" ({records:,} records)"
-        return f"You can still restore backup {backup['backup_id']}{of_time}{with_records}."
 
     def _complete(self, this_try: Try, model: BackupModel) -> BackupModel:
         from airflow_pinecone.api.models import xcom_safe

@@ -6,7 +6,7 @@ deleted index, and those of an earlier index with the same name, are listed sepa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
@@ -82,11 +82,12 @@ def report(
         for name, history in sorted(histories.items())
         for leftover in _leftovers(name, history, indexes.get(name))
     ]
+    missing = [p for p in include if p not in names and not set(p) & set("*?[")]
     return Report(
         as_of=iso(now),
-        verdict=_verdict(rows),
+        verdict=verdict_of(rows, missing, project.invalid),
         indexes=rows,
-        missing=[p for p in include if p not in names and not set(p) & set("*?[")],
+        missing=missing,
         unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
         unsupported=sorted(name for name, index in indexes.items() if is_pod_based(index)),
         leftovers=leftovers,
@@ -161,6 +162,7 @@ def _row(
         newest_ready=_facts(newest),
         previous=_facts(previous),
         previous_known=not unknown_previous,
+        restorable=_facts(_restorable(history, newest, previous, rules)),
         failed=_facts(failed),
         running=_facts(running),
         record_change=_change(newest, previous, "record_count"),
@@ -178,6 +180,18 @@ def _previous(history: BackupHistory, newest: BackupModel | None) -> tuple[Backu
         return (history.previous(newest), "") if newest else (None, "")
     except BackupCheckFailed as error:
         return None, str(error)
+
+
+def _restorable(
+    history: BackupHistory, newest: BackupModel | None, previous: BackupModel | None, rules: IndexRules
+) -> BackupModel | None:
+    """Return the newest Ready backup that has not lost its records, as far as their number is known."""
+    if newest is None or count_of(newest.get("record_count")) is None:
+        return newest
+    baseline = backup_baseline(previous) if previous and count_of(previous.get("record_count")) is not None else None
+    if not check_backup(newest, baseline, rules.check_rules):
+        return newest
+    return history.restorable(1 if rules.min_records is None else rules.min_records, before=newest)
 
 
 def _shrank(newest: BackupModel, previous: BackupModel | None, unknown_previous: str, rules: IndexRules) -> bool:
@@ -294,14 +308,27 @@ def _leftover_reason(
     return "earlier index of this name" if index_id and is_known else "unknown index"
 
 
-def _verdict(rows: list[IndexReport]) -> str:
+def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Sequence[str]) -> str:
+    """Return what a report says first: what is wrong, if anything is.
+
+    Args:
+        rows: The rows of the report.
+        missing: The names of required indexes that do not exist.
+        invalid: Which indexes were left out.
+    """
+    do = "does" if len(missing) == 1 else "do"
+    incomplete = [
+        f"{counted(len(missing), 'required index')} {do} not exist." if missing else "",
+        "Some indexes have no valid name and are left out." if invalid else "",
+    ]
     if not rows:
-        return "There are no indexes that can be backed up."
+        return " ".join(filter(None, [*incomplete, "There are no indexes that can be backed up."]))
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
     failing = len(rows_with_problems(rows, ["failing"]))
     untested = len(rows_with_problems(rows, ["untested"]))
     has = "has" if not_fresh == 1 else "have"
     problems = [
+        *incomplete,
         f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
         f"{counted(untested, 'index')} had no recent restore." if untested else "",

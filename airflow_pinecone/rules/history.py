@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from airflow_pinecone.api.models import BackupModel, created_at, is_ready
+from airflow_pinecone.api.models import BackupModel, count_of, created_at, is_ready
 from airflow_pinecone.errors import BackupCheckFailed
 
 # How far the clocks of Pinecone and of the worker may differ.
@@ -86,6 +86,21 @@ class BackupHistory:
     def newest_ready(self) -> BackupModel | None:
         """The newest Ready backup of the current index that has a valid ``created_at``, or None."""
         return next((row.backup for row in self.current if row.created_at and is_ready(row.backup)), None)
+
+    def restorable(self, min_records: int = 1, *, before: BackupModel | None = None) -> BackupModel | None:
+        """Return the newest Ready backup, of any index with this name, that has enough records, or None.
+
+        Args:
+            min_records: The minimum number of records. An unknown number counts as enough.
+            before: Only backups that are older than this one; None for any.
+        """
+        end = created_at(before) if before else None
+        for row in self.rows:
+            is_older = before is None or (end is not None and row.created_at is not None and row.created_at < end)
+            count = count_of(row.backup.get("record_count"))
+            if is_older and is_ready(row.backup) and (count is None or count >= min_records):
+                return row.backup
+        return None
 
     def age(self, backup: BackupModel, now: datetime) -> Age:
         """Return how old a backup is."""

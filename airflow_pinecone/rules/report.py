@@ -72,8 +72,9 @@ class IndexReport(TypedDict):
     ``max_age``: an older one will hardly become Ready. ``record_change`` and ``size_change`` are shares of the previous
     Ready backup: -0.2 means that 20 % are missing. ``created_elsewhere`` counts the backups that this package did not
     create, such as those of Pinecone's backup schedules. ``previous`` is the Ready backup before the newest one, if
-    ``previous_known``. ``max_age`` to ``max_shrink`` are the rules that were applied, and ``broken_rules`` has those
-    that the index breaks. If the restore jobs of the project are unknown, ``last_restore`` is None.
+    ``previous_known``, and ``restorable`` the newest Ready one that has not lost its records.
+    ``max_age`` to ``max_shrink`` are the rules that were applied, and ``broken_rules`` has those that the index breaks.
+    If the restore jobs of the project are unknown, ``last_restore`` is None.
     """
 
     index_name: str
@@ -88,6 +89,7 @@ class IndexReport(TypedDict):
     newest_ready: BackupFacts | None
     previous: BackupFacts | None
     previous_known: bool
+    restorable: BackupFacts | None
     failed: BackupFacts | None
     running: BackupFacts | None
     record_change: float | None

@@ -130,4 +130,29 @@ class WaitingTask(PineconeTask):
                 send_wait_metrics(result, self.clock.time())
             except Exception:  # The backup is more important than its metrics.
                 self.log.warning("The metrics of the backup were not sent.", exc_info=True)
+            self._add_restorable(result)
         return result.result_or_raise()
+
+    def _add_restorable(self, result: WaitResult) -> None:
+        """Add to the error of a failed or missing backup which backup of the index can be restored."""
+        from airflow_pinecone.api.models import count_of, created_at
+        from airflow_pinecone.common.text import show_time
+        from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError
+        from airflow_pinecone.hooks import read_history
+
+        index_name = result.index_name or getattr(self, "index_name", None)
+        if not isinstance(result.error, BackupFailed | BackupNotFound) or index_name is None:
+            return
+        try:
+            backup = read_history(self.hook.client, index_name, retry=False).restorable()
+        except PineconeError:  # The error of the backup is more important.
+            return
+        if backup is not None:
+            created, records = created_at(backup), count_of(backup.get("record_count"))
+            of_time = f" of {show_time(created)}" if created else ""
+            with_records = "" if records is None else f" ({records:,} records)"
+            text = f"You can still restore backup {backup['backup_id']}{of_time}{with_records}."
+            lines = str(result.error).split("\n")
+            # The ids come last.
+            lines.insert(max(1, len(lines) - 1), text)
+            result.error.args = ("\n".join(lines),)

@@ -85,7 +85,8 @@ def _parse(audit: AuditReport, report: Any, default: IndexRules) -> AuditReport:
             row["max_age"],
             row.get("max_restore_age"),
             row.get("min_records", default.min_records),
-            row.get("max_shrink", default.max_shrink),
+            # An audit that compares nothing does not say that the records are still there.
+            default.max_shrink if row.get("max_shrink") is None else row["max_shrink"],
         )
         rules[name].validate()
     missing = tuple(map(str, report["missing"]))

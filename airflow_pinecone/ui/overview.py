@@ -118,11 +118,12 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
     report, audit = known.report, known.audit
     names = {row["index_name"] for row in report["indexes"]}
     backups = {backup["backup_id"]: backup for backup in known.copy.project.backups}
+    missing = tuple(name for name in audit.missing if name not in names) if audit else ()
     return Overview(
-        verdict=report["verdict"],
+        verdict=coverage.verdict_of(report["indexes"], missing, report["invalid"]),
         rules=_rules_text(rules),
         audit=_audit_view(audit, names, known.now, rules.max_age_seconds, links) if audit else None,
-        missing=tuple(name for name in audit.missing if name not in names) if audit else (),
+        missing=missing,
         invalid=tuple(report["invalid"]),
         rows=tuple(_index_row(row, known, backups, links) for row in report["indexes"]),
         unsupported=tuple(report["unsupported"]),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.rules.history import age_of
-from airflow_pinecone.rules.report import BackupFacts, IndexReport
+from airflow_pinecone.rules.report import IndexReport
 from airflow_pinecone.ui.formats import iso_or_none, show_age, show_number
 from airflow_pinecone.ui.links import Link, Links
 
@@ -55,20 +55,20 @@ def trouble_of(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
         lasting=show_age(age_of(since, now)),
         advice=_advice(row),
         failed_run=links.run_link(**creator) if creator else None,
-        restorable=_restorable(row["previous"] if has_bad_counts else newest, now, has_newest=newest is not None),
+        restorable=_restorable(row, now),
     )
 
 
 def _advice(row: IndexReport) -> tuple[str, ...]:
     """Say what to do about the problems of an index."""
-    newest, previous, failed, broken = row["newest_ready"], row["previous"], row["failed"], row["broken_rules"]
+    newest, restorable, failed, broken = row["newest_ready"], row["restorable"], row["failed"], row["broken_rules"]
     sentences = []
     if failed and not failed["created_by"]:
         sentences.append("Check in Pinecone's console why the backup failed: its task is unknown.")
-    if newest and previous and {"min_records", "max_shrink"} & set(broken):
-        sentences.append(f"Check what removed the records, and keep backup {previous['backup_id']} until then.")
-    elif newest and "min_records" in broken:
+    if newest and restorable is None:
         sentences.append("Check what removed the records.")
+    elif newest and restorable and restorable["backup_id"] != newest["backup_id"]:
+        sentences.append(f"Check what removed the records, and keep backup {restorable['backup_id']} until then.")
     if row["running"] and "max_age" in broken:
         sentences.append(f"Backup {row['running']['backup_id']} is still running.")
     elif "max_age" in broken and not failed:
@@ -78,9 +78,11 @@ def _advice(row: IndexReport) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _restorable(backup: BackupFacts | None, now: datetime, *, has_newest: bool) -> str:
+def _restorable(row: IndexReport, now: datetime) -> str:
+    backup = row["restorable"]
     if backup is None:
-        return f"There is no {'other ' if has_newest else ''}Ready backup of this index to restore."
+        enough = " with enough records" if row["newest_ready"] else ""
+        return f"There is no Ready backup of this index{enough} to restore."
     records = backup["record_count"]
     counts = "an unknown number of records" if records is None else f"{show_number(records)} records"
     age = age_of(parse_time(backup["created_at"]), now)

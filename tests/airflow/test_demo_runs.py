@@ -110,7 +110,8 @@ def test_demo_reports_a_failed_run_in_one_line(others: set[Path]) -> None:
         _, sessions = read_until(process, "Triggered run")
         output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "create a backup of index no-such-index: HTTP 404" in output
+    assert "create a backup of index no-such-index." in output
+    assert "HTTP 404" in output
     assert "make demo: the run failed" in output
     assert not running(sessions)
     assert output.rstrip().splitlines()[-1].startswith("make demo:")

@@ -73,7 +73,7 @@ def test_sensor_with_soft_fail_is_skipped_after_a_timeout(run: Run) -> None:
 def test_rejected_create_request_is_not_retried(run: Run) -> None:
     assert run.final_state() == "failed"
     assert run.task()["try_number"] == 1
-    assert f"create a backup of index {run.index}: HTTP 403" in run.log()
+    assert f"create a backup of index {run.index}.\\nHTTP 403" in run.log()
 
 
 @on_runs("wait_in_worker", "wait_in_triggerer", steps=mark_as_failed)

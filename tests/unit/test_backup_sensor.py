@@ -61,6 +61,20 @@ def test_poke_sends_one_request(world: Emulator, clock: FakeClock, running: str,
     assert len(world.requests) == before + 1
 
 
+def test_failed_backup_names_the_newest_one_that_can_be_restored(
+    world: Emulator, clock: FakeClock, mode: dict[str, Any]
+) -> None:
+    older = world.add_backup(INDEX, age=2 * 3600, record_count=98_000)
+    world.add_backup(INDEX, age=3600, record_count=0)
+    world.next_backup(fails=True, ready_after=60)
+    backup_id = PineconeHook().create_backup(INDEX)["backup_id"]
+    outcome = run_try(make_task(BackupSensor, clock, backup_id=backup_id, **mode), TaskInstance())
+    assert outcome.state == "failed"
+    *_, restorable, ids = outcome.message.splitlines()
+    assert restorable.startswith(f"You can still restore backup {older['backup_id']} of ")
+    assert backup_id in ids
+
+
 @pytest.mark.parametrize("backup_id", ["", None, "None", "a/b", "..", "x\ny", "None ", "x" * 200])
 def test_invalid_id_fails_the_task_before_any_request(
     world: Emulator, clock: FakeClock, mode: dict[str, Any], backup_id: Any

@@ -565,3 +565,28 @@ def test_unknown_restores_are_not_missing_ones() -> None:
     assert not made["restores_known"]
     assert row["status"] == "untested"
     assert "its last restore is unknown" in row["problems"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "restorable"),
+    [
+        ([250_000, 240_000], "b-1"),
+        ([96, 250_000], "b-2"),
+        ([0, 0, 250_000], "b-3"),
+        ([0, 0], None),
+        # Whether it has lost records is unknown.
+        ([None, 250_000], "b-1"),
+        ([0, None], "b-2"),
+    ],
+    ids=repr,
+)
+def test_restorable_backup_has_not_lost_its_records(counts: list[int | None], restorable: str | None) -> None:
+    backups = [backup(number, age=number * HOUR, record_count=count) for number, count in enumerate(counts, start=1)]
+    row = row_of(backups=backups, rules=IndexRules(DAY, max_shrink=0.5))
+    assert (row["restorable"] and row["restorable"]["backup_id"]) == restorable
+
+
+def test_verdict_begins_with_required_indexes_that_do_not_exist() -> None:
+    made = report_on(backups=[backup()], include=["docs-example", "payments"])
+    assert made["verdict"] == "1 required index does not exist."
+    assert report_on(backups=[backup()])["verdict"] == "The index has a fresh Ready backup."

@@ -362,9 +362,10 @@ def test_failed_backup_names_the_newest_one_that_can_be_restored(
     emulator.next_backup(fails=True, ready_after=60)
     outcome = run_try(create(**wait), TaskInstance())
     assert type(outcome.error) is BackupFailed
-    last = outcome.message.splitlines()[-1]
+    *_, restorable, ids = outcome.message.splitlines()
     with_records = " (98,000 records)" if records else ""
-    assert last == f"You can still restore backup {older['backup_id']} of 2025-06-15 14:06:40 UTC{with_records}."
+    assert restorable == f"You can still restore backup {older['backup_id']} of 2025-06-15 14:06:40 UTC{with_records}."
+    assert ids.startswith("Backup id: ")
 
 
 @each_wait

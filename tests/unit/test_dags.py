@@ -185,6 +185,17 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
 
 
 @needs_airflow_3
+@pytest.mark.usefixtures("world")
+def test_the_fleet_fails_if_it_lists_no_index(emulator: Emulator) -> None:
+    list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
+    with pytest.raises(AirflowFailException, match="No index"):
+        list_indexes({"prefix": "no-such-", "only_due": False})
+    # A name that only begins like those of the scratch indexes is backed up.
+    emulator.add_index("drill-reports")
+    assert list_indexes({"prefix": "drill-", "only_due": False}) == ["drill-reports"]
+
+
+@needs_airflow_3
 def test_the_audit_and_the_fleet_have_one_policy() -> None:
     audit = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"].get_task("audit")
     policy = runpy.run_path(str(ROOT / "dags" / "backup_policy.py"))

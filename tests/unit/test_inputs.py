@@ -232,6 +232,9 @@ NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
         ("604800.0", "2025-06-08T12:00:00"),
         (604800, "2025-06-08T12:00:00"),
         (9_999_999, "2025-09-25T05:46:39"),
+        # 180 and 365 days.
+        (15_552_000, "2025-11-28T12:00:00"),
+        (31_536_000, "2026-06-01T12:00:00"),
         (timedelta(days=7), "2025-06-08T12:00:00"),
     ],
     ids=repr,
@@ -243,8 +246,8 @@ def test_hold(value: Any, end: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        # Eight digits are never seconds, although these would be 231 to 234 days.
-        *("20251399", 20251399, "20250230", 20_000_000, "00000000"),
+        # Eight digits in a text are never seconds, although these would be 231 to 234 days.
+        *("20251399", 20251399, "20250230", "20000000", "00000000"),
         *("2025060812", 2025060812, "None", "", "soon", "-1", 0, -1, True, [], 1e300),
     ],
     ids=repr,

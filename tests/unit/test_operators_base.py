@@ -169,7 +169,7 @@ def test_operator_uses_its_connection(
 def test_connection_that_does_not_exist_can_be_retried(make: Callable[..., Any], clock: FakeClock) -> None:
     outcome = run_try(make(clock, conn_id="no_such_connection"), TaskInstance())
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", ConnectionNotFound)
-    assert "Connection no_such_connection cannot be used: it does not exist" in outcome.message
+    assert "Connection no_such_connection cannot be used: Airflow did not find it" in outcome.message
 
 
 @operator

@@ -251,7 +251,7 @@ def test_index_that_lost_its_records_is_failing(pinecone: Emulator, client: Test
     assert f"keep backup {before['backup_id']} until then" in text
     assert f"You can still restore backup {before['backup_id']}: 250,000 records, 1 day old." in text
     assert "| 0 1 required |" in text
-    assert "There is no other Ready backup of this index to restore." in text
+    assert "There is no Ready backup of this index with enough records to restore." in text
     assert [attributes.get("class") for attributes in page.all("td")].count("number breaks") == 2
 
 
@@ -280,6 +280,7 @@ def test_page_judges_by_the_rules_of_the_last_audit(pinecone: Emulator, open_app
     assert "| images | ok |" in text
     assert "The audit does not have images." in text
     assert "prod unprotected | The audit requires this index, and it does not exist." in text
+    assert "1 required index does not exist." in text.split("As of")[0]
 
 
 def test_audit_is_of_the_first_connection(pinecone: Emulator, open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -570,7 +571,7 @@ def test_missing_connection(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> 
     monkeypatch.delenv(CONNECTION_VARIABLE, raising=False)
     text = Page(open_app().get("/")).text
     assert "The connection cannot be used." in text
-    assert "it does not exist, or the secrets backend" in text
+    assert "It does not exist, or the secrets backend" in text
 
 
 def test_invalid_connection_does_not_show_the_key(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> None:

@@ -14,7 +14,7 @@ export async function showHistory(root, signal) {
   try {
     const events = await readEvents(place.dataset, signal);
     if (events.length === 0) {
-      showText(place, "Airflow has no event of a backup of this index. Add an asset to the outlets of CreateBackupOperator.");
+      showText(place, "Airflow has no event of a backup of this index. Add its asset to the outlets of VerifyBackupOperator.");
       return;
     }
     place.replaceChildren(historyTable(events, existenceOf(root, place.dataset.asOf), place.dataset.prefix));
@@ -68,7 +68,7 @@ function historyTable(events, existence, prefix) {
   const table = element("table");
   table.append(element("caption", `The newest ${LIMIT} backups at most, from the events in Airflow`));
   const head = element("tr");
-  for (const name of ["Created", "Records", "Size (bytes)", "Recorded after", "Still exists", "Created by"]) {
+  for (const name of ["Created", "Records", "Size (bytes)", "Recorded after", "Still exists", "Recorded by"]) {
     head.append(header("col", name));
   }
   table.createTHead().append(head);
