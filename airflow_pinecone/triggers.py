@@ -136,7 +136,7 @@ class WaitTrigger(BaseTrigger):
 
         Yields:
             One event: the result of the wait, as ``WaitResult.to_event`` returns it. If the connection cannot be used,
-            it also has the arguments of the trigger, with the fingerprint of the connection that was read.
+            or is not that of the task, it also has the arguments of the trigger, with the fingerprint that was read.
         """
         read_settings = partial(call_airflow, self._read_settings)
         async with shared_polls(self.conn_id, self.control_plane, self.fingerprint, read_settings, self.clock) as polls:
@@ -144,7 +144,8 @@ class WaitTrigger(BaseTrigger):
             poll_now = partial(polls.poll_now, self.spec.resource, self.spec.resource_id)
             result = await wait_async(Wait(self.spec), poll, poll_now, self.log.log, self.clock)
             event = result.to_event()
-            if isinstance(result.error, PineconeInputError):
+            # Otherwise the input is invalid in another way, and the worker would have the same error.
+            if isinstance(result.error, PineconeInputError) and polls.read_fingerprint != self.fingerprint:
                 event["trigger"] = {**self.serialize()[1], "fingerprint": polls.read_fingerprint}
         yield TriggerEvent(event)
 

@@ -587,6 +587,6 @@ def test_restorable_backup_has_not_lost_its_records(counts: list[int | None], re
 
 
 def test_verdict_begins_with_required_indexes_that_do_not_exist() -> None:
-    made = report_on(backups=[backup()], include=["docs-example", "payments"])
+    made = report_on(backups=[backup()], include=["docs", "payments"])
     assert made["verdict"] == "1 required index does not exist."
     assert report_on(backups=[backup()])["verdict"] == "The index has a fresh Ready backup."

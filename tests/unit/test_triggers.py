@@ -19,7 +19,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import InvalidWaitResult, PineconeInputError, WaitTimeout
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator
-from airflow_pinecone.sensors import BackupSensor
+from airflow_pinecone.sensors import BackupSensor, RestoreJobSensor
 from airflow_pinecone.triggers import WaitTrigger
 
 pytestmark = pytest.mark.anyio
@@ -224,6 +224,20 @@ def test_task_is_deferred_again_if_the_key_was_replaced(
     assert after == {**before, "fingerprint": PineconeHook().settings.fingerprint}
     assert after != before
     assert resume(task, caught.value, run_trigger(again, clock)) == world.backups[0]
+
+
+def test_name_that_is_invalid_in_a_response_is_no_reason_to_wait_again(world: Emulator, clock: FakeClock) -> None:
+    job = {"restore_job_id": "r-1", "backup_id": "b-1", "target_index_name": "docs", "status": "Pending"}
+    world.fault("GET", "/restore-jobs/*", status=200, body=job)
+    world.fault(
+        "GET", "/restore-jobs*", status=200, body=job | {"target_index_name": "x_y", "status": "Completed"}, times=9
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        make_task(RestoreJobSensor, clock, restore_job_id="r-1", deferrable=True).execute(TaskInstance().context)
+    invalid = job | {"target_index_name": "x_y", "status": "Completed"}
+    world.fault("GET", "/restore-jobs/*", status=200, body=invalid, times=None)
+    event = run_trigger(deferred.value.trigger, clock)
+    assert (event["error"]["type"], "trigger" in event) == ("PineconeInputError", False)
 
 
 def test_task_fails_if_its_own_connection_names_another_host(
