@@ -46,8 +46,9 @@ def test_new_backup_starts_the_reindex(run: Run) -> None:
 
 
 def check_example(run: Run) -> None:
-    """Check that all tasks of an example have succeeded, and that its backup is Ready."""
+    """Check that all tasks of an example have succeeded without a warning, and that its backup is Ready."""
     assert set(run.states().values()) == {"success"}
+    assert run.warnings() == []
     model = run.xcom("ready" if run.dag_id == "backup_index" else "backup")
     assert model in run.emulator.backups
     assert model["status"] == "Ready"
@@ -112,6 +113,7 @@ def fail_the_restore(run: Run) -> Iterator[None]:
 @on_runs("restore_drill", steps=restore_all_records)
 def test_restore_drill_compares_and_deletes_the_scratch_index(run: Run) -> None:
     assert run.final_state() == "success"
+    assert run.warnings() == []
     (backup,) = run.backups
     assert run.xcom("compare") == {"backup_id": backup["backup_id"], "records": backup["record_count"]}
     jobs = [job for job in run.emulator.restore_jobs if job["backup_id"] == backup["backup_id"]]
@@ -136,6 +138,7 @@ def check_scratch_index_is_deleted(run: Run) -> None:
 @on_runs("reindex_with_rollback", steps=planned())
 def test_successful_reindex_needs_no_approval(run: Run) -> None:
     assert run.final_state() == "success"
+    assert run.warnings() == []
     assert run.states()["approve"] == run.states()["restore"] == "skipped"
     assert run.xcom("check") == 96
 

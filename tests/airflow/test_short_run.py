@@ -41,6 +41,7 @@ def test_wait_returns_the_ready_backup(run: Run) -> None:
     is_deferred = "Resuming after deferral" in run.log() or "DEFERRED" in run.log()
     assert is_deferred == (run.dag_id == "wait_in_triggerer")
     assert len(run.requests("POST")) == 1
+    assert run.warnings() == []
 
 
 @WAITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -95,6 +96,14 @@ class Run:
     def log(self, task_id: str = "backup") -> str:
         """Return the logs of all tries of a task."""
         return self.airflow.log(self.dag_id, self.run_id, task_id)
+
+    def warnings(self) -> list[str]:
+        """Return the lines of this package at the level warning or above in the logs of all tasks."""
+        folder = self.airflow.home / "logs" / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
+        lines = [
+            line for path in folder.rglob("*.log*") for line in path.read_text().splitlines() if "pinecone" in line
+        ]
+        return [line for line in lines if json.loads(line).get("level") in ("warning", "error", "critical")]
 
     def wait_for_state(self, state: str, task_id: str = "backup", timeout: float = 60.0) -> None:
         """Wait until a task is in a state."""
