@@ -34,9 +34,11 @@ def can_show_pages() -> bool:
 
 def has_custom_xcom_backend() -> bool:
     """Return whether an XCom backend stores values elsewhere. The UI shows what is in the database as a link."""
-    from airflow.sdk.bases.xcom import BaseXCom
-    from airflow.sdk.execution_time.xcom import XCom
-
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    except ImportError:  # Airflow 2, in which this package has no links.
+        return False
     return XCom.serialize_value is not BaseXCom.serialize_value
 
 
