@@ -311,7 +311,7 @@ def test_backup_with_an_invalid_field_prevents_no_prune(
     assert ids(outcome.value["deleted"]) == deleted
     assert existing(emulator) == [backup_id for backup_id in history if backup_id not in deleted]
     if not invalid.keys() & {"created_at", "tags"}:
-        assert logged().count(f"backup_id: {history[4]}") == 1
+        assert f"backup_id: {history[4]}" in logged()
 
 
 def test_invalid_backup_is_no_proof_of_a_newer_one(emulator: Emulator, prune: Prune) -> None:
