@@ -323,6 +323,7 @@ class PineconeHook(BaseHook):
         Raises:
             Conflict: The name is taken.
             BackupNotReady: The backup is not Ready.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
             PineconeTransientError: Pinecone did not start a restore; a later attempt can succeed.
             CreateOutcomeUnknown: Pinecone may have started the restore.
 
