@@ -171,7 +171,7 @@ def _audit(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
         for row in failed
     ]
     lines += report["invalid"]
-    lines += [f"{cell(name)}: pod-based, so Pinecone cannot back it up." for name in report["unsupported"]]
+    lines += [f"{cell(name)}: {why}, so Pinecone cannot back it up." for name, why in report["unsupported"].items()]
     is_ok = bool(report["indexes"]) and not failed and not report["invalid"]
     return _Result(report, "\n".join([*lines, report["verdict"]]), ok=is_ok)
 

@@ -18,8 +18,8 @@ from airflow_pinecone.api.models import (
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
-    is_pod_based,
     is_ready,
+    why_unsupported,
 )
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
@@ -39,8 +39,9 @@ class PineconeHook(BaseHook):
     """Call Pinecone's control plane with the credentials of an Airflow connection.
 
     The connection: ``password`` is the API key; ``host`` is the control plane (default https://api.pinecone.io);
-    ``extra`` may contain ``api_version`` (default 2025-10), ``timeout`` (seconds for each request, default 30) and
-    ``allow_http`` (true permits plain http to a host other than loopback). The type of the connection is not checked.
+    ``extra`` may contain ``api_version`` (2025-10, which is the default, 2026-04, 2026-07 or unstable), ``timeout``
+    (seconds for each request, default 30) and ``allow_http`` (true permits plain http to a host other than loopback).
+    The type of the connection is not checked.
 
     The connection is read on first use. If Pinecone rejects the API key with a 401, the connection is read again, and
     the request is repeated with the new key.
@@ -122,7 +123,8 @@ class PineconeHook(BaseHook):
 
         Args:
             index_name: The index.
-            name: The name of the backup; it need not be unique.
+            name: The name of the backup; it need not be unique. From API version 2026-07 on, it has 1 to 45 characters
+                of ``a-z``, ``0-9`` and ``-``, with a letter or digit at both ends.
             description: The description of the backup.
 
         Returns:
@@ -154,12 +156,16 @@ class PineconeHook(BaseHook):
         """
         return self.client.describe_backup(backup_id, retry=retry)
 
-    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
+    def list_backups(
+        self, index_name: str | None = None, *, include_deleted: bool = False, retry: bool = True
+    ) -> Iterator[BackupModel]:
         """List backups, each once.
 
         Args:
             index_name: The index whose backups to list. None lists the backups of the whole project, also those of
                 deleted indexes.
+            include_deleted: Whether to list the backups of deleted indexes that had ``index_name``, too. Then the name
+                need not be that of an existing index. API versions before 2026-07 list the whole project for this.
             retry: Whether to repeat a failed request.
 
         Returns:
@@ -171,13 +177,13 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_index_backups
         and https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
         """
-        return self.client.list_backups(index_name, retry=retry)
+        return self.client.list_backups(index_name, include_deleted=include_deleted, retry=retry)
 
     def newest_ready_backup(self, index_name: str) -> BackupModel | None:
         """Return the newest backup from which an index can be restored, even if the index was deleted.
 
         If an index was deleted and its name reused, backups of the earlier index count until the new index has its
-        first backup.
+        first backup. From API version 2026-07 on, they do not count.
 
         Args:
             index_name: The name of the index.
@@ -308,6 +314,7 @@ class PineconeHook(BaseHook):
         name: str,
         tags: dict[str, str] | None = None,
         deletion_protection: str | None = None,
+        read_capacity: dict[str, Any] | None = None,
     ) -> RestoreStarted:
         """Start restoring a backup into a new index. The request is not repeated once Pinecone may have processed it.
 
@@ -316,11 +323,14 @@ class PineconeHook(BaseHook):
             name: The name of the new index. It must not be in use.
             tags: The tags of the new index, whose names and values are strings; None copies those of the backup.
             deletion_protection: ``enabled`` or ``disabled``; None is disabled.
+            read_capacity: The read capacity of the new index, as the API describes it, such as
+                ``{"mode": "OnDemand"}``; None leaves it to Pinecone. It needs API version 2026-04 or later.
 
         Returns:
             The ids of the restore job and of the new index: ``restore_job_id`` and ``index_id``.
 
         Raises:
+            PineconeInputError: The API version of the connection does not have ``read_capacity``.
             Conflict: The name is taken.
             BackupNotReady: The backup is not Ready.
             QuotaExceeded, PlanRequired: The project can have no more indexes.
@@ -330,7 +340,11 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
         """
         return self.client.create_index_from_backup(
-            backup_id, name=name, tags=tags, deletion_protection=deletion_protection
+            backup_id,
+            name=name,
+            tags=tags,
+            deletion_protection=deletion_protection,
+            read_capacity=read_capacity,
         )
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
@@ -366,6 +380,10 @@ class PineconeHook(BaseHook):
     def _read_settings(self) -> Settings:
         # The connection is not assigned to a variable, because error trackers show the variables of a frame.
         settings = settings_from(self._masked_connection(), self.conn_id)
+        if settings.api_version == "unstable":
+            self.log.warning(
+                "Connection %s uses the API version unstable: Pinecone may change it at any time.", self.conn_id
+            )
         if self._max_timeout is not None:
             settings = replace(settings, timeout=min(settings.timeout, self._max_timeout))
         return settings
@@ -430,7 +448,7 @@ def read_project(
     indexes = [*checked(client.find_indexes(invalid.append, retry=retry))]
     backups = [*checked(client.list_backups(retry=retry))]
     ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
-    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not is_pod_based(index)}:
+    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not why_unsupported(index)}:
         # A backup that is deleted between the requests for two pages can hide another one. List them once more.
         backups = [*checked(client.list_backups(retry=retry))]
     try:

@@ -53,8 +53,8 @@ with DAG(
         report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*", exclude=SCRATCH)
         if report["invalid"] or not report["indexes"]:
             raise AirflowFailException("\n".join(report["invalid"]) or "No index of the project can be backed up")
-        for name in report["unsupported"]:
-            log.warning("Skipping index %s: Pinecone cannot back up pod-based indexes", name)
+        for name, why in report["unsupported"].items():
+            log.warning("Skipping index %s: %s, so Pinecone cannot back it up", name, why)
         names = []
         for row in report["indexes"]:
             is_young = row["age"] is not None and row["age"] < row["max_age"] / 2

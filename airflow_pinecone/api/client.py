@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,9 +18,22 @@ from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport, was_not_processed
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_id, validate_index_name, validate_tags, validate_text
+from airflow_pinecone.common.inputs import (
+    validate_backup_name,
+    validate_id,
+    validate_index_name,
+    validate_object,
+    validate_tags,
+    validate_text,
+)
 from airflow_pinecone.common.text import explain, one_line, show_request_id
-from airflow_pinecone.errors import CreateOutcomeUnknown, NotFound, PineconePermanentError, PineconeTransientError
+from airflow_pinecone.errors import (
+    CreateOutcomeUnknown,
+    NotFound,
+    PineconeInputError,
+    PineconePermanentError,
+    PineconeTransientError,
+)
 
 Created = TypeVar("Created", BackupModel, RestoreStarted)
 
@@ -71,6 +85,8 @@ class PineconeClient:
         """Create a backup of an index."""
         path = ("indexes", validate_index_name(index_name), "backups")
         operation = Operation("create_backup", "POST", path, f"create a backup of index {index_name}")
+        if name is not None and self.settings.is_since("2026-07"):
+            validate_backup_name(name)
         body = {"name": validate_text(name, "name"), "description": validate_text(description, "description")}
         return self._create(operation, body, responses.backup)
 
@@ -83,13 +99,22 @@ class PineconeClient:
             raise operation.invalid_response("describes another backup")
         return backup
 
-    def list_backups(self, index_name: str | None = None, *, retry: bool = True) -> Iterator[BackupModel]:
+    def list_backups(
+        self, index_name: str | None = None, *, include_deleted: bool = False, retry: bool = True
+    ) -> Iterator[BackupModel]:
         """List the backups of an index or of the project."""
-        listing = _BACKUPS
-        if index_name is not None:
-            path = ("indexes", validate_index_name(index_name), "backups")
-            operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
+        if index_name is None:
+            return _BACKUPS.rows(self._transport, self._warn_once, retry=retry)
+        path = ("indexes", validate_index_name(index_name), "backups")
+        operation = Operation("list_index_backups", "GET", path, f"list the backups of index {index_name}")
+        if not include_deleted:
             listing = replace(_BACKUPS, operation=operation)
+        elif self.settings.is_since("2026-07"):
+            listing = replace(_BACKUPS, operation=operation, params={"include_deleted": "true"})
+        else:
+            # These versions list the backups of a deleted index only with those of the project.
+            backups = self.list_backups(retry=retry)
+            return (backup for backup in backups if backup.get("source_index_name") == index_name)
         return listing.rows(self._transport, self._warn_once, retry=retry)
 
     def find_backups_of_name(
@@ -97,8 +122,7 @@ class PineconeClient:
     ) -> tuple[list[BackupModel], bool]:
         """List the backups of an index name, even if the index was deleted.
 
-        Pinecone lists the backups of a deleted index only with those of the project. They are searched there if no
-        index has the name now, or with ``include_deleted_indexes``, which also finds those of earlier indexes.
+        The backups of deleted indexes are listed if no index has the name now, or with ``include_deleted_indexes``.
 
         Returns:
             The backups, and whether an index has the name now.
@@ -114,8 +138,8 @@ class PineconeClient:
         except NotFound as error:
             not_found = error
         if not_found or include_deleted_indexes:
-            for backup in self.list_backups(retry=retry):
-                if backup.get("source_index_name") == index_name:
+            with suppress(NotFound):  # Not even a deleted index had the name.
+                for backup in self.list_backups(index_name, include_deleted=True, retry=retry):
                     backups.setdefault(backup["backup_id"], backup)
         if not_found and not backups:
             # It is probably a misspelled name, or a key of another project.
@@ -176,12 +200,26 @@ class PineconeClient:
         name: str,
         tags: dict[str, str] | None = None,
         deletion_protection: str | None = None,
+        read_capacity: dict[str, Any] | None = None,
     ) -> RestoreStarted:
         """Start restoring a backup into a new index."""
+        if read_capacity is not None and not self.settings.is_since("2026-04"):
+            raise PineconeInputError(
+                explain(
+                    f"Could not restore backup {backup_id} into index {name}.",
+                    f"The argument read_capacity needs API version 2026-04, not {self.settings.api_version}.",
+                    'Set {"api_version": "2026-07"} in the extra field of connection ' + f"{self.settings.conn_id}.",
+                )
+            )
         path = ("backups", validate_id(backup_id, "backup"), "create-index")
         description = f"restore backup {backup_id} into index {validate_index_name(name)}"
         operation = Operation("create_index_from_backup", "POST", path, description)
-        body = {"name": name, "tags": validate_tags(tags), "deletion_protection": deletion_protection}
+        body = {
+            "name": name,
+            "tags": validate_tags(tags),
+            "deletion_protection": deletion_protection,
+            "read_capacity": validate_object(read_capacity, "read_capacity"),
+        }
         return self._create(operation, body, responses.restore_started)
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:

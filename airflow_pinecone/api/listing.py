@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_pinecone.api import responses
@@ -45,11 +45,13 @@ class Listing(Generic[Row]):
         operation: The call.
         id_field: The field of a row that holds its id.
         read: Checks a row, and returns it as a model.
+        params: The query parameters of each page, without the limit and the token.
     """
 
     operation: Operation
     id_field: str
     read: Callable[[Any, Operation], Row]
+    params: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, transport: Transport, warn: Log, *, retry: bool) -> Iterator[Row]:
         """Yield each row once. A row can move to another page while rows are created or deleted.
@@ -105,7 +107,7 @@ class Listing(Generic[Row]):
 
     def _pages(self, transport: Transport, *, retry: bool) -> Iterator[tuple[list[Any], bool]]:
         """Yield the rows of each page, and whether there is a next page."""
-        params: dict[str, str | int] = {"limit": PAGE_SIZE}
+        params: dict[str, str | int] = {"limit": PAGE_SIZE, **self.params}
         tokens: set[str] = set()
         for _ in range(MAX_PAGES):
             response = transport.request(self.operation, params=params, retry=retry)
@@ -117,7 +119,7 @@ class Listing(Generic[Row]):
                 raise self.operation.invalid_response("repeats a page token")
             tokens.add(token)
             # A token includes the page size. Pinecone rejects a request with both a token and a limit.
-            params = {"paginationToken": token}
+            params = {**self.params, "paginationToken": token}
         raise self.operation.invalid_response(f"has a next page after {MAX_PAGES} pages")
 
 

@@ -8,6 +8,7 @@ Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Required, TypedDict, TypeVar
@@ -30,11 +31,16 @@ Value = TypeVar("Value")
 
 
 class BackupModel(TypedDict, total=False):
-    """A backup. Pinecone documents the Required fields as always present; the others may be missing or null."""
+    """A backup. Pinecone documents the Required fields as always present; the others may be missing or null.
+
+    From version 2026-07 on, ``schema`` describes the fields of the index, and ``dimension`` and ``metric`` are missing.
+    ``source_index_deleted_at`` is only there if the source index was deleted, from version 2026-07 on.
+    """
 
     backup_id: Required[str]
     source_index_name: Required[str]
     source_index_id: Required[str]
+    source_index_deleted_at: str | None
     status: Required[str]
     cloud: Required[str]
     region: Required[str]
@@ -51,15 +57,22 @@ class BackupModel(TypedDict, total=False):
 
 
 class IndexModel(TypedDict, total=False):
-    """An index. Pinecone documents the Required fields as always present; the others may be missing or null."""
+    """An index. Pinecone documents the Required fields as always present; the others may be missing or null.
+
+    ``metric``, ``spec``, ``vector_type`` and ``dimension`` are those of versions before 2026-07, which has ``schema``,
+    ``deployment`` and ``read_capacity`` instead.
+    """
 
     name: Required[str]
     host: Required[str]
-    metric: Required[str]
-    spec: Required[dict[str, Any]]
     status: Required[dict[str, Any]]
+    metric: str
+    spec: dict[str, Any]
     vector_type: str
     dimension: int | None
+    schema: dict[str, Any] | None
+    deployment: dict[str, Any]
+    read_capacity: dict[str, Any] | None
     deletion_protection: str | None
     tags: dict[str, Any] | None
 
@@ -85,10 +98,10 @@ class RestoreModel(RestoreJobModel, total=False):
     index_ready: Required[bool]
 
 
-class RestoreStarted(TypedDict):
-    """Pinecone's response to the start of a restore."""
+class RestoreStarted(TypedDict, total=False):
+    """Pinecone's response to the start of a restore. From version 2026-07 on, ``index_id`` may be missing."""
 
-    restore_job_id: str
+    restore_job_id: Required[str]
     index_id: str
 
 
@@ -118,10 +131,22 @@ def is_index_ready(index: IndexModel) -> bool:
     return isinstance(status, dict) and status.get("ready") is True
 
 
-def is_pod_based(index: IndexModel) -> bool:
-    """Return whether an index is pod-based. Pinecone cannot back it up."""
-    spec: Any = index.get("spec")
-    return isinstance(spec, dict) and isinstance(spec.get("pod"), dict)
+def why_unsupported(index: IndexModel) -> str:
+    """Return why Pinecone cannot back up an index, as words for a message; empty if it can.
+
+    Pod-based indexes have no backups. The creation of an index can fail, such as a conversion of another index: such
+    an index holds no records.
+    """
+    # Version 2026-07 has a deployment instead of a spec.
+    spec, deployment, status = (_object(index, field) for field in ("spec", "deployment", "status"))
+    if isinstance(spec.get("pod"), dict) or deployment.get("deployment_type") == "pod":
+        return "it is pod-based"
+    return "its creation failed" if status.get("state") == "InitializationFailed" else ""
+
+
+def _object(index: IndexModel, field: str) -> dict[str, Any]:
+    value = index.get(field)
+    return value if isinstance(value, dict) else {}
 
 
 def tags_of(model: BackupModel | IndexModel) -> dict[str, Any]:
@@ -143,7 +168,12 @@ def restore_phase(restore: RestoreModel) -> Phase:
 
 
 def count_of(value: Any) -> int | None:
-    """Return a number from Pinecone, such as a record count; None if it is missing or invalid."""
+    """Return a number from Pinecone, such as a record count; None if it is missing or invalid.
+
+    It can be a text: JSON from Protocol Buffers has integers of 64 bits as strings.
+    """
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,19}", value):
+        value = int(value)
     return value if type(value) is int and 0 <= value < 2**63 else None
 
 

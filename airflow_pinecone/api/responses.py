@@ -29,7 +29,8 @@ def restore_job(response: Any, operation: Operation) -> RestoreJobModel:
 
 def restore_started(response: Any, operation: Operation) -> RestoreStarted:
     """Return a response as a restore that has started."""
-    _require(response, ("restore_job_id", "index_id"), "a started restore", operation)
+    _require(response, ("restore_job_id",), "a started restore", operation)
+    _check_optional(response, ("index_id",), "a started restore", operation)
     return cast("RestoreStarted", response)
 
 

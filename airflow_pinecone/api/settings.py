@@ -16,6 +16,8 @@ from airflow_pinecone.errors import PineconeInputError
 
 DEFAULT_HOST = "https://api.pinecone.io"
 DEFAULT_API_VERSION = "2025-10"
+# The versions that this package supports, the oldest first. The last one has no guarantee of stability.
+API_VERSIONS = ("2025-10", "2026-04", "2026-07", "unstable")
 # Seconds to connect, and separately to receive the whole response.
 DEFAULT_REQUEST_TIMEOUT = 30.0
 _INVALID_HOST = "the host is invalid; use a host such as api.pinecone.io or https://api.pinecone.io:443"
@@ -45,7 +47,7 @@ class Settings:
         conn_id: The id of the connection, for messages.
         url: The control plane: scheme, host and optional port.
         api_key: The API key.
-        api_version: The version of the API, such as ``2025-10``.
+        api_version: The version of the API, one of API_VERSIONS.
         timeout: Seconds allowed to connect, and separately to receive the whole response.
     """
 
@@ -54,6 +56,10 @@ class Settings:
     api_key: str = field(repr=False)
     api_version: str
     timeout: float
+
+    def is_since(self, version: str) -> bool:
+        """Return whether the API has this version or a later one."""
+        return API_VERSIONS.index(self.api_version) >= API_VERSIONS.index(version)
 
     @property
     def fingerprint(self) -> str:
@@ -103,9 +109,9 @@ def _read(connection: Connection, conn_id: str) -> Settings:
     if not isinstance(extra, dict):
         raise _InvalidField("the extra field is not a JSON object")
     version = extra.get("api_version") or DEFAULT_API_VERSION
-    if not (isinstance(version, str) and re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", version) and version >= "2025-10"):
+    if version not in API_VERSIONS:
         raise _InvalidField(
-            f"api_version in the extra field must be 2025-10 or later, such as '2026-04', not {shown(version)}"
+            f"api_version in the extra field must be one of {', '.join(API_VERSIONS)}, not {shown(version)}"
         )
     timeout = extra.get("timeout")
     try:

@@ -14,7 +14,7 @@ from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 
-_INDEX_NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
+_NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
 _ID = r"[A-Za-z0-9_-]{1,128}"
 # How many characters of an invalid value are examined.
 _EXAMINED = 2000
@@ -25,12 +25,21 @@ _BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
 
 def validate_index_name(value: Any) -> str:
     """Check the name of an index."""
-    if isinstance(value, str) and re.fullmatch(_INDEX_NAME, value):
+    return _validate_name(value, " is not a valid index name: ")
+
+
+def validate_backup_name(value: Any) -> str:
+    """Check the name of a backup, as Pinecone does from API version 2026-07 on."""
+    return _validate_name(value, " is not a valid backup name: ")
+
+
+def _validate_name(value: Any, problem: str) -> str:
+    if isinstance(value, str) and re.fullmatch(_NAME, value):
         return value
-    problem = _problem(value, "a-z0-9-", 45) or "the first and the last character must be a letter or digit"
+    reason = _problem(value, "a-z0-9-", 45) or "the first and the last character must be a letter or digit"
     raise PineconeInputError(
-        f"{show_value(value)} is not a valid index name: {problem}. Use 1 to 45 characters of a-z, 0-9 and '-', and "
-        "start and end with a letter or digit."
+        f"{show_value(value)}{problem}{reason}. Use 1 to 45 characters of a-z, 0-9 and '-', and start and end with a "
+        "letter or digit."
     )
 
 
@@ -93,14 +102,20 @@ def rendered_count(value: Any, name: str) -> int:
 
 def validate_tags(value: Any) -> dict[str, str] | None:
     """Check optional tags."""
-    if not isinstance(value, dict | None):
-        raise PineconeInputError(f"tags must be a dict or None, not {show_value(value)}.")
-    for tag, text in (value or {}).items():
+    tags = validate_object(value, "tags")
+    for tag, text in (tags or {}).items():
         if not (isinstance(tag, str) and isinstance(text, str)):
             raise PineconeInputError(
                 f"tags must have strings as names and values, but {show_value(tag)} is {show_value(text)}."
             )
-    return value
+    return tags
+
+
+def validate_object(value: Any, name: str) -> dict[str, Any] | None:
+    """Check an optional JSON object."""
+    if isinstance(value, dict | None):
+        return value
+    raise PineconeInputError(f"{name} must be a dict or None, not {show_value(value)}.")
 
 
 def validate_hold(value: Any, now: datetime) -> datetime | None:

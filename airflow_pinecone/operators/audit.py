@@ -232,7 +232,7 @@ def _format(report: Report) -> str:
     lines = [text_table(rows)] if report["indexes"] else []
     for row in report["indexes"]:
         lines += [f"{cell(row['index_name'])}: {problem['text']}." for problem in row["problems"]]
-    lines += [f"{cell(name)}: pod-based, so Pinecone cannot back it up." for name in report["unsupported"]]
+    lines += [f"{cell(name)}: {why}, so Pinecone cannot back it up." for name, why in report["unsupported"].items()]
     for leftover in report["leftovers"]:
         name = cell(leftover["index_name"] or "(no name)")
         lines.append(

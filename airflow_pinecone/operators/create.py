@@ -319,8 +319,9 @@ class CreateBackupOperator(WaitingOperator):
         try:
             found = backups_of(this_try.origin, self.hook.list_backups(self.index_name, retry=False))
         except NotFound:
-            # Pinecone lists the backups of a deleted index only with those of the project.
-            found = backups_of(this_try.origin, self.hook.list_backups(retry=False))
+            found = backups_of(
+                this_try.origin, self.hook.list_backups(self.index_name, include_deleted=True, retry=False)
+            )
             if found.usable is None:
                 raise
         if found.usable is not None:

@@ -20,7 +20,7 @@ from airflow_pinecone.api.models import (
     xcom_safe,
 )
 from airflow_pinecone.assets import add_facts_to_events, has_backups
-from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name, validate_tags
+from airflow_pinecone.common.inputs import is_template, validate_id, validate_index_name, validate_object, validate_tags
 from airflow_pinecone.common.text import explain, one_line, show_request_id, show_value
 from airflow_pinecone.errors import (
     Conflict,
@@ -76,6 +76,8 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             backup's tag of the same name. Names and values must be strings. Tags of the backup whose value is not a
             string are not sent, because Pinecone does not accept them.
         deletion_protection: ``enabled`` or ``disabled`` (templated); None is disabled.
+        read_capacity: The read capacity of the new index, as the API describes it (templated), such as
+            ``{"mode": "OnDemand"}``; None leaves it to Pinecone. It needs API version 2026-04 or later.
         conn_id: The Airflow connection with the API key (templated).
         wait_for_completion: Whether to wait until the restore job is Completed and the index is ready.
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
@@ -88,7 +90,14 @@ class CreateIndexFromBackupOperator(WaitingOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index_from_backup
     """
 
-    template_fields: Sequence[str] = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
+    template_fields: Sequence[str] = (
+        "backup_id",
+        "index_name",
+        "tags",
+        "deletion_protection",
+        "read_capacity",
+        "conn_id",
+    )
     ui_color = "#d6ffe8"
     resource_type = "restore"
     fills_events = True
@@ -101,6 +110,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         index_name: str,
         tags: dict[str, str] | None = None,
         deletion_protection: str | None = None,
+        read_capacity: dict[str, Any] | None = None,
         conn_id: str = "pinecone_default",
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -120,6 +130,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         self.index_name = index_name
         self.tags = tags
         self.deletion_protection = deletion_protection
+        self.read_capacity = read_capacity
         self._protection_is_template = is_template(deletion_protection)
         if not self._protection_is_template:
             with checked_arguments():
@@ -182,7 +193,8 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             return dict(self._wait_for(this_try, job_id))
         outcome = poll_once(partial(self.resource.poll, self.hook.client, job_id))
         job = {"status": None} if isinstance(outcome, PineconeError) else xcom_safe(outcome)
-        result = {**job, **restore, "index_name": self.index_name, "backup_id": self.backup_id}
+        index_id = restore.get("index_id") or job.get("target_index_id") or ""
+        result = {**job, **restore, "index_id": index_id, "index_name": self.index_name, "backup_id": self.backup_id}
         return dict(self._complete(this_try, result))
 
     def _validate_protection(self) -> None:
@@ -209,6 +221,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         validate_index_name(self.index_name)
         validate_id(self.backup_id, "backup")
         validate_tags(self.tags)
+        validate_object(self.read_capacity, "read_capacity")
         earlier = self._find_of_earlier_try(this_try)
         if earlier is not None:
             return earlier
@@ -225,7 +238,11 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         rejection: Conflict | None = None
         try:
             started = self.hook.create_index_from_backup(
-                self.backup_id, name=self.index_name, tags=tags, deletion_protection=self.deletion_protection
+                self.backup_id,
+                name=self.index_name,
+                tags=tags,
+                deletion_protection=self.deletion_protection,
+                read_capacity=self.read_capacity,
             )
         except Conflict as error:
             # Index names are unique, so a repeated create request cannot start a second restore.

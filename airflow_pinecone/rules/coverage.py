@@ -20,8 +20,8 @@ from airflow_pinecone.api.models import (
     count_of,
     created_at,
     is_completed,
-    is_pod_based,
     is_ready,
+    why_unsupported,
 )
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
 from airflow_pinecone.common.text import cell, counted, iso, show_seconds
@@ -74,7 +74,7 @@ def report(
     rows = [
         _row(name, histories[name], restores, policy.rules_of(index), now)
         for name, index in indexes.items()
-        if not is_pod_based(index)
+        if not why_unsupported(index)
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
     leftovers = [
@@ -89,7 +89,7 @@ def report(
         indexes=rows,
         missing=missing,
         unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
-        unsupported=sorted(name for name, index in indexes.items() if is_pod_based(index)),
+        unsupported={name: why for name, index in sorted(indexes.items()) if (why := why_unsupported(index))},
         leftovers=leftovers,
         backup_count=len(project.backups),
         restores_known=project.restore_jobs is not None,
@@ -268,8 +268,8 @@ def _last_restore(
 
 
 def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> list[Leftover]:
-    # A pod-based index has no backups, so all of them belong to earlier indexes.
-    has_no_backups = index is None or is_pod_based(index)
+    # An index that Pinecone cannot back up has no backups, so all of them belong to earlier indexes.
+    has_no_backups = index is None or bool(why_unsupported(index))
     by_index: dict[str | None, list[BackupModel]] = {}
     for row in history.rows if has_no_backups else history.earlier:
         by_index.setdefault(index_id_of(row.backup), []).append(row.backup)
@@ -304,7 +304,7 @@ def _leftover_reason(
 ) -> LeftoverReason:
     if index is None:
         return "deleted index" if name else "unknown index"
-    is_known = history.current_index_id is not None or is_pod_based(index)
+    is_known = history.current_index_id is not None or bool(why_unsupported(index))
     return "earlier index of this name" if index_id and is_known else "unknown index"
 
 

@@ -1,9 +1,10 @@
 """The backups of one index name: which index they belong to, their order, and how old they are.
 
-The name of a deleted index can be used again, so the backups of one name can belong to several indexes. API versions
-before 2026-07 do not return the id of an index: the ``source_index_id`` of the newest backup tells which index has the
-name now, the current index. A backup of unknown age can be the newest one. If no other backup of its index has a time,
-the current index is unknown.
+The name of a deleted index can be used again, so the backups of one name can belong to several indexes. Pinecone does
+not return the id of an index: the ``source_index_id`` of the newest backup tells which index has the name now, the
+current index. A backup of unknown age can be the newest one. If no other backup of its index has a time, the current
+index is unknown. From version 2026-07 on, a backup tells when its index was deleted: while an index has the name, such
+a backup does not belong to it.
 """
 
 from __future__ import annotations
@@ -76,8 +77,11 @@ class BackupHistory:
         self.rows = tuple(rows)
         self.index_exists = index_exists
         self.undated = tuple(row.backup for row in rows if row.created_at is None)
-        dated_ids = [index_id_of(row.backup) for row in rows if row.created_at]
-        self.possibly_newer = tuple(backup for backup in self.undated if index_id_of(backup) not in dated_ids)
+        candidates = [row for row in rows if not (index_exists and is_of_deleted_index(row.backup))]
+        dated_ids = [index_id_of(row.backup) for row in candidates if row.created_at]
+        self.possibly_newer = tuple(
+            row.backup for row in candidates if not row.created_at and index_id_of(row.backup) not in dated_ids
+        )
         self.current_index_id = dated_ids[0] if dated_ids and not self.possibly_newer else None
         self.current = tuple(row for row in rows if self._is_current(row.backup))
         self.earlier = tuple(row for row in rows if not self._is_current(row.backup))
@@ -146,6 +150,11 @@ class BackupHistory:
 
     def _is_current(self, backup: BackupModel) -> bool:
         return self.current_index_id is not None and index_id_of(backup) == self.current_index_id
+
+
+def is_of_deleted_index(backup: BackupModel) -> bool:
+    """Return whether Pinecone says that the index of a backup was deleted. Versions before 2026-07 never say so."""
+    return backup.get("source_index_deleted_at") is not None
 
 
 def index_id_of(backup: BackupModel) -> str | None:

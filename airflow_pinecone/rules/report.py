@@ -119,10 +119,10 @@ class Report(TypedDict):
     """The report, as JSON types.
 
     ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unmatched`` has the keys of the
-    policy that match no index of the project. ``unsupported`` has the names of pod-based indexes, which Pinecone cannot
-    back up. ``backup_count`` is the number of all backups of the project, for which Pinecone has a quota.
-    ``restores_known`` is whether the restore jobs could be listed. ``invalid`` says which indexes were left out,
-    because Pinecone listed them without a valid name.
+    policy that match no index of the project. ``unsupported`` has the indexes that Pinecone cannot back up, and
+    why, such as ``it is pod-based``. ``backup_count`` is the number of all backups of the project, for which Pinecone
+    has a quota. ``restores_known`` is whether the restore jobs could be listed. ``invalid`` says which indexes were
+    left out, because Pinecone listed them without a valid name.
     """
 
     as_of: str
@@ -130,7 +130,7 @@ class Report(TypedDict):
     indexes: list[IndexReport]
     missing: list[str]
     unmatched: list[str]
-    unsupported: list[str]
+    unsupported: dict[str, str]
     leftovers: list[Leftover]
     backup_count: int
     restores_known: bool

@@ -100,9 +100,9 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
     row = next((row for row in report["indexes"] if row["index_name"] == index_name), None)
     history = BackupHistory(backups, index_exists=exists)
     newest = history.newest_ready
-    # A pod-based index has no backups, so all of them belong to earlier indexes.
-    is_pod_based = exists and row is None
-    current, earlier = ((), history.rows) if is_pod_based else (history.current, history.earlier)
+    # An index that Pinecone cannot back up has no backups, so all of them belong to earlier indexes.
+    why_unsupported = report["unsupported"].get(index_name, "")
+    current, earlier = ((), history.rows) if why_unsupported else (history.current, history.earlier)
     ids = {backup["backup_id"] for backup in backups}
     rows = {row.backup["backup_id"]: _backup_row(row, now, links) for row in history.rows}
     asked_for = rows.get(selected)
@@ -111,7 +111,7 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
         name=index_name,
         can_be_backed_up=row is not None,
         status=row["status"] if row else "unsupported" if exists else "deleted",
-        verdict=_index_verdict(row, exists=exists, can_be_restored=newest is not None),
+        verdict=_index_verdict(row, why_unsupported, can_be_restored=newest is not None),
         trouble=trouble,
         selected=asked_for,
         about_selected=_about(asked_for, is_current=selected in {row.backup["backup_id"] for row in current})
@@ -171,10 +171,10 @@ def _about(row: BackupRow, *, is_current: bool) -> tuple[str, ...]:
     return (first, "It belongs to an earlier index of this name, or Pinecone does not say to which index it belongs.")
 
 
-def _index_verdict(row: IndexReport | None, *, exists: bool, can_be_restored: bool) -> tuple[str, ...]:
+def _index_verdict(row: IndexReport | None, why_unsupported: str, *, can_be_restored: bool) -> tuple[str, ...]:
     if row is None:
-        if exists:
-            return ("The index is pod-based, so Pinecone cannot back it up.",)
+        if why_unsupported:
+            return (f"Pinecone cannot back up this index: {why_unsupported}.",)
         restored = ", and can be restored" if can_be_restored else ""
         return (f"There is no index with this name now. Its backups below still exist{restored}.",)
     if row["problems"]:

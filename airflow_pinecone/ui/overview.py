@@ -96,7 +96,7 @@ class Overview:
     missing: tuple[str, ...]
     invalid: tuple[str, ...]
     rows: tuple[IndexRow, ...]
-    unsupported: tuple[str, ...]
+    unsupported: tuple[tuple[str, str], ...]
     leftovers: tuple[tuple[str, str, str], ...]
     backup_count: int
 
@@ -126,7 +126,7 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
         missing=missing,
         invalid=tuple(report["invalid"]),
         rows=tuple(_index_row(row, known, backups, links) for row in report["indexes"]),
-        unsupported=tuple(report["unsupported"]),
+        unsupported=tuple(report["unsupported"].items()),
         leftovers=tuple(
             (leftover["index_name"] or "(no name)", links.index(leftover["index_name"]), _leftover_text(leftover))
             for leftover in report["leftovers"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ DAGS = Path(__file__).resolve().parents[2] / "dags"
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# A DAG file can import modules from the DAGs folder, such as backup_policy.
+sys.path.append(str(DAGS))
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.utils.db import initdb
@@ -24,7 +27,9 @@ from airflow_pinecone.emulator import Emulator
 @pytest.fixture(scope="session")
 def dag() -> Any:
     initdb()
-    dag: Any = DagBag(DAGS).dags["reindex_with_backup"]
+    bag = DagBag(DAGS / "reindex_with_backup.py")
+    assert bag.import_errors == {}
+    dag: Any = bag.dags["reindex_with_backup"]
     # Otherwise dag.test() waits for the retry delay, 5 minutes by default.
     for task in dag.tasks:
         task.retries = 0

@@ -197,7 +197,7 @@ def test_pod_based_indexes_and_leftovers_are_only_logged(
     emulator.add_backup(INDEX, age=HOUR)
     emulator.add_backup("deleted", age=DAY)
     assert audit().state == "success"
-    assert "pods: pod-based, so Pinecone cannot back it up." in logged()
+    assert "pods: it is pod-based, so Pinecone cannot back it up." in logged()
     assert "deleted: 1 backup of the deleted index " in logged()
 
 

@@ -502,7 +502,7 @@ INVALID_RESPONSES: dict[str, tuple[str, list[Any]]] = {
     ),
     "create_index_from_backup": (
         f"restore backup {BACKUP_ID} into index docs-2",
-        [None, [], {}, ERROR, {"restore_job_id": "r-1"}, {"index_id": "i-2"}],
+        [None, [], {}, ERROR, {"restore_job_id": "r-1", "index_id": 5}, {"index_id": "i-2"}],
     ),
     "create_backup with name and description": (
         "create a backup of index docs-example",

@@ -240,8 +240,8 @@ def test_row_without_a_backup_has_no_details() -> None:
     ("before", "after"),
     [
         (0, 100),
-        *((100, value) for value in (None, -1, "100", True)),
-        *((value, 100) for value in (None, -1, "100", True)),
+        *((100, value) for value in (None, -1, "many", True)),
+        *((value, 100) for value in (None, -1, "many", True)),
     ],
 )
 def test_change_needs_valid_numbers_and_a_backup_that_is_not_empty(before: Any, after: Any) -> None:
@@ -304,7 +304,24 @@ def test_backups_protect_nothing_if_the_newest_one_does_not_name_its_index(backu
 
 
 def test_spec_without_a_pod_is_supported() -> None:
-    assert report_on(indexes=[index(spec={"pod": None, "serverless": {}})])["unsupported"] == []
+    assert report_on(indexes=[index(spec={"pod": None, "serverless": {}})])["unsupported"] == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"deployment": {"deployment_type": "pod"}}, "it is pod-based"),
+        ({"deployment": {"deployment_type": "managed"}}, None),
+        ({"status": {"ready": False, "state": "InitializationFailed"}}, "its creation failed"),
+        ({"status": {"ready": False, "state": "Initializing"}}, None),
+        ({"status": None, "deployment": None}, None),
+    ],
+)
+def test_unsupported_indexes_of_version_2026_07_do_not_fail_the_report(fields: dict[str, Any], why: str | None) -> None:
+    result = report_on(indexes=[index(**fields), index("other")], backups=[backup(source_index_name="other")])
+    assert result["unsupported"] == ({"docs": why} if why else {})
+    statuses = {row["index_name"]: row["status"] for row in result["indexes"]}
+    assert statuses == ({"other": "ok"} if why else {"docs": "unprotected", "other": "ok"})
 
 
 def test_missing_indexes_are_those_that_a_user_has_named() -> None:
@@ -347,7 +364,7 @@ def test_backups_of_deleted_and_earlier_indexes_are_listed_apart() -> None:
 def test_pod_based_indexes_are_listed_apart_and_backups_with_their_names_are_leftovers() -> None:
     indexes = [index(spec={"pod": {"environment": "us-east1-gcp"}}), index("serverless")]
     result = report_on(indexes=indexes, backups=[backup(), backup(2, source_index_id=...)])
-    assert result["unsupported"] == ["docs"]
+    assert result["unsupported"] == {"docs": "it is pod-based"}
     assert [row["index_name"] for row in result["indexes"]] == ["serverless"]
     assert [(leftover["source_index_id"], leftover["reason"]) for leftover in result["leftovers"]] == [
         (None, "unknown index"),

@@ -254,3 +254,24 @@ def test_previous_is_an_error_if_the_index_of_the_backup_is_unknown(index_id: An
     others = [backup("other", day(1)), backup("unknown", day(1), source_index_id=index_id)]
     with pytest.raises(BackupCheckFailed, match=r"own .*source_index_id is missing"):
         previous(backup("own", OWN, source_index_id=index_id), others)
+
+
+# The index was deleted, as version 2026-07 says
+
+
+def test_backup_of_a_deleted_index_does_not_belong_to_the_index_that_has_its_name_now() -> None:
+    deleted = [
+        backup("old", day(9), source_index_id="i-0", source_index_deleted_at=day(10)),
+        backup("undated", None, source_index_id="i-00", source_index_deleted_at=day(10)),
+    ]
+    for backups in itertools.permutations(deleted):
+        history = BackupHistory(backups)
+        assert (history.current_index_id, history.newest_ready, history.possibly_newer) == (None, None, ())
+        assert {row.backup["backup_id"] for row in history.earlier} == {"old", "undated"}
+    for backups in itertools.permutations([*deleted, backup("own", day(1))]):
+        assert BackupHistory(backups).newest_ready == backup("own", day(1))
+
+
+def test_backup_of_a_deleted_index_can_be_restored_while_no_index_has_its_name() -> None:
+    deleted = backup("old", day(9), source_index_deleted_at=day(10))
+    assert BackupHistory([deleted], index_exists=False).newest_ready == deleted

@@ -282,9 +282,11 @@ def test_defaults_are_those_of_the_client() -> None:
     hook.create_backup("docs-example")
     client.create_backup.assert_called_once_with("docs-example", name=None, description=None)
     hook.list_backups()
-    client.list_backups.assert_called_once_with(None, retry=True)
+    client.list_backups.assert_called_once_with(None, include_deleted=False, retry=True)
     hook.create_index_from_backup("b-1", name="docs-2")
-    client.create_index_from_backup.assert_called_once_with("b-1", name="docs-2", tags=None, deletion_protection=None)
+    client.create_index_from_backup.assert_called_once_with(
+        "b-1", name="docs-2", tags=None, deletion_protection=None, read_capacity=None
+    )
 
 
 # The questions that a DAG asks

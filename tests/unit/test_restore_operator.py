@@ -299,6 +299,7 @@ def test_without_a_wait_the_task_returns_the_running_job_if_it_is_visible(
             for value in (datetime(2025, 6, 15), float("nan"), None, 5)
         ),
         ({"tags": {5: "a"}}, "but 5 is 'a'"),
+        ({"read_capacity": "OnDemand"}, "read_capacity must be a dict or None, not 'OnDemand'"),
     ],
     ids=str,
 )
@@ -661,7 +662,7 @@ def test_restore_of_another_backup_is_not_adopted(emulator: Emulator, restore: R
 
 
 def test_template_fields() -> None:
-    fields = ("backup_id", "index_name", "tags", "deletion_protection", "conn_id")
+    fields = ("backup_id", "index_name", "tags", "deletion_protection", "read_capacity", "conn_id")
     assert tuple(CreateIndexFromBackupOperator.template_fields) == fields
 
 

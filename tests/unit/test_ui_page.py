@@ -175,7 +175,7 @@ def test_overview_shows_each_index(pinecone: Emulator, client: TestClient) -> No
     assert "articles unprotected | It has no Ready backup. | Create a backup with CreateBackupOperator. |" in text
     assert "Since 2025-06-14 15:06 UTC (1 day). | Check that its DAG runs. |" in text
     assert "Backup 8c85e612 of 2025-06-15T14:06:40Z failed (Failed). | Since 2025-06-15 14:06 UTC (1 h). |" in text
-    assert "Pinecone cannot back up pod-based indexes. | pods" in text
+    assert "Pinecone cannot back up these indexes. | pods: it is pod-based" in text
     assert "old-articles: 1 backup of the deleted index: 1 Ready, 5.0 kB, the newest from 2025-03-17." in text
     assert "The project has 5 backups. Pinecone allows 500 on the Standard plan and 1,000" in text
     assert f"You can still restore backup {images['backup_id']}: 53,560 records, 3 h old." in text
@@ -385,7 +385,7 @@ def test_pod_based_index_cannot_be_backed_up(
     for age in ages:
         pinecone.add_backup("pods", source_index_id="deleted", age=age)
     text = Page(client.get("/indexes/pods")).text
-    assert "The index is pod-based, so Pinecone cannot back it up." in text
+    assert "Pinecone cannot back up this index: it is pod-based." in text
     assert f"Backups\nThere are none.\n{heading}" in text
     assert "CreateBackupOperator." not in text.partition("History")[0]
 
