@@ -339,6 +339,7 @@ class PineconeHook(BaseHook):
             PineconeInputError: The API version of the connection does not have ``read_capacity``.
             Conflict: The name is taken.
             BackupNotReady: The backup is not Ready.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
             PineconeTransientError: Pinecone did not start a restore; a later attempt can succeed.
             CreateOutcomeUnknown: Pinecone may have started the restore.
 

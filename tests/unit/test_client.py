@@ -696,10 +696,10 @@ def test_rejection_names_the_call_the_cause_and_the_remedy(
         ("create_backup", 403, "Backups exceed the maximum; resource exhausted", "quota of backups"),
         ("create_backup", 403, "Please upgrade to use this feature", "does not include backups"),
         ("create_index_from_backup", 403, "This key may not use the control plane.", "lacks permission"),
-        ("create_index_from_backup", 403, "You've reached the max. Upgrade your plan.", "Upgrade the plan"),
+        ("create_index_from_backup", 403, "You've reached the max. Upgrade your plan.", "delete one"),
         ("create_index_from_backup", 403, "Index quota exhausted", "quota of indexes"),
-        ("delete_backup", 412, "m", f"backup {BACKUP_ID}.*\n.*\n.*restore from this backup is running"),
-        ("create_index_from_backup", 412, "m", f"backup {BACKUP_ID}.*\n.*\n.*The backup is not Ready"),
+        ("delete_backup", 412, "Pending restores", f"backup {BACKUP_ID}.*\n.*\n.*restore from this backup is running"),
+        ("create_index_from_backup", 412, "Not ready", f"backup {BACKUP_ID}.*\n.*\n.*The backup is not Ready"),
     ],
 )
 def test_remedy_depends_on_the_call(
