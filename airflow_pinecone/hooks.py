@@ -21,6 +21,7 @@ from airflow_pinecone.api.models import (
     is_ready,
     why_unsupported,
 )
+from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
@@ -116,6 +117,11 @@ class PineconeHook(BaseHook):
     def client(self) -> PineconeClient:
         """The client for the connection. To replace a rejected API key, it calls Airflow from its caller's thread."""
         return PineconeClient(self.settings, self.log.warning, clock=self._clock, read_again=self._read_settings)
+
+    @property
+    def schedules(self) -> BackupSchedules:
+        """The calls for backup schedules: create, list, describe, update, delete and history."""
+        return self.client.schedules
 
     def get_conn(self) -> requests.Session:
         """Return the session of all calls, which adds the API key to each request.
