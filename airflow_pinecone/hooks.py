@@ -27,6 +27,7 @@ from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
+from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.rules.report import Project, Report
@@ -83,6 +84,29 @@ class PineconeHook(BaseHook):
             "relabeling": {"host": "Control plane", "password": "API key"},
             "placeholders": {"host": DEFAULT_HOST, "extra": '{"api_version": "2025-10", "timeout": 30}'},
         }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Add the extra fields to the connection form of Airflow before 3.2. Later versions use the provider info."""
+        try:
+            from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
+            from wtforms import BooleanField, StringField  # type: ignore[import-untyped]
+            from wtforms.validators import Optional  # type: ignore[import-untyped]
+        except ImportError:
+            # Only a server of Airflow that shows forms has these packages, or replaces them.
+            return {}
+        widgets: dict[str, Any] = {}
+        for name, field in CONNECTION_FIELDS.items():
+            if "boolean" in field["schema"]["type"]:
+                widgets[name] = BooleanField(field["label"], description=field["description"], default=False)
+            else:
+                widgets[name] = StringField(
+                    field["label"],
+                    description=field["description"],
+                    validators=[Optional()],
+                    widget=BS3TextFieldWidget(),
+                )
+        return widgets
 
     @cached_property
     def settings(self) -> Settings:

@@ -10,7 +10,7 @@ import requests
 import urllib3.exceptions
 
 from airflow_pinecone.api.operation import Operation
-from airflow_pinecone.api.settings import Settings
+from airflow_pinecone.api.settings import API_VERSIONS, Settings
 from airflow_pinecone.common.text import explain, show_request_id, truncate
 from airflow_pinecone.errors import (
     BackupInUse,
@@ -162,7 +162,7 @@ REFUSALS = (
     # The words.
     Refusal(
         PineconePermanentError,
-        "Set api_version in the extra field of {connection} to a version that Pinecone supports.",
+        f"Set api_version in the extra field of {{connection}} to another of {', '.join(API_VERSIONS[:-1])}.",
         (400, 403, 404, 406, 410, 412, 415, 422, 426),
         words="version",
     ),
