@@ -24,6 +24,7 @@ from airflow_pinecone.api.models import (
 from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
@@ -231,7 +232,12 @@ class PineconeHook(BaseHook):
         return read_history(self.client, index_name).newest_ready
 
     def backup_report(
-        self, policy: Policy, *, include: str | Sequence[str] = "*", exclude: str | Sequence[str] = ()
+        self,
+        policy: Policy,
+        *,
+        include: str | Sequence[str] = "*",
+        exclude: str | Sequence[str] = (),
+        include_schedules: bool = False,
     ) -> Report:
         """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
 
@@ -239,6 +245,8 @@ class PineconeHook(BaseHook):
             policy: What the backups of each index must satisfy.
             include: A pattern for the names of the indexes, such as ``prod-*``, or several.
             exclude: A pattern for names to leave out, or several.
+            include_schedules: Whether to read the backup schedules, with one request for each index of the project.
+                They need API version 2026-07 or later.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -251,6 +259,7 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
         """
         policy.validate()
+        validate_bools(include_schedules=include_schedules)
         included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
         project, error = read_project(self.client)
         for text in project.invalid:
@@ -259,6 +268,9 @@ class PineconeHook(BaseHook):
             if policy.needs_restores:
                 raise error
             self.log.warning("The report has no restores: %s.", error.reason)
+        if include_schedules:
+            names = [index["name"] for index in project.indexes if not why_unsupported(index)]
+            project = project._replace(schedules={name: [*self.schedules.list(name)] for name in names})
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 

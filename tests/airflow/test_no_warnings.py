@@ -1,10 +1,14 @@
-"""The examples on a real Airflow, without a fault: no log has a warning or an error about this package."""
+"""The examples on a real Airflow with each version of the API, without a fault.
+
+No log has a warning or an error about this package, and the page shows the backups.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,8 @@ GROUPS: list[dict[str, dict[str, Any]]] = [
     {"backup_fleet": {}},
     {"backup_audit": {}, "nightly_retention": {}},
 ]
+# They need version 2026-07. A day passes in the emulator before the schedule has created a backup.
+SCHEDULES: dict[str, dict[str, Any]] = {"schedule_as_code": {}, "schedule_watch": {}}
 STARTED = {"reindex_on_backup", "reindex_when_all", "restore_drill"}
 NOT_RUN = {"backup_after_load"}
 LEVELS = ("warning", "error", "critical")
@@ -53,18 +59,30 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
+@pytest.fixture(params=["2025-10", "2026-04", "2026-07"])
+def api_version(request: pytest.FixtureRequest) -> str:
+    """Return the version of the API in the connection."""
+    return str(request.param)
+
+
 @pytest.fixture
-def airflow(emulator: Emulator, tmp_path: Path) -> Iterator[LocalAirflow]:
+def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[LocalAirflow]:
     """Run an Airflow with the example DAGs and those of the documentation."""
     dags = tmp_path / "dags"
     for folder in ("dags", "docs/examples"):
         shutil.copytree(ROOT / folder, dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for script in ("faults.py", "list_backups.py", "retention_example.py", "test_my_dag.py"):
         (dags / script).unlink()
+    connection = {
+        "conn_type": "pinecone",
+        "host": emulator.url,
+        "password": API_KEY,
+        "extra": {"api_version": api_version},
+    }
     with LocalAirflow(
         tmp_path,
         dags=dags,
-        connections={"pinecone_default": {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}},
+        connections={"pinecone_default": connection},
         # A DAG that nobody triggers creates no run.
         settings={"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"},
     ) as airflow:
@@ -72,29 +90,39 @@ def airflow(emulator: Emulator, tmp_path: Path) -> Iterator[LocalAirflow]:
 
 
 @needs_deadlines
-def test_the_examples_log_no_warning(airflow: LocalAirflow, emulator: Emulator) -> None:
+def test_the_examples_log_no_warning(airflow: LocalAirflow, emulator: Emulator, api_version: str) -> None:
     dags = {path.stem for path in (airflow.home / "dags").glob("*.py")} - {"backup_policy"}
-    assert dags == {name for group in GROUPS for name in group} | STARTED | NOT_RUN
+    assert dags == {name for group in (*GROUPS, SCHEDULES) for name in group} | STARTED | NOT_RUN
     for name in STARTED:
         airflow.api("PATCH", f"dags/{name}", json={"is_paused": False})
-    states: dict[str, str] = {}
     for group in GROUPS:
-        runs = {}
-        for name, params in group.items():
-            if name == "restore_backup":
-                # backup_policy requires a restore of this index.
-                gold = next(b for b in emulator.backups if b["source_index_name"] == GOLD)
-                params = {**params, "backup_id": gold["backup_id"]}
-            runs[name] = airflow.trigger(name, params)
-            airflow.api("PATCH", f"dags/{name}", json={"is_paused": False})
-        states |= {name: airflow.wait_for_run(name, run_id, 300) for name, run_id in runs.items()}
+        run_all(airflow, emulator, group)
     for name in STARTED:
         run_id = airflow.api("GET", f"dags/{name}/dagRuns")["dag_runs"][0]["dag_run_id"]
-        states[name] = airflow.wait_for_run(name, run_id, 300)
-    assert {name for name, state in states.items() if state != "success"} == set()
+        assert airflow.wait_for_run(name, run_id, 300) == "success"
+    page = airflow.page(f"pinecone-backups/indexes/{INDEX}")
+    assert emulator.backups[0]["backup_id"] in page or emulator.backups[1]["backup_id"] in page
+    if api_version == "2026-07":
+        run_all(airflow, emulator, {"schedule_as_code": {}})
+        emulator.scenario.clock = lambda: time.time() + 86_400
+        run_all(airflow, emulator, SCHEDULES)
     lines = [line for path in log_files(airflow.home) for line in path.read_text(errors="replace").splitlines()]
     assert [line for line in lines if "Created backup" in line]
     assert [line for line in lines if is_warning(line)] == []
+
+
+def run_all(airflow: LocalAirflow, emulator: Emulator, group: dict[str, dict[str, Any]]) -> None:
+    """Run some DAGs side by side, and check that they succeed."""
+    runs = {}
+    for name, params in group.items():
+        if name == "restore_backup":
+            # backup_policy requires a restore of this index.
+            gold = next(b for b in emulator.backups if b["source_index_name"] == GOLD)
+            params = {**params, "backup_id": gold["backup_id"]}
+        runs[name] = airflow.trigger(name, params)
+        airflow.api("PATCH", f"dags/{name}", json={"is_paused": False})
+    states = {name: airflow.wait_for_run(name, run_id, 300) for name, run_id in runs.items()}
+    assert {name for name, state in states.items() if state != "success"} == set()
 
 
 def log_files(home: Path) -> list[Path]:
