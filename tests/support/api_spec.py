@@ -39,7 +39,7 @@ class Deviation:
 
 DEVIATIONS = (
     Deviation("POST", "/indexes/{index_name}/backups", 404, "the service returns 404 for an unknown index"),
-    Deviation("DELETE", "/backups/{backup_id}", 412, "a restore from the backup is pending; 2026-07 omits it"),
+    Deviation("DELETE", "/backups/{backup_id}", 412, "a backup cannot be deleted while a restore from it is running"),
     Deviation("GET", "/indexes/{index_name}/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/restore-jobs", 400, "an invalid limit or token is an error"),

@@ -225,8 +225,16 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "CreateBackupOperator": {"index_name": "docs"},
     "CreateIndexFromBackupOperator": {"backup_id": VALID_ID, "index_name": "docs"},
     "DeleteBackupOperator": {"backup_id": VALID_ID},
+    "DeleteBackupScheduleOperator": {"schedule_id": VALID_ID},
+    "EnsureBackupScheduleOperator": {
+        "index_name": "docs",
+        "name": "nightly",
+        "frequency": "daily",
+        "retention_days": 7,
+    },
     "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
     "RestoreJobSensor": {"restore_job_id": VALID_ID},
+    "ScheduledBackupSensor": {"schedule_id": VALID_ID, "since": "2026-07-01"},
     "VerifyBackupOperator": {"backup_id": VALID_ID},
 }
 
