@@ -85,8 +85,9 @@ def test_backup_has_a_default_name_and_no_hold(
     assert "a retry creates another backup" not in logged()
 
 
+@pytest.mark.parametrize("api_version", ["2025-10", "2026-04"])
 @pytest.mark.parametrize("name", ["Nightly Backup No. 7", ""])
-def test_name_is_sent_unchanged(emulator: Emulator, create: Create, name: str) -> None:
+def test_name_is_sent_unchanged_before_version_2026_07(emulator: Emulator, create: Create, name: str) -> None:
     run_try(create(name=name), TaskInstance())
     assert emulator.requests[0].body["name"] == name
 
