@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 from local_airflow import LocalAirflow
+from support.clients import make_client
 from support.dag_files import needs_deadlines
 from support.real_airflow import API_KEY, ROOT
 
+from airflow_pinecone.common.clock import SYSTEM_CLOCK
 from airflow_pinecone.emulator import Emulator
 
 INDEX, OTHER, DELETED, GOLD = "docs-example", "docs-images", "docs-deleted", "docs-gold"
 # The groups run one after the other, because the later ones delete backups. Each example has the id of its file, but
 # for those that an asset event or drill_several starts, and for backup_after_load, which waits 15 minutes.
 GROUPS: list[dict[str, dict[str, Any]]] = [
+    {"backup_deferrable": {}, "backup_index": {}, "backup_with_alert": {}},
     {
-        "backup_deferrable": {},
-        "backup_index": {},
-        "backup_with_alert": {},
         "reindex_if_fresh": {},
         "reindex_with_backup": {},
         "restore_backup": {"backup_id": "", "index": "docs-restored"},
@@ -54,7 +54,11 @@ def emulator() -> Iterator[Emulator]:
         emulator.add_index(GOLD, tags={"tier": "gold"})
         emulator.add_index("scratch-1")
         for index in (INDEX, OTHER, DELETED, GOLD):
-            emulator.add_backup(index, age=7200)
+            backup = emulator.add_backup(index, age=7200)
+        # backup_policy requires a restore of this index.
+        client = make_client(emulator.url, SYSTEM_CLOCK, api_key=API_KEY)
+        client.create_index_from_backup(backup["backup_id"], name="docs-tested")
+        client.delete_index("docs-tested")
         emulator.control_plane.project.delete_index(DELETED, emulator.scenario.clock())
         yield emulator
 
@@ -85,6 +89,7 @@ def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[Lo
         connections={"pinecone_default": connection},
         # A DAG that nobody triggers creates no run.
         settings={"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"},
+        busy=True,
     ) as airflow:
         yield airflow
 
@@ -116,9 +121,8 @@ def run_all(airflow: LocalAirflow, emulator: Emulator, group: dict[str, dict[str
     runs = {}
     for name, params in group.items():
         if name == "restore_backup":
-            # backup_policy requires a restore of this index.
-            gold = next(b for b in emulator.backups if b["source_index_name"] == GOLD)
-            params = {**params, "backup_id": gold["backup_id"]}
+            other = next(b for b in emulator.backups if b["source_index_name"] == OTHER)
+            params = {**params, "backup_id": other["backup_id"]}
         runs[name] = airflow.trigger(name, params)
         airflow.api("PATCH", f"dags/{name}", json={"is_paused": False})
     states = {name: airflow.wait_for_run(name, run_id, 300) for name, run_id in runs.items()}
