@@ -56,11 +56,17 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def ask(emulator: Emulator) -> Iterator[Ask]:
+def api_version() -> str:
+    """Return the API version of `ask`. A test with `@pytest.mark.parametrize("api_version", ...)` replaces it."""
+    return "2025-10"
+
+
+@pytest.fixture
+def ask(emulator: Emulator, api_version: str) -> Iterator[Ask]:
     """Send requests to the emulator: `ask("POST", "/indexes/docs-example/backups", json={})`."""
     with requests.Session() as session:
         session.trust_env = False  # Ignore proxies from the environment.
-        session.headers.update({"Api-Key": API_KEY, "X-Pinecone-Api-Version": "2025-10"})
+        session.headers.update({"Api-Key": API_KEY, "X-Pinecone-Api-Version": api_version})
 
         def ask(method: str, path: str, **kwargs: Any) -> requests.Response:
             return session.request(method, emulator.url + path, timeout=20, **kwargs)

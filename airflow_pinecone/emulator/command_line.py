@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
-        description="Emulate Pinecone's control plane (API versions 2025-10 and 2026-04): indexes, backups and\n"
-        "restores. Prints its URL when it is ready, and logs one line for each request.",
+        description="Emulate Pinecone's control plane (API versions 2025-10, 2026-04, 2026-07 and\n"
+        "unstable): indexes, backups and restores. Prints its URL when it is ready, and logs one line for\n"
+        "each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -117,6 +118,18 @@ def _parser() -> argparse.ArgumentParser:
     add_seconds("--restore-visible-after", "time until lists and describe requests find a new restore job")
     add(
         "--quota", type=_whole_number, default=500, metavar="N", help="maximum number of backups (default: %(default)s)"
+    )
+    add(
+        "--backups-in-plan",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether the plan of the project includes backups (default: yes)",
+    )
+    add(
+        "--full-text-backups",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether an index with fields for full-text search can be backed up (default: yes)",
     )
     add(
         "--fault",

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -10,12 +10,12 @@ from aiohttp import web
 from airflow_pinecone.emulator import request_bodies
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, Body
-from airflow_pinecone.emulator.paging import page
-from airflow_pinecone.emulator.project import Project
-from airflow_pinecone.emulator.resources import Lifecycle, Model, Resource, newest_first
+from airflow_pinecone.emulator.paging import page, read_flag
+from airflow_pinecone.emulator.project import Project, spread
+from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
+from airflow_pinecone.emulator.versions import DEFAULT_VERSION, VERSIONS, Version
 
-VERSIONS = ("2025-10", "2026-04")
 # The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
 _METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 
@@ -26,7 +26,9 @@ _Result = tuple[int, Body]
 
 
 class ControlPlane:
-    """Pinecone's control plane in versions 2025-10 and 2026-04, and describe_index_stats of the data plane.
+    """Pinecone's control plane in all its versions, and describe_index_stats of the data plane.
+
+    Its attributes and methods show resources as in a response of version 2025-10.
 
     Attributes:
         api_key: The only valid API key.
@@ -65,7 +67,7 @@ class ControlPlane:
     def indexes(self) -> list[Model]:
         """Copies of all indexes, as in a response."""
         with self._lock:
-            return [index.to_api(self._now(), self.base_url) for index in self.project.indexes.values()]
+            return [self._shown(index) for index in self.project.indexes.values()]
 
     @property
     def backups(self) -> list[Model]:
@@ -73,23 +75,26 @@ class ControlPlane:
         with self._lock:
             now = self._now()
             existing = [backup for backup in self.project.backups.values() if not backup.has_disappeared(now)]
-            return [backup.to_api(now) for backup in newest_first(existing)]
+            return [DEFAULT_VERSION.backup(backup, now) for backup in newest_first(existing)]
 
     @property
     def restore_jobs(self) -> list[Model]:
         """Copies of all restore jobs, as in a response, oldest first."""
         with self._lock:
-            return [job.to_api(self._now()) for job in self.project.restore_jobs.values()]
+            return [DEFAULT_VERSION.restore_job(job, self._now()) for job in self.project.restore_jobs.values()]
 
-    def add_index(self, name: str, *, records: int = 96, namespaces: int = 3, **fields: Any) -> Model:
+    def add_index(
+        self, name: str, *, records: int = 96, namespaces: int = 3, state: str | None = None, **fields: Any
+    ) -> Model:
         """Add an index without a request.
 
         Args:
             name: The name of the index.
             records: The number of records, spread evenly over the namespaces.
             namespaces: The number of namespaces.
-            **fields: Fields of the IndexModel, for example `deletion_protection="enabled"`,
-                `spec={"pod": {...}}` or `tags={...}`.
+            state: The state in which the index stays, for example "InitializationFailed". It is ready by default.
+            **fields: Fields of the IndexModel of any version, for example `deletion_protection="enabled"`,
+                `tags={...}`, `spec={"pod": {...}}`, or `schema={"fields": {...}}` for a document index.
 
         Returns:
             The index, as in a response.
@@ -99,8 +104,9 @@ class ControlPlane:
         """
         request_bodies.check_index_name(name)
         with self._lock:
-            index = self.project.add_index({"name": name, **fields}, _spread(records, namespaces))
-            return index.to_api(self._now(), self.base_url)
+            index = self.project.add_index({"name": name, **fields}, spread(records, namespaces))
+            index.state = state
+            return self._shown(index)
 
     def set_records(self, index_name: str, records: int, namespaces: int = 1) -> None:
         """Set the number of records of an index.
@@ -114,17 +120,18 @@ class ControlPlane:
             ApiError: The index does not exist.
         """
         with self._lock:
-            self.project.index(index_name).namespaces = _spread(records, namespaces)
+            self.project.index(index_name).namespaces = spread(records, namespaces)
 
     def add_backup(self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any) -> Model:
         """Add a backup without a request. Its index need not exist.
 
         Args:
-            index_name: The name of the source index.
+            index_name: The name of the source index. If no index has this name, the index was deleted.
             age: The seconds since the creation of the backup.
             statuses: The statuses that successive describe requests return; the last one repeats.
             **fields: Fields of the BackupModel. `status` defaults to "Ready" and only changes with
-                `finish_backup`. A value of `...` removes the field.
+                `finish_backup`. A value of `...` removes the field. Another `source_index_id` than that of the index
+                makes it a backup of an earlier index with this name.
 
         Returns:
             The backup, as in a response.
@@ -132,7 +139,7 @@ class ControlPlane:
         with self._lock:
             now = self._now()
             lifecycle = Lifecycle(final_status=fields.pop("status", "Ready"), statuses=tuple(statuses))
-            return self.project.add_backup(index_name, fields, now - age, lifecycle).to_api(now)
+            return DEFAULT_VERSION.backup(self.project.add_backup(index_name, fields, now - age, lifecycle), now)
 
     def finish_backup(self, backup_id: str, status: str = "Ready") -> None:
         """Set the final status of a backup now. Raises KeyError if the backup does not exist."""
@@ -151,11 +158,11 @@ class ControlPlane:
         operation: Any = self._not_emulated if route.http_exception else route.handler
         try:
             _check_method(request, route.http_exception)
-            self._check_headers(request)
+            version = self._check_headers(request)
             if request.content_error:
                 raise request.content_error
             with self._lock:  # The operations are coroutines because aiohttp requires it: none of them waits.
-                return ApiResponse(*await operation(request, self._now(), **route))
+                return ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
             return ApiResponse(error.status, error.body, error.headers)
 
@@ -185,74 +192,100 @@ class ControlPlane:
     def _now(self) -> float:
         return self.scenario.clock()
 
-    def _check_headers(self, request: ApiRequest) -> None:
+    def _shown(self, index: Index) -> Model:
+        return DEFAULT_VERSION.index(index, self._now(), self.base_url)
+
+    def _check_headers(self, request: ApiRequest) -> Version:
+        """Return the version of a request. Raises ApiError 401 or 400 for an invalid key or version."""
+        name = request.headers.get("X-Pinecone-Api-Version")
+        version = VERSIONS.get(name or "")
         if request.headers.get("Api-Key") != self.api_key:
-            raise ApiError(401, "Invalid API key.")
-        version = request.headers.get("X-Pinecone-Api-Version")
-        if version not in VERSIONS:
+            raise (version or DEFAULT_VERSION).unauthorized()
+        if version is None:
             raise ApiError(
                 400,
-                f"The emulator supports the API versions {' and '.join(VERSIONS)}. Send one of them in the header "
-                f"X-Pinecone-Api-Version (received: {version!r}).",
+                f"The emulator supports the API versions {', '.join(VERSIONS)}. Send one of them in the header "
+                f"X-Pinecone-Api-Version (received: {name!r}).",
             )
+        return version
 
-    async def _not_emulated(self, request: ApiRequest, now: float) -> _Result:
+    async def _not_emulated(self, request: ApiRequest, now: float, version: Version) -> _Result:
         _log.warning("Not emulated: %s %s", request.method, request.path)
         raise ApiError(501, f"The emulator does not emulate {request.method} {request.path}.")
 
-    async def _list_indexes(self, request: ApiRequest, now: float) -> _Result:
-        return 200, {"indexes": [index.to_api(now, request.base_url) for index in self.project.indexes.values()]}
+    async def _list_indexes(self, request: ApiRequest, now: float, version: Version) -> _Result:
+        indexes = self.project.indexes.values()
+        return 200, {"indexes": [version.index(index, now, request.base_url) for index in indexes]}
 
-    async def _create_index(self, request: ApiRequest, now: float) -> _Result:
-        index = self.project.add_index(request_bodies.parse_create_index(request.json()), {})
-        return 201, index.to_api(now, request.base_url)
+    async def _create_index(self, request: ApiRequest, now: float, version: Version) -> _Result:
+        index = self.project.add_index(version.parse_create_index(request.json()), {})
+        return 201, version.index(index, now, request.base_url)
 
-    async def _describe_index(self, request: ApiRequest, now: float, name: str) -> _Result:
-        return 200, self.project.index(name).to_api(now, request.base_url)
+    async def _describe_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
+        return 200, version.index(self.project.index(name), now, request.base_url)
 
-    async def _delete_index(self, request: ApiRequest, now: float, name: str) -> _Result:
-        self.project.delete_index(name)
+    async def _delete_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
+        self.project.delete_index(name, now)
         return 202, None
 
-    async def _configure_index(self, request: ApiRequest, now: float, name: str) -> _Result:
+    async def _configure_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
         index = self.project.index(name)
-        index.model.update(request_bodies.parse_configure_index(request.json(), index.model))
-        return 202, index.to_api(now, request.base_url)
+        index.model.update(version.parse_configure_index(request.json(), index.model))
+        return version.configured_index, version.index(index, now, request.base_url)
 
-    async def _list_backups_of_index(self, request: ApiRequest, now: float, name: str) -> _Result:
-        self.project.index(name)
-        backups = [b for b in self.project.backups.values() if b.model["source_index_name"] == name]
-        return _list(backups, f"backups of {name}", request, now)
+    async def _list_backups_of_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
+        query = request.query
+        include_deleted = read_flag(query, "include_deleted") and version.shows_deleted
+        query.pop("include_deleted", None)
+        backups = self.project.backups_of(name, include_deleted=include_deleted)
+        return _list_backups(backups, f"backups of {name}", query, now, version)
 
-    async def _create_backup(self, request: ApiRequest, now: float, name: str) -> _Result:
-        self.project.check_backup_allowed(name, now, self.scenario.quota)
-        fields = request_bodies.parse_create_backup(request.json())
-        backup = self.project.add_backup(name, fields, now, self.scenario.take_backup_lifecycle(name))
-        return 201, backup.to_api(now, status=backup.initial_status)
+    async def _create_backup(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
+        scenario = self.scenario
+        if not scenario.backups_in_plan:
+            message = "Your organization's plan does not include backups. Upgrade your plan to create backups."
+            raise ApiError(403, message, code=version.no_plan)
+        self.project.check_backup_allowed(name, now, scenario.quota, full_text=scenario.full_text_backups)
+        fields = version.parse_create_backup(request.json())
+        backup = self.project.add_backup(name, fields, now, scenario.take_backup_lifecycle(name))
+        return version.created_backup, version.backup(backup, now, status=backup.initial_status)
 
-    async def _list_backups(self, request: ApiRequest, now: float) -> _Result:
-        return _list(self.project.backups.values(), "backups", request, now)
+    async def _list_backups(self, request: ApiRequest, now: float, version: Version) -> _Result:
+        return _list_backups(self.project.backups.values(), "backups", request.query, now, version)
 
-    async def _describe_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
-        return _describe(self.project.backup(backup_id, now), now)
+    async def _describe_backup(self, request: ApiRequest, now: float, version: Version, backup_id: str) -> _Result:
+        backup = self.project.backup(backup_id, now)
+        model = version.backup(backup, now)
+        backup.describe_count += 1
+        return 200, model
 
-    async def _delete_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
+    async def _delete_backup(self, request: ApiRequest, now: float, version: Version, backup_id: str) -> _Result:
         self.project.delete_backup(backup_id, now)
         return 202, None
 
-    async def _create_index_from_backup(self, request: ApiRequest, now: float, backup_id: str) -> _Result:
-        index = request_bodies.parse_create_index_from_backup(request.json())
+    async def _create_index_from_backup(
+        self, request: ApiRequest, now: float, version: Version, backup_id: str
+    ) -> _Result:
+        index = version.parse_create_index_from_backup(request.json())
         self.project.check_restore_allowed(backup_id, index["name"], now)
+        status = self.project.backup(backup_id, now).status(now)
+        if status != "Ready":
+            raise version.unready_backup(backup_id, status)
         job = self.project.add_restore_job(backup_id, index, now, self.scenario.take_restore_lifecycle(backup_id))
         return 202, {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
 
-    async def _list_restore_jobs(self, request: ApiRequest, now: float) -> _Result:
-        return _list(self.project.restore_jobs.values(), "restore jobs", request, now)
+    async def _list_restore_jobs(self, request: ApiRequest, now: float, version: Version) -> _Result:
+        listed = newest_first(job for job in self.project.restore_jobs.values() if job.is_listed(now))
+        rows = [version.restore_job(job, now) for job in listed]
+        return 200, page(rows, "restore jobs", request.query, version.page_size)
 
-    async def _describe_restore_job(self, request: ApiRequest, now: float, job_id: str) -> _Result:
-        return _describe(self.project.restore_job(job_id, now), now)
+    async def _describe_restore_job(self, request: ApiRequest, now: float, version: Version, job_id: str) -> _Result:
+        job = self.project.restore_job(job_id, now)
+        model = version.restore_job(job, now)
+        job.describe_count += 1
+        return 200, model
 
-    async def _describe_index_stats(self, request: ApiRequest, now: float, host: str) -> _Result:
+    async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> _Result:
         for index in self.project.indexes.values():
             if index.data_plane_path.endswith("/" + host):
                 return 200, index.stats(now)
@@ -271,19 +304,8 @@ def _check_method(request: ApiRequest, error: web.HTTPException | None) -> None:
     raise ApiError(405, f"The method {request.method} is not allowed for {request.path}.", headers)
 
 
-def _list(resources: Iterable[Resource], listing: str, request: ApiRequest, now: float) -> _Result:
-    listed = newest_first(resource for resource in resources if resource.is_listed(now))
-    return 200, page([resource.to_api(now) for resource in listed], listing, request.query)
-
-
-def _describe(resource: Resource, now: float) -> _Result:
-    model = resource.to_api(now)
-    resource.describe_count += 1
-    return 200, model
-
-
-def _spread(records: int, namespaces: int) -> dict[str, int]:
-    if not records:
-        return {}
-    each, rest = divmod(records, namespaces)
-    return {f"namespace-{n + 1}": each + (n < rest) for n in range(namespaces)}
+def _list_backups(
+    backups: Iterable[Backup], listing: str, query: Mapping[str, str], now: float, version: Version
+) -> _Result:
+    listed = newest_first(backup for backup in backups if backup.is_listed(now))
+    return 200, page([version.backup(backup, now) for backup in listed], listing, query, version.page_size)

@@ -23,17 +23,33 @@ _CODES = {
 }
 
 
-def error_body(status: int, message: str) -> dict[str, Any]:
+def error_body(status: int, message: str, code: str | None = None) -> dict[str, Any]:
     """Return the body of an error response (`ErrorResponse` in the published description)."""
-    return {"status": status, "error": {"code": _CODES.get(status, "UNKNOWN"), "message": message}}
+    return {"status": status, "error": {"code": code or _CODES.get(status, "UNKNOWN"), "message": message}}
 
 
 class ApiError(Exception):
     """A request fails with an error response."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        """Create the error from the HTTP status, the message and the additional headers of the response."""
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        code: str | None = None,
+        body: str | None = None,
+    ) -> None:
+        """Create the error.
+
+        Args:
+            status: The HTTP status.
+            message: The message.
+            headers: The additional headers of the response.
+            code: The code; the one of the status by default.
+            body: The text of the response, if it is not in the shape of the API's errors.
+        """
         super().__init__(message)
         self.status = status
-        self.body = error_body(status, message)
+        self.body: dict[str, Any] | str = error_body(status, message, code) if body is None else body
         self.headers = headers or {}

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.request_bodies import parse_json
 
-_DEFAULT_LIMIT = 10
 _MAX_LIMIT = 100
 _LIMITS = {str(limit): limit for limit in range(1, _MAX_LIMIT + 1)}
 
@@ -19,8 +18,14 @@ class _Position(NamedTuple):
     limit: int
 
 
-def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the page of a list that `limit` or `paginationToken` selects. Raises ApiError 400 for an invalid query.
+def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str], page_size: int) -> dict[str, Any]:
+    """Return the page of a list that the query selects. Raises ApiError 400 for an invalid query.
+
+    Args:
+        rows: All rows.
+        listing: The name of the list. A token of another one is invalid.
+        query: The query, with `limit` or `paginationToken`.
+        page_size: The number of rows if there is no `limit`.
 
     A token holds a row number, so rows shift if a backup is created between two pages, as in the service.
     A full page always has a token, even if no row follows. The last page has no `pagination` field.
@@ -33,7 +38,7 @@ def page(rows: list[dict[str, Any]], listing: str, query: Mapping[str, str]) -> 
     if "paginationToken" in query:
         start, limit = _read_token(query["paginationToken"], listing)
     else:
-        start, limit = 0, _read_limit(query.get("limit", str(_DEFAULT_LIMIT)))
+        start, limit = 0, _read_limit(query.get("limit", str(page_size)))
     body: dict[str, Any] = {"data": rows[start : start + limit]}
     if len(body["data"]) == limit:
         token = json.dumps([listing, start + limit, limit]).encode()
@@ -58,3 +63,11 @@ def _read_token(token: str, listing: str) -> _Position:
             if name == listing and start >= 0 and 1 <= limit <= _MAX_LIMIT:
                 return _Position(start, limit)
     raise ApiError(400, "Invalid pagination token.")
+
+
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """Return a query parameter that is true or false, by default false. Raises ApiError 400 if it is something else."""
+    value = query.get(name, "false")
+    if value not in {"true", "false"}:
+        raise ApiError(400, f"{name} must be true or false, not {reprlib.repr(value)}.")
+    return value == "true"

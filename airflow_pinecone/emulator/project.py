@@ -1,9 +1,9 @@
 """The state of one Pinecone project: its indexes, backups and restore jobs, and the rules between them."""
 
 import copy
-from typing import NamedTuple
 from uuid import uuid4
 
+from airflow_pinecone.emulator import shapes
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, RestoreJob, timestamp
 
@@ -17,10 +17,13 @@ _DEFAULT_INDEX = {
         "serverless": {
             "cloud": "aws",
             "region": "us-east-1",
-            "read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}},
+            "read_capacity": shapes.READY_ON_DEMAND,
         }
     },
 }
+
+# A restored index has at most this many namespaces, whatever a backup claims to have.
+_MAX_NAMESPACES = 2000
 
 
 class Project:
@@ -31,9 +34,11 @@ class Project:
         self.indexes: dict[str, Index] = {}
         self.backups: dict[str, Backup] = {}
         self.restore_jobs: dict[str, RestoreJob] = {}
+        self._names_of_deleted_indexes: set[str] = set()
 
-    def add_index(self, model: Model, namespaces: dict[str, int], restore_job: RestoreJob | None = None) -> Index:
-        """Add an index, with defaults for what `model` leaves out; 409 if its name is in use."""
+    def add_index(self, fields: Model, namespaces: dict[str, int], restore_job: RestoreJob | None = None) -> Index:
+        """Add an index, with defaults for what `fields` leaves out; 409 if its name is in use."""
+        model = shapes.index_of(fields)
         if model["name"] in self.indexes:
             raise ApiError(409, "Resource already exists.")
         index = Index(str(uuid4()), {**copy.deepcopy(_DEFAULT_INDEX), **model}, dict(namespaces), restore_job)
@@ -48,27 +53,62 @@ class Project:
             raise ApiError(404, f"Index {name} not found.")
         return self.indexes[name]
 
-    def delete_index(self, name: str) -> None:
+    def was_index(self, name: str) -> bool:
+        """Return whether an index has or had this name."""
+        return name in self.indexes or name in self._names_of_deleted_indexes
+
+    def backups_of(self, name: str, *, include_deleted: bool) -> list[Backup]:
+        """Return the backups of the index that has this name; 404 if there is none.
+
+        With `include_deleted`, they are the backups of all indexes that have or had the name.
+        """
+        backups = [backup for backup in self.backups.values() if backup.model["source_index_name"] == name]
+        if include_deleted and self.was_index(name):
+            return backups
+        index = self.index(name)
+        return [backup for backup in backups if backup.source_id == index.id]
+
+    def delete_index(self, name: str, now: float) -> None:
         """Delete an index and keep its backups; 403 if deletion protection is enabled."""
         if self.index(name).model["deletion_protection"] == "enabled":
             raise ApiError(
                 403,
                 "Deletion protection is enabled for this index. Disable deletion protection before retrying.",
             )
-        del self.indexes[name]
+        index = self.indexes.pop(name)
+        self._names_of_deleted_indexes.add(name)
+        for backup in self.backups.values():
+            if backup.source_id == index.id:
+                backup.source_deleted_at = now
 
-    def check_backup_allowed(self, index_name: str, now: float, quota: int) -> None:
-        """Raise 400 if the index is pod-based, 403 if the project already has `quota` backups."""
-        if "pod" in self.index(index_name).model["spec"]:
+    def check_backup_allowed(self, index_name: str, now: float, quota: int, *, full_text: bool) -> None:
+        """Raise 403 if the project already has `quota` backups, and 400 if the index cannot be backed up.
+
+        That is a pod-based index or, unless `full_text` is true, an index with fields for full-text search.
+        """
+        model = self.index(index_name).model
+        if "pod" in model["spec"]:
             raise ApiError(400, f"Index {index_name} is pod-based. Backups require a serverless index.")
+        if shapes.has_full_text(model) and not full_text:
+            raise ApiError(400, "Backups are not supported for full-text search indexes.")
         if sum(not backup.has_disappeared(now) for backup in self.backups.values()) >= quota:
             raise ApiError(403, "Increase your quota or upgrade to create more backups.")
 
     def add_backup(self, index_name: str, fields: Model, now: float, lifecycle: Lifecycle) -> Backup:
-        """Add a backup. Its index need not exist any more."""
-        index = self.indexes.get(index_name) or Index(str(uuid4()), copy.deepcopy(_DEFAULT_INDEX), {})
+        """Add a backup. Its index need not exist any more.
+
+        If `fields` has the id of another index than the one that has the name, the backup is one of that earlier index.
+        """
+        active = self.indexes.get(index_name)
+        index = active or Index(str(uuid4()), copy.deepcopy(_DEFAULT_INDEX), {})
         source = copy.deepcopy(index.model)
-        location = _location(source["spec"])
+        source_id = fields.get("source_index_id")
+        if active is None or (isinstance(source_id, str) and source_id != index.id):
+            deleted_at = now
+            self._names_of_deleted_indexes.add(index_name)
+        else:
+            source_id, deleted_at = index.id, None
+        location = shapes.location(source["spec"])
         records = sum(index.namespaces.values())
         model = {
             "backup_id": str(uuid4()),
@@ -85,11 +125,21 @@ class Project:
         }
         if "dimension" in source:
             model["dimension"] = source["dimension"]
-        if location.schema:
-            model["schema"] = location.schema
+        schema = shapes.metadata_schema(source["spec"])
+        if schema:
+            model["schema"] = schema
         model.update(fields)
         model = {name: value for name, value in model.items() if value is not ...}
-        backup = Backup(model, now, lifecycle, source, dict(index.namespaces))
+        backup = Backup(
+            model,
+            now,
+            lifecycle,
+            fields=fields,
+            source=source,
+            source_id=str(source_id),
+            namespaces=dict(index.namespaces),
+            source_deleted_at=deleted_at,
+        )
         self.backups[model["backup_id"]] = backup
         return backup
 
@@ -113,17 +163,20 @@ class Project:
         del self.backups[backup_id]
 
     def check_restore_allowed(self, backup_id: str, index_name: str, now: float) -> None:
-        """Raise 404 if the backup does not exist, 409 if the index name is in use, 400 if the backup is not ready."""
-        backup = self.backup(backup_id, now)
+        """Raise 404 if the backup does not exist, and 409 if the index name is in use."""
+        self.backup(backup_id, now)
         if index_name in self.indexes:
             raise ApiError(409, "Resource already exists.")
-        if backup.status(now) != "Ready":
-            raise ApiError(400, f"Backup {backup_id} is not ready: its status is {backup.status(now)}.")
 
     def add_restore_job(self, backup_id: str, index: Model, now: float, lifecycle: Lifecycle) -> RestoreJob:
         """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection."""
         backup = self.backup(backup_id, now)
-        model = {**backup.source, "deletion_protection": "disabled", **index}
+        model = {"dimension": None, **copy.deepcopy(backup.source), "deletion_protection": "disabled", **index}
+        region = model.pop("region", None)
+        if region is not None:
+            if "serverless" not in model["spec"]:
+                raise ApiError(400, "Only a backup of a serverless index can be restored into another region.")
+            model["spec"]["serverless"]["region"] = region
         model["tags"] = {**(backup.model.get("tags") or {}), **index.get("tags", {})}
         job_id = str(uuid4())
         job = RestoreJob(
@@ -136,7 +189,7 @@ class Project:
             now,
             lifecycle,
         )
-        job.model["target_index_id"] = self.add_index(model, backup.namespaces, job).id
+        job.model["target_index_id"] = self.add_index(model, _counts(backup.to_api(now), backup.namespaces), job).id
         self.restore_jobs[job_id] = job
         return job
 
@@ -148,17 +201,20 @@ class Project:
         return job
 
 
-class _Location(NamedTuple):
-    cloud: str
-    region: str
-    schema: Model | None
+def _counts(backup: Model, namespaces: dict[str, int]) -> dict[str, int]:
+    """Return the number of records in each namespace of a restored index.
+
+    They are those of the index when it was backed up, unless the backup was given other counts.
+    """
+    records, count = backup.get("record_count"), backup.get("namespace_count")
+    if not isinstance(records, int) or (records, count) == (sum(namespaces.values()), len(namespaces)):
+        return dict(namespaces)
+    return spread(records, min(count, _MAX_NAMESPACES) if isinstance(count, int) and count > 0 else 1)
 
 
-def _location(spec: Model) -> _Location:
-    if "serverless" in spec:
-        settings = spec["serverless"]
-        return _Location(settings["cloud"], settings["region"], settings.get("schema"))
-    if "byoc" in spec:
-        cloud, _, region = spec["byoc"]["environment"].partition("-")
-        return _Location(cloud, region, spec["byoc"].get("schema"))
-    return _Location("aws", spec["pod"]["environment"], None)
+def spread(records: int, namespaces: int) -> dict[str, int]:
+    """Spread records evenly over namespaces."""
+    if records <= 0:
+        return {}
+    each, rest = divmod(records, namespaces)
+    return {f"namespace-{n + 1}": each + (n < rest) for n in range(namespaces)}

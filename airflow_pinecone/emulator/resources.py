@@ -106,10 +106,21 @@ class Resource:
 
 @dataclass
 class Backup(Resource):
-    """A backup. `source` and `namespaces` are copies of its index's model and record counts."""
+    """A backup.
 
+    Attributes:
+        fields: The fields that a request or a test gave it.
+        source: A copy of the model of its index.
+        source_id: The id of its index. A test can give the model another one, or none.
+        namespaces: The numbers of records in each namespace.
+        source_deleted_at: When its index was deleted, or None if it exists.
+    """
+
+    fields: Model
     source: Model
+    source_id: str
     namespaces: dict[str, int]
+    source_deleted_at: float | None = None
 
     initial_status = "Initializing"
 
@@ -132,12 +143,21 @@ class RestoreJob(Resource):
 
 @dataclass
 class Index:
-    """An index. `restore_job` is the job that fills it, if it was created from a backup."""
+    """An index.
+
+    Attributes:
+        id: Its id.
+        model: Its fields as in version 2025-10, but for `host` and `status`; a document index also has a `schema`.
+        namespaces: The number of records in each namespace.
+        restore_job: The job that fills it, if it was created from a backup.
+        state: Its state, if that is fixed.
+    """
 
     id: str
     model: Model
     namespaces: dict[str, int]
     restore_job: RestoreJob | None = None
+    state: str | None = None
 
     @property
     def name(self) -> str:
@@ -151,17 +171,12 @@ class Index:
 
     def status(self, now: float) -> Model:
         """Return the status object of the index at the time `now`."""
+        if self.state:
+            return {"ready": self.state == "Ready", "state": self.state}
         if self.restore_job is None or self.restore_job.status(now) == "Completed":
             return {"ready": True, "state": "Ready"}
         failed = self.restore_job.status(now) in {"Failed", "Cancelled"}
         return {"ready": False, "state": "InitializationFailed" if failed else "Initializing"}
-
-    def to_api(self, now: float, base_url: str) -> Model:
-        """Return its model as in a response; its `host` starts with `base_url`, the emulator's URL."""
-        model = copy.deepcopy(self.model)
-        if not model["tags"]:
-            del model["tags"]
-        return {**model, "host": base_url + self.data_plane_path, "status": self.status(now)}
 
     def stats(self, now: float) -> Model:
         """Return the response to describe_index_stats."""

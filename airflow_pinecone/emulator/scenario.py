@@ -30,6 +30,9 @@ class Scenario:
         restore_ends: The final status of restore jobs: "Completed", "Failed", "Cancelled" or "never".
         restore_visible_after: Seconds until lists and describe requests find a new restore job.
         quota: The maximum number of backups in the project.
+        backups_in_plan: Whether the plan of the project includes backups.
+        full_text_backups: Whether an index with fields for full-text search can be backed up. Pinecone's
+            documentation says both.
         clock: Returns the time in seconds since the epoch. The emulator computes statuses when they are requested,
             so a test with its own clock advances the time without sleeping.
     """
@@ -42,6 +45,8 @@ class Scenario:
     restore_ends: str = "Completed"
     restore_visible_after: float = 0.0
     quota: int = 500
+    backups_in_plan: bool = True
+    full_text_backups: bool = True
     clock: Callable[[], float] = time.time
     _next_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_restores: list[_Plan] = field(default_factory=list, init=False, repr=False)

@@ -22,7 +22,10 @@ paths:
         - {in: header, name: X-Pinecone-Api-Version, required: true, schema: {}}
         - {in: query, name: limit, schema: {type: integer, maximum: 100}}
         - {in: query, name: token, schema: {type: string}}
-      responses: {"200": {content: {application/json: {schema: {type: object}}}}}
+        - {in: query, name: all, schema: {type: boolean}}
+      responses:
+        "200": {content: {application/json: {schema: {type: object}}}}
+        "401": {content: {text/plain: {schema: {type: string}}}}
     post:
       requestBody: {required: true, content: {application/json: {schema: {$ref: "#/components/schemas/New"}}}}
       responses:
@@ -40,6 +43,7 @@ components:
         name: {type: string}
         created_at: {type: string, format: date-time}
         tags: {type: object, additionalProperties: {type: string}}
+        record_count: {type: integer}
       required: [id]
 """)
 HEADERS = {"X-Pinecone-Api-Version": "2025-10", "Api-Key": "***"}
@@ -61,11 +65,14 @@ def check(exchange: Exchange) -> None:
         replace(LISTED, path="/data-plane/x/describe_index_stats", answer={}),
         replace(LISTED, headers={}, status=400),
         replace(LISTED, headers={}, status=401),
+        replace(LISTED, status=401, answer="Invalid API key"),
+        replace(LISTED, query={"all": "true"}),
         replace(LISTED, path="/unknown", status=501),
         CREATED,
         replace(CREATED, answer={"id": "1", "created_at": "2025-05-14T16:37:25.625540Z"}),
         replace(CREATED, answer={"id": "1", "created_at": "2025-05-14T16:37:25.625540123+00:00"}),
         replace(CREATED, answer={"id": "1", "name": None, "tags": {"a": 1}}),
+        replace(CREATED, answer={"id": "1", "record_count": "5"}),
         replace(CREATED, body={"name": 5}, status=422, answer=None),
         replace(CREATED, answer="<html>", status=502, fault=Fault("*", "*", status=502)),
         DELETED,
@@ -85,6 +92,8 @@ def test_matching_exchange(exchange: Exchange) -> None:
         (replace(LISTED, query={"page": "2"}), "query parameter page is unknown"),
         (replace(LISTED, query={"limit": "101"}), "101 is greater than"),
         (replace(LISTED, query={"limit": "ten"}), "'ten' is not of type 'integer'"),
+        (replace(LISTED, query={"all": "yes"}), "'yes' is not of type 'boolean'"),
+        (replace(LISTED, status=401, answer={}), "is not of type 'string'"),
         (replace(LISTED, headers={**HEADERS, "X-Pinecone-Api-Version": "1"}), "no description of version"),
         (replace(LISTED, headers={"X-Pinecone-Api-Version": "2025-10"}), "Api-Key is missing"),
         (replace(LISTED, body={}), "a request body is not described"),
@@ -98,6 +107,7 @@ def test_matching_exchange(exchange: Exchange) -> None:
         (replace(CREATED, answer={"id": None}), "response at /id"),
         (replace(CREATED, answer={"id": "1", "created_at": "yesterday"}), "is not a 'date-time'"),
         (replace(CREATED, answer={"id": "1", "tags": 5}), "response at /tags"),
+        (replace(CREATED, answer={"id": "1", "record_count": "x"}), "response at /record_count"),
         (replace(DELETED, answer={}), "a response body is not described"),
         (replace(DELETED, path="/things/special"), "the status 202 is not described"),
         # A response that a fault altered is not checked, but its request is, and so is a delayed response.
@@ -120,6 +130,23 @@ def test_deviations_only_apply_to_their_operation() -> None:
     description.check(replace(CREATED, path=path, body=None, status=404, answer={}))
     with pytest.raises(Mismatch):
         description.check(replace(LISTED, path=path, status=404, answer={}))
+
+
+def test_later_parameters_only_apply_to_their_operation() -> None:
+    operation = DESCRIPTION["paths"]["/things"]["get"]
+    description = Description(
+        {"paths": {"/indexes/{index_name}/backups": {"get": operation}, "/backups": {"get": operation}}}
+    )
+    description.check(replace(LISTED, path="/indexes/x/backups", query={"include_deleted": "true"}))
+    with pytest.raises(Mismatch, match="include_deleted is unknown"):
+        description.check(replace(LISTED, path="/backups", query={"include_deleted": "true"}))
+
+
+def test_unstable_is_checked_like_the_newest_version() -> None:
+    headers = {**HEADERS, "X-Pinecone-Api-Version": "unstable"}
+    check_exchanges([replace(LISTED, headers=headers)], {"2026-07": Description(DESCRIPTION)})
+    with pytest.raises(Mismatch, match="page is unknown"):
+        check_exchanges([replace(LISTED, headers=headers, query={"page": "2"})], {"2026-07": Description(DESCRIPTION)})
 
 
 def test_descriptions_are_loaded_from_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

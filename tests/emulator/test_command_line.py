@@ -206,7 +206,7 @@ def test_help_lists_settings_faults_and_defaults(capsys: pytest.CaptureFixture[s
         main(["--help"])
     output = capsys.readouterr().out
     settings = {setting.name for setting in fields(Scenario) if setting.init} - {"clock"}
-    assert {f"--{name.replace('_', '-')}" for name in settings} <= set(output.split())
+    assert {f"--{name.replace('_', '-')}" for name in settings} <= set(output.replace(",", " ").split())
     for text in ("--fault", "drop=before", "drip=head", "endless=yes", "PINECONE_API_KEY", "5080", "500)", "2025-10"):
         assert text in output
 

@@ -168,9 +168,10 @@ def test_body_that_is_not_json(ask: Ask, emulator: Emulator, body: bytes) -> Non
 
 
 def test_body_with_the_most_levels_can_be_copied() -> None:
-    schema: dict[str, Any] = {}
-    for _ in range(124):
-        schema = {"x": schema}
+    deep: dict[str, Any] = {}
+    for _ in range(122):
+        deep = {"x": deep}
+    schema = {"fields": {"x": deep}}
     spec = {"serverless": {"cloud": "aws", "region": "us-east-1", "schema": schema}}
     headers = {"Api-Key": "key", "X-Pinecone-Api-Version": "2025-10"}
     # An emulator of its own, because the published description does not allow this schema.

@@ -113,7 +113,7 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(emulator: Emulat
     assert [line[:20] for line in lines] == ["2025-06-02T02:00:00Z", "2025-06-01T02:00:00Z"]
     assert all(re.fullmatch(r".{20}  [0-9a-f-]{36}  Ready  \d+  nightly", line) for line in lines)
     # The backups of a deleted index are those that are needed most.
-    emulator.control_plane.project.delete_index("docs-example")
+    emulator.control_plane.project.delete_index("docs-example", now=0.0)
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
 
 

@@ -107,7 +107,8 @@ def test_backup_of_an_earlier_index_with_the_same_name_is_not_fresh(world: Emula
 
 def test_sensor_says_why_the_current_index_is_unknown(world: Emulator, sense: Sense) -> None:
     add_backup(world, 1)
-    undated = add_backup(world, 1, source_index_id="id-of-the-new-index", created_at=None)
+    world.next_backup(fields={"source_index_id": "id-of-the-new-index", "created_at": None})
+    undated = PineconeHook().create_backup(INDEX)
     outcome = sense(timeout=300)
     assert outcome.state == "failed"
     assert f"its current index is unknown, because created_at of {undated['backup_id']} is missing" in outcome.message

@@ -213,11 +213,8 @@ def test_backups_of_an_earlier_index_with_the_same_name_are_kept(
     emulator.finish_backup(first)
     clock.advance(DAY)
     (second,) = add(emulator, age=0)
-    outcome = prune(keep_last=1)
+    assert ids(prune(keep_last=1).value["kept"]) == [second]  # Pinecone does not list those of the earlier index.
     assert existing(emulator) == [second, *earlier]
-    reasons = [reason for row in outcome.value["kept"][1:] for reason in row["reasons"]]
-    assert len(reasons) == 3
-    assert all("earlier index" in reason for reason in reasons)
 
 
 def test_backups_of_a_deleted_index_are_kept(emulator: Emulator, prune: Prune, logged: Callable[[], str]) -> None:
