@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
         description="Emulate Pinecone's control plane (API versions 2025-10, 2026-04, 2026-07 and\n"
-        "unstable): indexes, backups and restores. Prints its URL when it is ready, and logs one line for\n"
-        "each request.",
+        "unstable): indexes, backups, backup schedules and restores. Prints its URL when it is ready,\n"
+        "and logs one line for each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -130,6 +130,20 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="whether an index with fields for full-text search can be backed up (default: yes)",
+    )
+    add(
+        "--max-retention-days",
+        type=_whole_number,
+        default=365,
+        metavar="N",
+        help="longest retention of a backup schedule (default: %(default)s)",
+    )
+    add(
+        "--planned-run-status",
+        default="Scheduled",
+        metavar="STATUS",
+        help="status of the next run in the history of a backup schedule: Scheduled or Initializing "
+        "(default: %(default)s)",
     )
     add(
         "--fault",

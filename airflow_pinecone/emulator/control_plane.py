@@ -1,28 +1,23 @@
-"""The operations of the API, on top of a project and a scenario."""
+"""The control plane: its state, and which operation a request is."""
 
-import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from airflow_pinecone.emulator import request_bodies
 from airflow_pinecone.emulator.errors import ApiError
-from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, Body
-from airflow_pinecone.emulator.paging import page, read_flag
+from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
+from airflow_pinecone.emulator.operations import Operations
 from airflow_pinecone.emulator.project import Project, spread
-from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, newest_first
+from airflow_pinecone.emulator.resources import Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
+from airflow_pinecone.emulator.schedules import Schedules
 from airflow_pinecone.emulator.versions import DEFAULT_VERSION, VERSIONS, Version
 
 # The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
 _METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
-
-_log = logging.getLogger("airflow_pinecone.emulator")
-
-# The status and the body of a response.
-_Result = tuple[int, Body]
 
 
 class ControlPlane:
@@ -55,9 +50,13 @@ class ControlPlane:
         self.api_key = api_key
         self.scenario = scenario
         self.project = Project()
+        self._schedules = Schedules(self.project, scenario)
         self.base_url = base_url
         self._router = web.UrlDispatcher()
-        self._add_routes()
+        self._operations = Operations(self.project, self._schedules, scenario)
+        for method, path, operation in self._operations.routes():
+            # By default, a variable matches neither "" nor braces.
+            self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
         self._lock = threading.RLock()
         for index in indexes:
             name, _, records = index.partition(":")
@@ -82,6 +81,13 @@ class ControlPlane:
         """Copies of all restore jobs, as in a response, oldest first."""
         with self._lock:
             return [DEFAULT_VERSION.restore_job(job, self._now()) for job in self.project.restore_jobs.values()]
+
+    @property
+    def backup_schedules(self) -> list[Model]:
+        """All backup schedules, as in a response of version 2026-07, oldest first."""
+        with self._lock:
+            self._now()
+            return [schedule.to_api(self.project.id) for schedule in self._schedules.all()]
 
     def add_index(
         self, name: str, *, records: int = 96, namespaces: int = 3, state: str | None = None, **fields: Any
@@ -120,6 +126,7 @@ class ControlPlane:
             ApiError: The index does not exist.
         """
         with self._lock:
+            self._now()
             self.project.index(index_name).namespaces = spread(records, namespaces)
 
     def add_backup(self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any) -> Model:
@@ -141,6 +148,36 @@ class ControlPlane:
             lifecycle = Lifecycle(final_status=fields.pop("status", "Ready"), statuses=tuple(statuses))
             return DEFAULT_VERSION.backup(self.project.add_backup(index_name, fields, now - age, lifecycle), now)
 
+    def add_backup_schedule(
+        self,
+        index_name: str,
+        name: str,
+        *,
+        frequency: str = "daily",
+        retention_days: int = 30,
+        age: float = 0.0,
+    ) -> Model:
+        """Add an enabled backup schedule without a request.
+
+        Args:
+            index_name: The name of the index.
+            name: The name of the schedule.
+            frequency: "daily", "weekly" or "monthly".
+            retention_days: The days after which a backup of the schedule is deleted.
+            age: The seconds since the creation of the schedule. The backups that were due since then are created.
+
+        Returns:
+            The schedule, as in a response.
+
+        Raises:
+            ApiError: The index does not exist or has an enabled schedule, or the frequency is unknown.
+        """
+        with self._lock:
+            index = self.project.index(index_name)
+            schedule = self._schedules.add(index, name, frequency, retention_days, self._now() - age)
+            self._now()
+            return schedule.to_api(self.project.id)
+
     def finish_backup(self, backup_id: str, status: str = "Ready") -> None:
         """Set the final status of a backup now. Raises KeyError if the backup does not exist."""
         with self._lock:
@@ -155,42 +192,22 @@ class ControlPlane:
         """Process a request and return the response."""
         # The type requires aiohttp's own request, but the router only reads the method and the URL.
         route = await self._router.resolve(request)  # type: ignore[arg-type]
-        operation: Any = self._not_emulated if route.http_exception else route.handler
+        operation: Any = self._operations.not_emulated if route.http_exception else route.handler
         try:
             _check_method(request, route.http_exception)
             version = self._check_headers(request)
             if request.content_error:
                 raise request.content_error
-            with self._lock:  # The operations are coroutines because aiohttp requires it: none of them waits.
+            with self._lock:
                 return ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
             return ApiResponse(error.status, error.body, error.headers)
 
-    def _add_routes(self) -> None:
-        routes: list[tuple[str, str, Any]] = [
-            ("GET", "/indexes", self._list_indexes),
-            ("POST", "/indexes", self._create_index),
-            ("POST", "/indexes/create-for-model", self._not_emulated),
-            ("GET", "/indexes/{name}", self._describe_index),
-            ("DELETE", "/indexes/{name}", self._delete_index),
-            ("PATCH", "/indexes/{name}", self._configure_index),
-            ("GET", "/indexes/{name}/backups", self._list_backups_of_index),
-            ("POST", "/indexes/{name}/backups", self._create_backup),
-            ("GET", "/backups", self._list_backups),
-            ("GET", "/backups/{backup_id}", self._describe_backup),
-            ("DELETE", "/backups/{backup_id}", self._delete_backup),
-            ("POST", "/backups/{backup_id}/create-index", self._create_index_from_backup),
-            ("GET", "/restore-jobs", self._list_restore_jobs),
-            ("GET", "/restore-jobs/{job_id}", self._describe_restore_job),
-            ("GET", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
-            ("POST", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
-        ]
-        for method, path, operation in routes:
-            # By default, a variable matches neither "" nor braces.
-            self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
-
     def _now(self) -> float:
-        return self.scenario.clock()
+        """Return the time, after the start of the scheduled backups that are due."""
+        now = self.scenario.clock()
+        self._schedules.run(now)
+        return now
 
     def _shown(self, index: Index) -> Model:
         return DEFAULT_VERSION.index(index, self._now(), self.base_url)
@@ -209,88 +226,6 @@ class ControlPlane:
             )
         return version
 
-    async def _not_emulated(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        _log.warning("Not emulated: %s %s", request.method, request.path)
-        raise ApiError(501, f"The emulator does not emulate {request.method} {request.path}.")
-
-    async def _list_indexes(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        indexes = self.project.indexes.values()
-        return 200, {"indexes": [version.index(index, now, request.base_url) for index in indexes]}
-
-    async def _create_index(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        index = self.project.add_index(version.parse_create_index(request.json()), {})
-        return 201, version.index(index, now, request.base_url)
-
-    async def _describe_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
-        return 200, version.index(self.project.index(name), now, request.base_url)
-
-    async def _delete_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
-        self.project.delete_index(name, now)
-        return 202, None
-
-    async def _configure_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
-        index = self.project.index(name)
-        index.model.update(version.parse_configure_index(request.json(), index.model))
-        return version.configured_index, version.index(index, now, request.base_url)
-
-    async def _list_backups_of_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
-        query = request.query
-        include_deleted = read_flag(query, "include_deleted") and version.shows_deleted
-        query.pop("include_deleted", None)
-        backups = self.project.backups_of(name, include_deleted=include_deleted)
-        return _list_backups(backups, f"backups of {name}", query, now, version)
-
-    async def _create_backup(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
-        scenario = self.scenario
-        if not scenario.backups_in_plan:
-            message = "Your organization's plan does not include backups. Upgrade your plan to create backups."
-            raise ApiError(403, message, code=version.no_plan)
-        self.project.check_backup_allowed(name, now, scenario.quota, full_text=scenario.full_text_backups)
-        fields = version.parse_create_backup(request.json())
-        backup = self.project.add_backup(name, fields, now, scenario.take_backup_lifecycle(name))
-        return version.created_backup, version.backup(backup, now, status=backup.initial_status)
-
-    async def _list_backups(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        return _list_backups(self.project.backups.values(), "backups", request.query, now, version)
-
-    async def _describe_backup(self, request: ApiRequest, now: float, version: Version, backup_id: str) -> _Result:
-        backup = self.project.backup(backup_id, now)
-        model = version.backup(backup, now)
-        backup.describe_count += 1
-        return 200, model
-
-    async def _delete_backup(self, request: ApiRequest, now: float, version: Version, backup_id: str) -> _Result:
-        self.project.delete_backup(backup_id, now)
-        return 202, None
-
-    async def _create_index_from_backup(
-        self, request: ApiRequest, now: float, version: Version, backup_id: str
-    ) -> _Result:
-        index = version.parse_create_index_from_backup(request.json())
-        self.project.check_restore_allowed(backup_id, index["name"], now)
-        status = self.project.backup(backup_id, now).status(now)
-        if status != "Ready":
-            raise version.unready_backup(backup_id, status)
-        job = self.project.add_restore_job(backup_id, index, now, self.scenario.take_restore_lifecycle(backup_id))
-        return 202, {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
-
-    async def _list_restore_jobs(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        listed = newest_first(job for job in self.project.restore_jobs.values() if job.is_listed(now))
-        rows = [version.restore_job(job, now) for job in listed]
-        return 200, page(rows, "restore jobs", request.query, version.page_size)
-
-    async def _describe_restore_job(self, request: ApiRequest, now: float, version: Version, job_id: str) -> _Result:
-        job = self.project.restore_job(job_id, now)
-        model = version.restore_job(job, now)
-        job.describe_count += 1
-        return 200, model
-
-    async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> _Result:
-        for index in self.project.indexes.values():
-            if index.data_plane_path.endswith("/" + host):
-                return 200, index.stats(now)
-        raise ApiError(404, f"No index has the host {host}.")
-
 
 def _check_method(request: ApiRequest, error: web.HTTPException | None) -> None:
     """Raise 405 if the router found the path, but not with this method, or if the API never uses this method."""
@@ -302,10 +237,3 @@ def _check_method(request: ApiRequest, error: web.HTTPException | None) -> None:
         return
     headers = {"Allow": ", ".join(sorted(allowed))}
     raise ApiError(405, f"The method {request.method} is not allowed for {request.path}.", headers)
-
-
-def _list_backups(
-    backups: Iterable[Backup], listing: str, query: Mapping[str, str], now: float, version: Version
-) -> _Result:
-    listed = newest_first(backup for backup in backups if backup.is_listed(now))
-    return 200, page([version.backup(backup, now) for backup in listed], listing, query, version.page_size)

@@ -31,6 +31,7 @@ class Project:
 
     def __init__(self) -> None:
         """Create an empty project."""
+        self.id = str(uuid4())
         self.indexes: dict[str, Index] = {}
         self.backups: dict[str, Backup] = {}
         self.restore_jobs: dict[str, RestoreJob] = {}
@@ -68,8 +69,8 @@ class Project:
         index = self.index(name)
         return [backup for backup in backups if backup.source_id == index.id]
 
-    def delete_index(self, name: str, now: float) -> None:
-        """Delete an index and keep its backups; 403 if deletion protection is enabled."""
+    def delete_index(self, name: str, now: float) -> Index:
+        """Delete an index, keep its backups, and return it; 403 if deletion protection is enabled."""
         if self.index(name).model["deletion_protection"] == "enabled":
             raise ApiError(
                 403,
@@ -80,17 +81,17 @@ class Project:
         for backup in self.backups.values():
             if backup.source_id == index.id:
                 backup.source_deleted_at = now
+        return index
 
-    def check_backup_allowed(self, index_name: str, now: float, quota: int, *, full_text: bool) -> None:
-        """Raise 403 if the project already has `quota` backups, and 400 if the index cannot be backed up.
-
-        That is a pod-based index or, unless `full_text` is true, an index with fields for full-text search.
-        """
-        model = self.index(index_name).model
-        if "pod" in model["spec"]:
-            raise ApiError(400, f"Index {index_name} is pod-based. Backups require a serverless index.")
-        if shapes.has_full_text(model) and not full_text:
+    def check_index_supports_backups(self, index: Index, *, full_text: bool) -> None:
+        """Raise 400 if the index is pod-based or, unless `full_text` is true, has fields for full-text search."""
+        if "pod" in index.model["spec"]:
+            raise ApiError(400, f"Index {index.name} is pod-based. Backups require a serverless index.")
+        if shapes.has_full_text(index.model) and not full_text:
             raise ApiError(400, "Backups are not supported for full-text search indexes.")
+
+    def check_quota(self, quota: int, now: float) -> None:
+        """Raise 403 if the project already has `quota` backups."""
         if sum(not backup.has_disappeared(now) for backup in self.backups.values()) >= quota:
             raise ApiError(403, "Increase your quota or upgrade to create more backups.")
 

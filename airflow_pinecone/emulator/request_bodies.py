@@ -117,7 +117,7 @@ def parse_configure_index(body: dict[str, Any], model: Mapping[str, Any]) -> dic
                 name: value for name, value in _pod_settings(settings).items() if name in {"replicas", "pod_type"}
             }
         elif "read_capacity" in settings:
-            settings = read_capacity(settings, model["spec"][index_type].get("read_capacity"))
+            settings = _read_capacity(settings, model["spec"][index_type].get("read_capacity"))
         else:
             settings = {}
         changes["spec"] = {index_type: {**model["spec"][index_type], **settings}}
@@ -146,7 +146,15 @@ def _spec(spec: dict[str, Any]) -> dict[str, Any]:
         check_cloud(shown["cloud"], shown["region"])
         if "source_collection" in settings:
             shown["source_collection"] = typed(settings, "source_collection", str)
-    return {index_type: shown | _metadata_schema(settings) | read_capacity(settings)}
+    return {index_type: shown | _metadata_schema(settings) | _read_capacity(settings)}
+
+
+def _read_capacity(settings: dict[str, Any], current: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the read capacity as in `read_capacity`. Before version 2026-07, one on demand has no other fields."""
+    capacity = settings.get("read_capacity")
+    if isinstance(capacity, dict) and capacity.get("mode") == "OnDemand":
+        refuse_unknown(capacity, {"mode"})
+    return read_capacity(settings, current)
 
 
 def _pod_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +253,13 @@ def typed(body: dict[str, Any], name: str, expected_type: type) -> Any:
     if not isinstance(value, expected_type) or isinstance(value, bool):
         raise ApiError(422, f"{INVALID_BODY}{name}: invalid type")
     return value
+
+
+def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
+    """Raise ApiError 422 if a request has a field that is not known."""
+    unknown = sorted(set(body) - known)
+    if unknown:
+        raise ApiError(422, f"{INVALID_BODY}unknown field `{unknown[0]}`, expected one of {sorted(known)}")
 
 
 def flag(body: dict[str, Any], name: str, *, default: bool = False) -> bool:

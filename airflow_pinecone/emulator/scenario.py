@@ -31,6 +31,9 @@ class Scenario:
         restore_visible_after: Seconds until lists and describe requests find a new restore job.
         quota: The maximum number of backups in the project.
         backups_in_plan: Whether the plan of the project includes backups.
+        max_retention_days: The longest retention of a backup schedule.
+        planned_run_status: The status of the next run in the history of a backup schedule: "Scheduled", with the time
+            of the run, or "Initializing", without it. The service was seen to return both.
         full_text_backups: Whether an index with fields for full-text search can be backed up. Pinecone's
             documentation says both.
         clock: Returns the time in seconds since the epoch. The emulator computes statuses when they are requested,
@@ -47,8 +50,11 @@ class Scenario:
     quota: int = 500
     backups_in_plan: bool = True
     full_text_backups: bool = True
+    max_retention_days: int = 365
+    planned_run_status: str = "Scheduled"
     clock: Callable[[], float] = time.time
     _next_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
+    _next_scheduled_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_restores: list[_Plan] = field(default_factory=list, init=False, repr=False)
 
     def next_backup(
@@ -92,6 +98,33 @@ class Scenario:
         }
         self._next_backups.append(_Plan(index_name, changes))
 
+    def next_scheduled_backup(
+        self,
+        index_name: str | None = None,
+        *,
+        ready_after: float | None = None,
+        backup_ends: str | None = None,
+        fails: bool = False,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Plan the lifecycle of the next backup that a schedule creates. Repeated calls plan the ones after it.
+
+        `ready_after` and `backup_ends` replace the settings of the scenario.
+
+        Args:
+            index_name: The index to which the plan applies; None for any index.
+            ready_after: Seconds until the final status.
+            backup_ends: The final status, or "never".
+            fails: Short for `backup_ends="InitializationFailed"`.
+            fields: Fields to replace in every response; a value of `...` removes the field.
+        """
+        changes = {
+            "ends_after": ready_after,
+            "final_status": "InitializationFailed" if fails else backup_ends,
+            "fields": dict(fields or {}),
+        }
+        self._next_scheduled_backups.append(_Plan(index_name, changes))
+
     def next_restore(
         self,
         backup_id: str | None = None,
@@ -126,14 +159,12 @@ class Scenario:
         self._next_restores.append(_Plan(backup_id, changes))
 
     def take_backup_lifecycle(self, index_name: str) -> Lifecycle:
-        """Return the lifecycle of the backup that is being created, and remove its plan."""
-        lifecycle = Lifecycle(
-            ends_after=self.ready_after,
-            final_status=self.backup_ends,
-            listed_after=self.listed_after,
-            described_after=self.described_after,
-        )
-        return _take(self._next_backups, index_name, lifecycle)
+        """Return the lifecycle of the backup that a request creates, and remove its plan."""
+        return _take(self._next_backups, index_name, self._backup_lifecycle())
+
+    def take_scheduled_lifecycle(self, index_name: str) -> Lifecycle:
+        """Return the lifecycle of the backup that a schedule creates, and remove its plan."""
+        return _take(self._next_scheduled_backups, index_name, self._backup_lifecycle())
 
     def take_restore_lifecycle(self, backup_id: str) -> Lifecycle:
         """Return the lifecycle of the restore job that is being created, and remove its plan."""
@@ -144,6 +175,14 @@ class Scenario:
             described_after=self.restore_visible_after,
         )
         return _take(self._next_restores, backup_id, lifecycle)
+
+    def _backup_lifecycle(self) -> Lifecycle:
+        return Lifecycle(
+            ends_after=self.ready_after,
+            final_status=self.backup_ends,
+            listed_after=self.listed_after,
+            described_after=self.described_after,
+        )
 
 
 def _take(plans: list[_Plan], source: str, lifecycle: Lifecycle) -> Lifecycle:

@@ -37,25 +37,27 @@ def parse_create_index_from_backup(body: dict[str, Any]) -> dict[str, Any]:
 
 def parse_create_index(body: dict[str, Any]) -> dict[str, Any]:
     """Return the model of a new index, in the shape that the emulator keeps."""
-    _refuse_unknown(body, _CREATE_INDEX)
+    bodies.refuse_unknown(body, _CREATE_INDEX)
     schema = {"fields": _fields(bodies.required(bodies.required(body, "schema", dict), "fields", dict))}
     name = body["name"] if "name" in body else f"index-{next(_numbers)}"
     model = {"schema": schema, "deployment": _deployment(body)} | bodies.read_capacity(body)
     if "cmek_id" in body:
         model["cmek_id"] = bodies.typed(body, "cmek_id", str)
+        if any(settings["type"] == "string" for settings in schema["fields"].values()):
+            raise ApiError(400, "An index with full_text_search fields cannot have a cmek_id.")
     return index_of(model | _common_settings({**body, "name": name}, {"name": bodies.index_name({"name": name})}))
 
 
 def parse_configure_index(body: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an index's model that a request to configure the index changes."""
-    _refuse_unknown(body, _CONFIGURE_INDEX)
+    bodies.refuse_unknown(body, _CONFIGURE_INDEX)
     if "schema" in body:
         raise ApiError(501, "The emulator does not emulate integrated embedding (schema).")
     [index_type] = model["spec"]
     settings: dict[str, Any] = {}
     if "deployment" in body:
         settings = bodies.typed(body, "deployment", dict)
-        _refuse_unknown(settings, {"replicas", "pod_type"})
+        bodies.refuse_unknown(settings, {"replicas", "pod_type"})
         if index_type != "pod":
             raise ApiError(400, "Only the deployment of a pod-based index can be changed.")
     if "read_capacity" in body:
@@ -78,12 +80,12 @@ def _deployment(body: dict[str, Any]) -> dict[str, Any]:
     deployment = bodies.typed(body, "deployment", dict)
     deployment_type = bodies.required(deployment, "deployment_type", str)
     if deployment_type == "byoc":
-        _refuse_unknown(deployment, {"deployment_type", "environment"})
+        bodies.refuse_unknown(deployment, {"deployment_type", "environment"})
         bodies.required(deployment, "environment", str)
         return dict(deployment)
     if deployment_type != "managed":
         raise ApiError(422, f"{bodies.INVALID_BODY}unknown variant `{deployment_type}`, expected `managed` or `byoc`")
-    _refuse_unknown(deployment, {"deployment_type", "cloud", "region", "environment"})
+    bodies.refuse_unknown(deployment, {"deployment_type", "cloud", "region", "environment"})
     bodies.check_cloud(bodies.required(deployment, "cloud", str), bodies.required(deployment, "region", str))
     return {name: value for name, value in deployment.items() if name != "environment"}
 
@@ -112,7 +114,7 @@ def _fields(fields: dict[str, Any]) -> dict[str, Any]:
 def _field(field: dict[str, Any]) -> dict[str, Any]:
     field_type = bodies.required(field, "type", str)
     parsed: dict[str, Any] = {"type": field_type}
-    if field.get("description") is not None:
+    if field.get("description") is not None or (field_type == "string" and "description" in field):
         parsed["description"] = bodies.typed(field, "description", str)
         if len(parsed["description"].encode()) > 256:
             raise ApiError(400, "The description of a field can have 256 bytes.")
@@ -121,7 +123,7 @@ def _field(field: dict[str, Any]) -> dict[str, Any]:
         parsed["metric"] = bodies.one_of(field, "metric", bodies.METRICS, bodies.required(field, "metric", str))
         bodies.check_dimension(parsed["dimension"])
     elif field_type == "string":
-        _refuse_unknown(field, {"type", "description", "full_text_search"})
+        bodies.refuse_unknown(field, {"type", "description", "full_text_search"})
         parsed["full_text_search"] = _full_text_search(bodies.required(field, "full_text_search", dict))
     elif field_type != "sparse_vector":
         expected = "`dense_vector`, `sparse_vector` or `string`"
@@ -130,22 +132,16 @@ def _field(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def _full_text_search(settings: dict[str, Any]) -> dict[str, Any]:
-    _refuse_unknown(settings, {"language", "stemming", "stop_words", "ngram"})
+    bodies.refuse_unknown(settings, {"language", "stemming", "stop_words", "ngram"})
     parsed = {"language": bodies.typed(settings, "language", str) if "language" in settings else "en"}
     parsed |= {name: bodies.flag(settings, name) for name in ("stemming", "stop_words")}
     if parsed["stop_words"] and not parsed["stemming"]:
         raise ApiError(400, "stop_words requires stemming.")
     if "ngram" in settings:
         ngram = bodies.typed(settings, "ngram", dict)
-        _refuse_unknown(ngram, {"min_gram", "max_gram", "prefix_only"})
+        bodies.refuse_unknown(ngram, {"min_gram", "max_gram", "prefix_only"})
         least, most = (bodies.required(ngram, name, int) for name in ("min_gram", "max_gram"))
         if not 1 <= least <= most <= 10 or parsed["stemming"]:
             raise ApiError(400, "ngram needs 1 <= min_gram <= max_gram <= 10, and excludes stemming and stop_words.")
         parsed["ngram"] = {"min_gram": least, "max_gram": most, "prefix_only": bodies.flag(ngram, "prefix_only")}
     return parsed
-
-
-def _refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(set(body) - known)
-    if unknown:
-        raise ApiError(422, f"{bodies.INVALID_BODY}unknown field `{unknown[0]}`, expected one of {sorted(known)}")

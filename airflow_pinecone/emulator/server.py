@@ -58,9 +58,11 @@ class Emulator:
         requests: The exchanges so far, in the order in which the requests arrived.
         next_backup: See `Scenario.next_backup`.
         next_restore: See `Scenario.next_restore`.
+        next_scheduled_backup: See `Scenario.next_scheduled_backup`.
         add_index: See `ControlPlane.add_index`.
         set_records: See `ControlPlane.set_records`.
         add_backup: See `ControlPlane.add_backup`.
+        add_backup_schedule: See `ControlPlane.add_backup_schedule`.
         finish_backup: See `ControlPlane.finish_backup`.
         finish_restore: See `ControlPlane.finish_restore`.
         add_fault: See `Faults.add`.
@@ -104,9 +106,11 @@ class Emulator:
 
         self.next_backup = self.scenario.next_backup
         self.next_restore = self.scenario.next_restore
+        self.next_scheduled_backup = self.scenario.next_scheduled_backup
         self.add_index = self.control_plane.add_index
         self.set_records = self.control_plane.set_records
         self.add_backup = self.control_plane.add_backup
+        self.add_backup_schedule = self.control_plane.add_backup_schedule
         self.finish_backup = self.control_plane.finish_backup
         self.finish_restore = self.control_plane.finish_restore
         self.add_fault = self._faults.add
@@ -140,6 +144,11 @@ class Emulator:
     def backups(self) -> list[Model]:
         """See `ControlPlane.backups`."""
         return self.control_plane.backups
+
+    @property
+    def backup_schedules(self) -> list[Model]:
+        """See `ControlPlane.backup_schedules`."""
+        return self.control_plane.backup_schedules
 
     @property
     def restore_jobs(self) -> list[Model]:

@@ -24,6 +24,12 @@ CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ALREADY_EXISTS", 422: 
 SERVERLESS = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
 POD = {"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}}
 DEDICATED = {"serverless": {**SERVERLESS["serverless"], "read_capacity": {"mode": "Dedicated"}}}
+
+
+def serverless(**settings: Any) -> dict[str, Any]:
+    return {"spec": {"serverless": SERVERLESS["serverless"] | settings}}
+
+
 NEW_INDEX = {"name": "new", "dimension": 8, "spec": SERVERLESS}
 INVALID_INDEXES: list[tuple[dict[str, Any], int, str]] = [
     ({"name": ...}, 422, "*missing field `name`"),
@@ -34,6 +40,16 @@ INVALID_INDEXES: list[tuple[dict[str, Any], int, str]] = [
     ({"spec": {"pod": {"environment": "x"}}}, 422, "*missing field `pod_type`"),
     ({"spec": {"serverless": {"cloud": "moon", "region": "crater"}}}, 404, "*moon*crater*"),
     ({"spec": DEDICATED}, 422, "*missing field `dedicated`"),
+    (serverless(read_capacity={"mode": "OnDemand", "x": 1}), 422, "*unknown field `x`*"),
+    (serverless(read_capacity={"mode": "x"}), 400, "*OnDemand, Dedicated*"),
+    (
+        serverless(read_capacity={"mode": "Dedicated", "dedicated": {"manual": {"shards": 0}}}),
+        400,
+        "*at least 0 replicas and 1 shard.",
+    ),
+    (serverless(schema={}), 422, "*missing field `fields`"),
+    (serverless(schema={"fields": {"x": {"filterable": 1}}}), 422, "*filterable: invalid type"),
+    ({"spec": {"pod": POD["pod"] | {"replicas": 0}}}, 400, "*at least 1."),
     ({"name": 5}, 422, "*name: invalid type"),
     *(({"name": name}, 400, f"Index name '{name}' must*") for name in ("", "Upper", "-x", "x-", "x" * 46)),
     ({"name": "docs-example"}, 409, "Resource already exists."),

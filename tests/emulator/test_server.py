@@ -46,7 +46,7 @@ def test_invalid_headers_are_rejected(
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/indexes/docs-example/backup-schedules"),
+        ("POST", "/indexes/docs-example/convert"),
         ("POST", "/indexes/create-for-model"),
         ("GET", "/collections"),
         ("PUT", "/collections"),

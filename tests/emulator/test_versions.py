@@ -226,6 +226,8 @@ def test_read_capacity_has_the_described_fields_only(ask: Ask, index_type: dict[
         ({"schema": DOCUMENTS, "deployment": {"deployment_type": "pod"}}, 422, "unknown variant `pod`"),
         ({"schema": DOCUMENTS, "deployment": MANAGED | {"cloud": "x"}}, 404, "cloud: x"),
         ({"schema": DOCUMENTS, "read_capacity": {"mode": "x"}}, 400, "OnDemand"),
+        ({"schema": DOCUMENTS, "cmek_id": "x"}, 400, "cmek_id"),
+        (fields(x=TEXT | {"description": None}), 422, "description"),
         ({"schema": DOCUMENTS, "name": "A"}, 400, "'A'"),
     ],
 )  # fmt: skip

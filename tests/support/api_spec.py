@@ -42,6 +42,7 @@ DEVIATIONS = (
     Deviation("GET", "/indexes/{index_name}/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/restore-jobs", 400, "an invalid limit or token is an error"),
+    Deviation(None, "", 404, "the version has no backup schedules"),
     Deviation(None, None, 405, "the API has no operation with this method and path"),
     Deviation(None, None, 413, "the body is larger than the emulator reads"),
     Deviation(None, None, 501, "the emulator does not emulate this call"),
