@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock = SYSTEM_CLOCK) ->
         try:
             for version in versions:
                 run = Run(
-                    Api(url, key, version, clock),
+                    Api(url, key, version, clock, mask),
                     expected(version),
                     findings,
                     created,

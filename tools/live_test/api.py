@@ -9,6 +9,7 @@ from typing import Any
 import requests
 
 from airflow_pinecone.common.clock import Clock
+from live_test.findings import Mask
 
 TIMEOUT = 30.0
 _ATTEMPTS = 5
@@ -82,12 +83,14 @@ class Api:
         key: The API key.
         version: The API version.
         clock: The clock for delays between attempts.
+        mask: Learns the ids and hosts in each response.
     """
 
-    def __init__(self, url: str, key: str, version: str, clock: Clock) -> None:
+    def __init__(self, url: str, key: str, version: str, clock: Clock, mask: Mask) -> None:
         self.url = url
         self._headers = {"Api-Key": key, "X-Pinecone-Api-Version": version}
         self._clock = clock
+        self._mask = mask
         self._session = requests.Session()
 
     def get(
@@ -137,7 +140,9 @@ class Api:
             else:
                 repeatable = raw.status_code in ({429} if method == "POST" else _TEMPORARY)
                 if not repeatable or attempt == _ATTEMPTS:
-                    return _response(raw)
+                    response = _response(raw)
+                    self._mask.add_ids(response.body)
+                    return response
             self._clock.sleep(delay)
             delay *= 2
         raise AssertionError

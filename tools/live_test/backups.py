@@ -143,6 +143,8 @@ def delete_backups(run: Run) -> None:
     """Delete the backups."""
     if not run.backups:
         raise NotPossible("no backup was created")
+    if run.restore_may_run:
+        raise NotPossible("a restore may be running")
     for backup in run.backups:
         path = f"/backups/{backup['backup_id']}"
         response = run.api.delete(path)

@@ -129,7 +129,8 @@ class Created:
     def _delete(self, api: Api, what: str, path: str) -> str:
         try:
             response = api.delete(path)
-            if response.status == 403 and path.startswith("/indexes/"):
+            if path.startswith("/indexes/") and response.status >= 400 and response.status != 404:
+                # It may be protected from deletion.
                 api.patch(path, {"deletion_protection": "disabled"})
                 response = api.delete(path)
         except NoResponse as error:

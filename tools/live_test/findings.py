@@ -10,9 +10,11 @@ from typing import Any
 from airflow_pinecone.common.text import one_line, text_table, truncate
 
 SAME, DIFFERENT, NOTED, NOT_CHECKED = "yes", "NO", "-", "not checked"
-_CELL = 70
+_CELL = 50
+_HOSTS = {"host", "private_host"}
+_SHORTEST_ID = 8
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _HOST = re.compile(r"(?!api\.pinecone\.io\b)(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.pinecone\.io")
 # Messages can name a project, as in: the max serverless indexes allowed in project (name).
 _NAMED = re.compile(r"\b(project|organization)(:? )([\"'(])[^\"')]{1,100}([\"')])", re.IGNORECASE)
@@ -29,9 +31,19 @@ class Mask:
         if isinstance(value, str) and value:
             self._values.setdefault(value, placeholder)
 
+    def add_ids(self, body: Any) -> None:
+        """Replace the ids and hosts of a response from now on."""
+        values = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
+        for value in values:
+            self.add_ids(value)
+        for field in body if isinstance(body, dict) else ():
+            # A short text could be a part of a word.
+            if (field.endswith("_id") or field in _HOSTS) and len(str(body[field])) >= _SHORTEST_ID:
+                self.add(body[field], f"<{field}>")
+
     def hide(self, value: object) -> str:
         """Return a value as one line, without what identifies an account."""
-        text = str("" if value is None else value)
+        text = "null" if value is None else str(value)
         for secret in sorted(self._values, key=len, reverse=True):
             text = text.replace(secret, self._values[secret])
         text = _HOST.sub("<host>", _EMAIL.sub("<email>", _UUID.sub("<id>", text)))

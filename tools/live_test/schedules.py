@@ -28,7 +28,6 @@ def check_schedules(run: Run) -> None:
         raise NotPossible("no backup schedule was created")
     run.created.add_schedule(schedule_id, run.api)
     schedule = response.model
-    run.mask.add(schedule.get("project_id"), "<project>")
     run.required("backup schedule", "BackupScheduleResponse", schedule)
     run.equal("a new backup schedule is enabled", schedule.get("enabled"), True)
     second = run.api.post(path, {**body, "name": f"{_NAME}-2"})
