@@ -21,11 +21,12 @@ BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(filter 3.3.2,$(AIRFLOW)),constraints.txt,constraints-$(AIRFLOW).txt)
 export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
+export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
 .PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
-$(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) tools/environment.sh
+$(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
 	@sh tools/environment.sh "$(PYTHON)" "$(VENV)" "$(CONSTRAINTS)" "$(AIRFLOW)"
 
 demo: $(VENV)/made

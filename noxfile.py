@@ -73,10 +73,15 @@ def _install(session: nox.Session, airflow: str) -> None:
     session.install(*constraints, "-e", ".[dev]", f"apache-airflow=={airflow}")
     official = ["--no-deps", "--target", _official(session), "apache-airflow-providers-pinecone"]
     session.install(*constraints, *official)
+    session.install("-c", "constraints-client-10.txt", "--no-deps", "--target", _client_10(session), "pinecone")
 
 
 def _test(session: nox.Session, airflow: str, *arguments: str) -> None:
-    environment = {"OFFICIAL_PROVIDER_DIR": _official(session), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {
+        "OFFICIAL_PROVIDER_DIR": _official(session),
+        "OFFICIAL_CLIENT_10_DIR": _client_10(session),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     session.run("pytest", "-q", f"--junitxml={_result(session, airflow)}", *arguments, env=os.environ | environment)
 
 
@@ -88,3 +93,8 @@ def _result(session: nox.Session, airflow: str) -> Path:
 def _official(session: nox.Session) -> str:
     # In a folder of its own: one test adds it to the path to check that both providers work together.
     return str(Path(session.virtualenv.location) / "official")
+
+
+def _client_10(session: nox.Session) -> str:
+    # In a folder of its own, too: the environment has an earlier Pinecone client.
+    return str(Path(session.virtualenv.location) / "client-10")

@@ -9,7 +9,7 @@
     │   ├── PineconePermanentError    Pinecone rejected the request, for example with 400 or 422
     │   │   ├── Unauthorized          401: the API key is not valid
     │   │   ├── PaymentRequired       402: the account has past-due invoices
-    │   │   ├── Forbidden             403, for one of these reasons
+    │   │   ├── Forbidden             403, for one of these reasons or another
     │   │   │   ├── PermissionDenied      the API key lacks a right
     │   │   │   ├── QuotaExceeded         the project has reached a quota
     │   │   │   ├── PlanRequired          the plan of the project does not permit it
@@ -155,7 +155,7 @@ class PaymentRequired(PineconePermanentError):
 
 
 class Forbidden(PineconePermanentError):
-    """Pinecone does not permit the request (403)."""
+    """Pinecone does not permit the request (403). If the class is this one itself, only its message says why."""
 
 
 class PermissionDenied(Forbidden):

@@ -21,11 +21,14 @@ from airflow_pinecone.api.models import (
     is_ready,
     why_unsupported,
 )
+from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
+from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.rules.report import Project, Report
@@ -83,6 +86,29 @@ class PineconeHook(BaseHook):
             "placeholders": {"host": DEFAULT_HOST, "extra": '{"api_version": "2025-10", "timeout": 30}'},
         }
 
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Add the extra fields to the connection form of Airflow before 3.2. Later versions use the provider info."""
+        try:
+            from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
+            from wtforms import BooleanField, StringField  # type: ignore[import-untyped]
+            from wtforms.validators import Optional  # type: ignore[import-untyped]
+        except ImportError:
+            # Only a server of Airflow that shows forms has these packages, or replaces them.
+            return {}
+        widgets: dict[str, Any] = {}
+        for name, field in CONNECTION_FIELDS.items():
+            if "boolean" in field["schema"]["type"]:
+                widgets[name] = BooleanField(field["label"], description=field["description"], default=False)
+            else:
+                widgets[name] = StringField(
+                    field["label"],
+                    description=field["description"],
+                    validators=[Optional()],
+                    widget=BS3TextFieldWidget(),
+                )
+        return widgets
+
     @cached_property
     def settings(self) -> Settings:
         """The settings from the connection, as they were first read. Reading them masks the API key in task logs."""
@@ -92,6 +118,11 @@ class PineconeHook(BaseHook):
     def client(self) -> PineconeClient:
         """The client for the connection. To replace a rejected API key, it calls Airflow from its caller's thread."""
         return PineconeClient(self.settings, self.log.warning, clock=self._clock, read_again=self._read_settings)
+
+    @property
+    def schedules(self) -> BackupSchedules:
+        """The calls for backup schedules: create, list, describe, update, delete and history."""
+        return self.client.schedules
 
     def get_conn(self) -> requests.Session:
         """Return the session of all calls, which adds the API key to each request.
@@ -201,7 +232,12 @@ class PineconeHook(BaseHook):
         return read_history(self.client, index_name).newest_ready
 
     def backup_report(
-        self, policy: Policy, *, include: str | Sequence[str] = "*", exclude: str | Sequence[str] = ()
+        self,
+        policy: Policy,
+        *,
+        include: str | Sequence[str] = "*",
+        exclude: str | Sequence[str] = (),
+        include_schedules: bool = False,
     ) -> Report:
         """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
 
@@ -209,6 +245,8 @@ class PineconeHook(BaseHook):
             policy: What the backups of each index must satisfy.
             include: A pattern for the names of the indexes, such as ``prod-*``, or several.
             exclude: A pattern for names to leave out, or several.
+            include_schedules: Whether to read the backup schedules, with one request for each index of the project.
+                They need API version 2026-07 or later.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -221,6 +259,7 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
         """
         policy.validate()
+        validate_bools(include_schedules=include_schedules)
         included, excluded = validate_patterns(include, "include"), validate_patterns(exclude, "exclude")
         project, error = read_project(self.client)
         for text in project.invalid:
@@ -229,6 +268,9 @@ class PineconeHook(BaseHook):
             if policy.needs_restores:
                 raise error
             self.log.warning("The report has no restores: %s.", error.reason)
+        if include_schedules:
+            names = [index["name"] for index in project.indexes if not why_unsupported(index)]
+            project = project._replace(schedules={name: [*self.schedules.list(name)] for name in names})
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
@@ -333,6 +375,7 @@ class PineconeHook(BaseHook):
             PineconeInputError: The API version of the connection does not have ``read_capacity``.
             Conflict: The name is taken.
             BackupNotReady: The backup is not Ready.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
             PineconeTransientError: Pinecone did not start a restore; a later attempt can succeed.
             CreateOutcomeUnknown: Pinecone may have started the restore.
 

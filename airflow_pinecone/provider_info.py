@@ -6,6 +6,24 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 _OFFICIAL = "apache-airflow-providers-pinecone"
+# The extra fields of a connection. The form of Airflow before 3.2 takes them from the hook.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "api_version": {
+        "label": "API version",
+        "schema": {"type": ["string", "null"]},
+        "description": "2025-10, which is the default, 2026-04, 2026-07 or unstable.",
+    },
+    "timeout": {
+        "label": "Request timeout (seconds)",
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
+        "description": "The default is 30.",
+    },
+    "allow_http": {
+        "label": "Allow plain http",
+        "schema": {"type": ["boolean", "null"], "default": False},
+        "description": "Plain http sends the API key unencrypted. It is always allowed for loopback addresses.",
+    },
+}
 _CONNECTION_TYPE: dict[str, Any] = {
     "connection-type": "pinecone",
     "hook-class-name": "airflow_pinecone.hooks.PineconeHook",
@@ -15,23 +33,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         "relabeling": {"host": "Control plane", "password": "API key"},
         "placeholders": {"host": "https://api.pinecone.io"},
     },
-    "conn-fields": {
-        "api_version": {
-            "label": "API version",
-            "schema": {"type": ["string", "null"]},
-            "description": "The default is 2025-10.",
-        },
-        "timeout": {
-            "label": "Request timeout (seconds)",
-            "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
-            "description": "The default is 30.",
-        },
-        "allow_http": {
-            "label": "Allow plain http",
-            "schema": {"type": ["boolean", "null"], "default": False},
-            "description": "Plain http sends the API key unencrypted. It is always allowed for loopback addresses.",
-        },
-    },
+    "conn-fields": CONNECTION_FIELDS,
 }
 # The defaults are also those of ui/settings.py. The 30 hours of ui_max_age are a day between two backups, and six hours
 # for the backup itself and its retries.
@@ -85,7 +87,14 @@ CONFIG: dict[str, Any] = {
         },
     }
 }
-# The functions are given by name, because importing them here would slow down the start of every Airflow process.
+_INTEGRATION = "Pinecone"
+# What follows is given by name, because importing it here would slow down the start of every Airflow process.
+_MODULES: dict[str, list[dict[str, Any]]] = {
+    "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_pinecone.hooks"]}],
+    "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_pinecone.operators"]}],
+    "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_pinecone.sensors"]}],
+    "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_pinecone.triggers"]}],
+}
 _ASSET_URIS: list[dict[str, Any]] = [
     {
         "schemes": ["pinecone"],
@@ -107,6 +116,16 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-pinecone",
         "name": "Pinecone backups",
         "description": "Back up, verify, restore and prune Pinecone indexes.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.pinecone.io/guides/manage-data/backups-overview",
+                "tags": ["service"],
+            }
+        ],
+        **_MODULES,
+        # The plugin has an entry point instead: Airflow does not make an instance of a plugin that is listed here.
+        "extra-links": ["airflow_pinecone.runtime.links.BackupLink", "airflow_pinecone.runtime.links.ConsoleLink"],
         "asset-uris": _ASSET_URIS,
         # Airflow 2's name for asset-uris.
         "dataset-uris": _ASSET_URIS,

@@ -31,6 +31,25 @@ if TYPE_CHECKING:
     from support.tasks import Connect
 
 
+# The versions of the API that have a description.
+API_VERSIONS = ["2025-10", "2026-04", "2026-07"]
+# The tests of what users call.
+VERSIONED = {
+    "test_audit_operator",
+    "test_backup_sensor",
+    "test_command",
+    "test_create_backup",
+    "test_delete_operator",
+    "test_freshness_sensor",
+    "test_prune_operator",
+    "test_restore_operator",
+    "test_reuse_within",
+    "test_settle",
+    "test_ui_page",
+    "test_verify_operator",
+}
+
+
 def pytest_unconfigure() -> None:
     """Delete AIRFLOW_HOME."""
     _home.cleanup()
@@ -57,7 +76,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def api_version() -> str:
-    """Return the API version of `ask`. A test with `@pytest.mark.parametrize("api_version", ...)` replaces it."""
+    """Return the API version of `ask` and of the connection; `@pytest.mark.parametrize("api_version", ...)` sets it."""
     return "2025-10"
 
 
@@ -74,11 +93,20 @@ def ask(emulator: Emulator, api_version: str) -> Iterator[Ask]:
         yield ask
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what depends on the connection with each version of the API, in the modules of VERSIONED."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    is_open = "api_version" in metafunc.fixturenames and not any("api_version" in mark.args[0] for mark in marks)
+    if is_open and metafunc.module.__name__.rpartition(".")[2] in VERSIONED:
+        metafunc.parametrize("api_version", API_VERSIONS)
+
+
 @pytest.fixture
-def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> "Connect":
+def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, api_version: str) -> "Connect":
     """Point the connection pinecone_default to the emulator: `connect(timeout=1)` sets a field of its extra."""
 
     def connect(**extra: Any) -> None:
+        extra = {"api_version": api_version, **extra}
         value = {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key, "extra": extra}
         monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(value))
 

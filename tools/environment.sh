@@ -20,4 +20,6 @@ echo "Creating $venv with Airflow $airflow (takes a few minutes the first time) 
 # In a folder of its own, not in the environment: one test adds it to the path to check that both providers work together.
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$constraints" --no-deps --target "$venv/official" \
   apache-airflow-providers-pinecone
+# A second Pinecone client for the tests of the emulator. It works with the packages that the first one needs.
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints-client-10.txt --no-deps --target "$venv/client-10" pinecone
 touch "$venv/made"

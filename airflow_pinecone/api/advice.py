@@ -10,13 +10,14 @@ import requests
 import urllib3.exceptions
 
 from airflow_pinecone.api.operation import Operation
-from airflow_pinecone.api.settings import Settings
+from airflow_pinecone.api.settings import API_VERSIONS, Settings
 from airflow_pinecone.common.text import explain, show_request_id, truncate
 from airflow_pinecone.errors import (
     BackupInUse,
     BackupNotReady,
     Conflict,
     DeletionProtected,
+    Forbidden,
     NotFound,
     PaymentRequired,
     PermissionDenied,
@@ -33,90 +34,201 @@ from airflow_pinecone.errors import (
 class Refusal(NamedTuple):
     """A row of the table below: which responses it is for, and what they mean.
 
+    A response must match everything that the row has.
+
     Attributes:
-        status: The HTTP status.
-        error: The class of the error.
-        advice: What a user can do; ``{connection}`` stands for the connection.
+        error: The class of the error, which knows whether a retry can help.
+        advice: What it means, and what a user can do; ``{connection}`` stands for the connection. Empty if only
+            Pinecone's message says it.
+        statuses: The HTTP statuses.
+        codes: One of these is Pinecone's error code; empty for any code and for none.
+        words: A key of WORDS. One of these words is in the code or the message, in upper or lower case. Empty for any
+            text.
+        about: As ``words``: what the refusal is about.
         operation: The name of the call; empty for every call.
-        words: One of these words is in the error code or the message, in upper or lower case; empty for any text.
+        is_html: Whether the body is HTML or XML, which Pinecone's API never returns.
     """
 
-    status: int
-    error: type[PineconePermanentError]
+    error: type[PineconeRequestError]
     advice: str = ""
+    statuses: range | tuple[int, ...] = range(400, 500)
+    codes: tuple[str, ...] = ()
+    words: str = ""
+    about: str = ""
     operation: str = ""
-    words: tuple[str, ...] = ()
+    is_html: bool = False
 
 
-_QUOTA = ("quota", "exhausted")
-_PLAN = ("plan", "upgrade")
-
-# The first row that matches a response decides.
-REFUSALS = (
-    Refusal(
-        400,
-        PineconePermanentError,
-        "Pinecone cannot back up pod-based indexes, and no project with a customer-managed encryption key.",
-        operation="create_backup",
-    ),
-    Refusal(401, Unauthorized, "Check the API key in the password field of {connection}."),
-    Refusal(402, PaymentRequired, "Pay the past-due invoices of the Pinecone account."),
-    Refusal(
-        403,
-        DeletionProtected,
-        "The index is protected from deletion. Disable its deletion protection first.",
-        words=("deletion protection",),
-    ),
-    Refusal(
-        403,
-        QuotaExceeded,
-        "The project has reached its quota of backups. Delete old ones, for example with PruneBackupsOperator.",
-        operation="create_backup",
-        words=_QUOTA,
-    ),
-    Refusal(
-        403,
-        QuotaExceeded,
-        "The project has reached a quota of indexes. Delete an index, or ask Pinecone for a higher quota.",
-        operation="create_index_from_backup",
-        words=_QUOTA,
-    ),
-    Refusal(403, QuotaExceeded, "The project has reached a quota. Ask Pinecone for a higher one.", words=_QUOTA),
-    Refusal(
-        403,
-        PlanRequired,
-        "The plan of this project does not include backups. Upgrade it to a paid plan.",
-        operation="create_backup",
-        words=_PLAN,
-    ),
-    Refusal(403, PlanRequired, "The plan of this project does not permit this. Upgrade the plan.", words=_PLAN),
-    Refusal(
-        403,
-        PermissionDenied,
-        "The API key of {connection} lacks permission. Use a key with a role that permits this.",
-    ),
-    Refusal(404, NotFound, "Check the name or id, and that the API key of {connection} belongs to its project."),
-    Refusal(
-        409,
-        Conflict,
-        "An index with this name exists. Choose another name, or delete that index if it is not needed.",
-        operation="create_index_from_backup",
-    ),
-    Refusal(409, Conflict),
-    Refusal(
-        412,
-        BackupInUse,
-        "A restore from this backup is running. Wait until it has finished.",
-        operation="delete_backup",
-    ),
-    Refusal(412, BackupNotReady, "The backup is not Ready. Wait until it is.", operation="create_index_from_backup"),
-    Refusal(422, PineconePermanentError, "Pinecone could not parse the request. Check the name and the description."),
-)
-_NOT_FROM_PINECONE = "Check the host of {connection}, and any proxy (HTTPS_PROXY, NO_PROXY)."
+_NOT_FROM_PINECONE = "Check the host of {connection}, and any proxy or firewall (HTTPS_PROXY, NO_PROXY)."
 _TOO_MANY_REQUESTS = "Run fewer tasks at the same time, such as in a pool. If no retry is left, clear the task later."
 _UNAVAILABLE = "See https://status.pinecone.io. If no retry is left, clear the task when Pinecone responds again."
 _NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, clear the task."
 _UNKNOWN_CERTIFICATE = "Set the environment variable REQUESTS_CA_BUNDLE to your CA bundle."
+_NO_BACKUPS_IN_PLAN = "The plan of this project does not include backups. Upgrade it to a paid plan."
+_NOT_IN_PLAN = "The plan of this project does not permit this. Upgrade the plan."
+_NO_PERMISSION = "The API key of {connection} lacks permission. Use a key with a role that permits this."
+_PAST_DUE = "Pay the past-due invoices of the Pinecone account."
+_INVALID_KEY = "Check the API key in the password field of {connection}."
+
+_CREATE, _RESTORE, _DELETE = "create_backup", "create_index_from_backup", "delete_backup"
+# Pinecone has understood the request, and refuses it.
+_REFUSED = (400, 403, 412, 422)
+
+# The words for a kind of refusal. ``…`` stands for other text, and ``YYYY-MM`` for a version of the API.
+WORDS: dict[str, tuple[str, ...]] = {
+    "quota": (
+        *("quota", "exhausted", "reached … max", "reached … maximum", "reached … limit", "limit … reached"),
+        *("max … allowed", "maximum … per", "maximum number of", "limit of … per", "already contains"),
+        *("namespaces per", "too many indexes", "too many backups", "too many namespaces"),
+    ),
+    # Not only "namespaces": the message about too many indexes recommends them.
+    "namespaces": (
+        *("namespaces per", "namespace quota", "namespace limit", "number of namespaces", "quota of namespaces"),
+        *("max namespaces", "maximum namespaces", "too many namespaces"),
+    ),
+    "backups": ("backups", "backup quota"),
+    "indexes": ("index", "indexes"),
+    "plan": ("plan", "plans", "upgrade", "subscription", "tier"),
+    "permission": (
+        *("permission", "permissions", "access denied", "unauthorized", "not authorized", "api key", "this key"),
+        "role",
+    ),
+    "version": (
+        *("api version", "api versions", "version … YYYY-MM", "YYYY-MM … version"),
+        *("unsupported version", "unknown version", "invalid version", "outdated version"),
+    ),
+    "deletion protection": ("deletion protection", "protected from deletion"),
+    "pod-based": (
+        *("pod-based", "pod based", "pod index", "pod indexes", "only serverless", "serverless indexes only"),
+        *("requires a serverless", "require a serverless"),
+    ),
+    "encryption": ("customer-managed", "customer managed", "cmek", "encryption key"),
+    "name in use": ("exists", "in use", "taken"),
+    "restore": ("restore", "restores", "restored", "restoring", "pending", "in progress", "in use", "running"),
+    "not ready": (
+        *("not ready", "not yet ready", "not complete", "not completed", "not yet complete", "not yet completed"),
+        *("not finished", "must be ready", "is initializing", "still initializing", "still being created"),
+    ),
+    "parse": ("parse", "parsed", "deserialize", "json"),
+}
+# Which quota: the call, what the message is about, and the advice.
+_QUOTAS = (
+    (
+        _CREATE,
+        "namespaces",
+        "The index has more namespaces than a backup may have. Delete some, or ask Pinecone for more.",
+    ),
+    ("", "namespaces", "Pinecone's message names a quota of namespaces. Ask Pinecone for a higher one."),
+    (
+        _CREATE,
+        "backups",
+        "The project has reached its quota of backups. Delete old ones, for example with PruneBackupsOperator.",
+    ),
+    (
+        _CREATE,
+        "",
+        "The project has reached a quota. If it is that of backups, delete old ones: PruneBackupsOperator.",
+    ),
+    (
+        _RESTORE,
+        "indexes",
+        "The project has reached its quota of indexes. Delete an index, or ask Pinecone for a higher quota.",
+    ),
+    (
+        _RESTORE,
+        "",
+        "The project has reached a quota. If it is that of indexes, delete one, or ask Pinecone for more.",
+    ),
+    ("", "", "The project has reached a quota. Ask Pinecone for a higher one."),
+)
+
+# The first row that matches a response decides. What is not from Pinecone comes first. Then the code decides before the
+# words, and the words before the status.
+REFUSALS = (
+    Refusal(PineconeTransientError, _NOT_FROM_PINECONE, range(100, 300)),
+    Refusal(PineconePermanentError, _NOT_FROM_PINECONE, range(300, 400)),
+    Refusal(PineconeTransientError, _UNAVAILABLE, (408, *range(500, 1000))),
+    Refusal(PineconeTransientError, _NOT_FROM_PINECONE, is_html=True),
+    # The code.
+    *(
+        Refusal(QuotaExceeded, advice, codes=("QUOTA_EXCEEDED",), about=about, operation=operation)
+        for operation, about, advice in _QUOTAS
+    ),
+    Refusal(PlanRequired, _NO_BACKUPS_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan", operation=_CREATE),
+    Refusal(PlanRequired, _NOT_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan"),
+    Refusal(PermissionDenied, _NO_PERMISSION, codes=("PERMISSION_DENIED",)),
+    Refusal(PaymentRequired, _PAST_DUE, codes=("PAYMENT_REQUIRED",)),
+    Refusal(Unauthorized, _INVALID_KEY, codes=("UNAUTHENTICATED",)),
+    # The words.
+    Refusal(
+        PineconePermanentError,
+        f"Set api_version in the extra field of {{connection}} to another of {', '.join(API_VERSIONS[:-1])}.",
+        (400, 403, 404, 406, 410, 412, 415, 422, 426),
+        words="version",
+    ),
+    Refusal(
+        DeletionProtected,
+        "The index is protected from deletion. Disable its deletion protection first.",
+        (403, 412),
+        words="deletion protection",
+    ),
+    *(
+        Refusal(QuotaExceeded, advice, _REFUSED, words="quota", about=about, operation=operation)
+        for operation, about, advice in _QUOTAS
+    ),
+    Refusal(
+        PineconePermanentError,
+        "Pinecone cannot back up pod-based indexes. Migrate the index to serverless.",
+        _REFUSED,
+        words="pod-based",
+        operation=_CREATE,
+    ),
+    Refusal(
+        PineconePermanentError,
+        "Pinecone cannot back up the indexes of a project with a customer-managed encryption key.",
+        _REFUSED,
+        words="encryption",
+        operation=_CREATE,
+    ),
+    Refusal(PlanRequired, _NO_BACKUPS_IN_PLAN, (403,), words="plan", operation=_CREATE),
+    Refusal(PlanRequired, _NOT_IN_PLAN, (403,), words="plan"),
+    Refusal(PermissionDenied, _NO_PERMISSION, (403,), words="permission"),
+    Refusal(
+        Conflict,
+        "An index with this name exists. Choose another name, or delete that index if it is not needed.",
+        (409,),
+        words="name in use",
+        operation=_RESTORE,
+    ),
+    Refusal(
+        BackupInUse,
+        "A restore from this backup is running. Wait until it has finished.",
+        (412,),
+        words="restore",
+        operation=_DELETE,
+    ),
+    Refusal(
+        BackupNotReady,
+        "The backup is not Ready. Wait until it is, for example with BackupSensor.",
+        (412,),
+        words="not ready",
+        operation=_RESTORE,
+    ),
+    Refusal(
+        PineconePermanentError,
+        "Pinecone could not parse the request. Check the name and the description.",
+        (422,),
+        words="parse",
+    ),
+    # The status.
+    Refusal(Unauthorized, _INVALID_KEY, (401,)),
+    Refusal(PaymentRequired, _PAST_DUE, (402,)),
+    Refusal(Forbidden, "", (403,)),
+    Refusal(NotFound, "Check the name or id, and that the API key of {connection} belongs to its project.", (404,)),
+    Refusal(Conflict, "", (409,)),
+    Refusal(PineconeTransientError, _TOO_MANY_REQUESTS, (429,)),
+    Refusal(PineconePermanentError, ""),
+)
 # So that a line of the log is about as long as Airflow shows it. PineconeRequestError.message has more of it.
 _MESSAGE_LENGTH = 100
 
@@ -135,25 +247,31 @@ def request_error(
     operation: Operation, response: Response, conn_id: str, *, max_retry_after: float
 ) -> PineconeRequestError:
     """Return the error for a response. A Retry-After above ``max_retry_after`` seconds is in its message."""
-    error_class, advice = _meaning(operation, response)
+    row = refusal_of(operation, response)
+    advice = row.advice.format(connection=f"connection {conn_id}")
     retry_after = response.retry_after or 0.0
-    if retry_after > max_retry_after:
+    if row.error.can_retry and retry_after > max_retry_after:
         advice = f"Pinecone asks to retry after {retry_after:.0f} s. Set retry_delay to more, or clear the task then."
     reason = f"HTTP {response.status}{f' {response.code}' if response.code else ''}"
-    if advice is _NOT_FROM_PINECONE:
+    length = _MESSAGE_LENGTH
+    if row.advice is _NOT_FROM_PINECONE:
         # An error that names the reason only must not quote a login page without saying so.
         reason = f"not a response from Pinecone (check any proxy): {reason}"
-    if response.message:
-        # The sentence ends after the message.
-        length = _MESSAGE_LENGTH // 3 if advice is _NOT_FROM_PINECONE else _MESSAGE_LENGTH
-        reason += f": {truncate(response.message.rstrip('.'), length)!r}"
+        length = _MESSAGE_LENGTH // 3
+    # The sentence ends after the message.
+    message = response.message.rstrip(".")
+    if message:
+        reason += f": {truncate(message, length)!r}"
+    if not advice and len(message) > length:
+        # Nothing else tells what to do.
+        advice = f"The message continues: {truncate(message[length - 3 :], length)!r}."
     text = explain(
         f"Could not {operation.description}.",
         reason,
-        advice.format(connection=f"connection {conn_id}"),
+        advice,
         show_request_id(response.request_id),
     )
-    return error_class(
+    return row.error(
         text,
         reason=reason,
         status_code=response.status,
@@ -164,21 +282,26 @@ def request_error(
     )
 
 
-def _meaning(operation: Operation, response: Response) -> tuple[type[PineconeRequestError], str]:
-    status = response.status
-    # A 2xx response that is not JSON comes from something between the client and Pinecone.
-    if status < 300:
-        return PineconeTransientError, _NOT_FROM_PINECONE
-    if status == 429:
-        return PineconeTransientError, _TOO_MANY_REQUESTS
-    if status == 408 or status >= 500:
-        return PineconeTransientError, _UNAVAILABLE
+def refusal_of(operation: Operation, response: Response) -> Refusal:
+    """Return the row that decides what a response means."""
     text = f"{response.code} {response.message}".replace("_", " ").lower()
-    for row in REFUSALS:
-        is_for = row.status == status and row.operation in ("", operation.name)
-        if is_for and (not row.words or any(re.search(rf"\b{word}\b", text) for word in row.words)):
-            return row.error, row.advice
-    return PineconePermanentError, _NOT_FROM_PINECONE if status < 400 else ""
+    # A date has a day, too.
+    text = re.sub(r"\b20\d\d-\d\d\b(?!-\d)", "yyyy-mm", text)
+    is_html = response.code is None and response.message.startswith("<")
+    return next(
+        row
+        for row in REFUSALS
+        if response.status in row.statuses
+        and row.operation in ("", operation.name)
+        and (is_html or not row.is_html)
+        and (not row.codes or response.code in row.codes)
+        and all(not name or _has_one(text, WORDS[name]) for name in (row.words, row.about))
+    )
+
+
+def _has_one(text: str, words: tuple[str, ...]) -> bool:
+    patterns = (r"\b.*\b".join(map(re.escape, each.lower().split(" … "))) for each in words)
+    return any(re.search(rf"\b{pattern}\b", text) for pattern in patterns)
 
 
 def connection_error(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
 import requests
 
@@ -15,27 +16,25 @@ from airflow_pinecone.api.key import ReadSettings
 from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
 from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
+from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import Settings
-from airflow_pinecone.api.transport import Log, Transport, was_not_processed
+from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import (
     validate_backup_name,
+    validate_bools,
     validate_id,
     validate_index_name,
     validate_object,
     validate_tags,
     validate_text,
 )
-from airflow_pinecone.common.text import explain, one_line, show_request_id
+from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import (
-    CreateOutcomeUnknown,
     NotFound,
     PineconeInputError,
     PineconePermanentError,
-    PineconeTransientError,
 )
-
-Created = TypeVar("Created", BackupModel, RestoreStarted)
 
 _BACKUPS = Listing(
     Operation("list_project_backups", "GET", ("backups",), "list the backups of the project"),
@@ -81,6 +80,11 @@ class PineconeClient:
         """The session of all calls, which adds the API key."""
         return self._transport.session
 
+    @cached_property
+    def schedules(self) -> BackupSchedules:
+        """The backup schedules."""
+        return BackupSchedules(self._transport, self._warn_once)
+
     def create_backup(self, index_name: str, *, name: str | None = None, description: str | None = None) -> BackupModel:
         """Create a backup of an index."""
         path = ("indexes", validate_index_name(index_name), "backups")
@@ -88,7 +92,7 @@ class PineconeClient:
         if name is not None and self.settings.is_since("2026-07"):
             validate_backup_name(name)
         body = {"name": validate_text(name, "name"), "description": validate_text(description, "description")}
-        return self._create(operation, body, responses.backup)
+        return self._transport.create(operation, body, responses.backup)
 
     def describe_backup(self, backup_id: str, *, retry: bool = True) -> BackupModel:
         """Describe a backup."""
@@ -103,6 +107,7 @@ class PineconeClient:
         self, index_name: str | None = None, *, include_deleted: bool = False, retry: bool = True
     ) -> Iterator[BackupModel]:
         """List the backups of an index or of the project."""
+        validate_bools(include_deleted=include_deleted)
         if index_name is None:
             return _BACKUPS.rows(self._transport, self._warn_once, retry=retry)
         path = ("indexes", validate_index_name(index_name), "backups")
@@ -220,7 +225,7 @@ class PineconeClient:
             "deletion_protection": deletion_protection,
             "read_capacity": validate_object(read_capacity, "read_capacity"),
         }
-        return self._create(operation, body, responses.restore_started)
+        return self._transport.create(operation, body, responses.restore_started)
 
     def describe_restore_job(self, restore_job_id: str, *, retry: bool = True) -> RestoreJobModel:
         """Describe a restore job."""
@@ -250,20 +255,3 @@ class PineconeClient:
         if message not in self._warnings:
             self._warnings.add(message)
             self._log(message)
-
-    def _create(
-        self, operation: Operation, fields: dict[str, Any], read: Callable[[Any, Operation], Created]
-    ) -> Created:
-        body = {name: value for name, value in fields.items() if value is not None}
-        try:
-            return read(self._transport.request(operation, body=body), operation)
-        except PineconeTransientError as error:
-            if was_not_processed(error):
-                raise
-            text = explain(
-                f"The outcome of a request to {operation.description} is unknown.",
-                error.reason,
-                "Check whether it was created before you repeat the request.",
-                show_request_id(error.request_id),
-            )
-            raise CreateOutcomeUnknown(text, reason=error.reason) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_pinecone.api import responses
-from airflow_pinecone.api.models import BackupModel, RestoreJobModel
+from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, RestoreJobModel
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.text import cell, counted, explain
@@ -22,7 +22,7 @@ _NAMED_ROWS = 10
 MAX_PAGES = 1000
 MAX_PAGES_WITHOUT_NEW_ROWS = 20
 
-Row = TypeVar("Row", bound=BackupModel | RestoreJobModel)
+Row = TypeVar("Row", bound=BackupModel | BackupScheduleModel | RestoreJobModel)
 
 
 class Listed(NamedTuple, Generic[Row]):

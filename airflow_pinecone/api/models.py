@@ -24,6 +24,9 @@ WRITE_LAG = timedelta(minutes=15)
 _BACKUP_PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
 _RESTORE_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
 
+# The name of a backup of a schedule.
+_SCHEDULED_NAME = re.compile(r"-([0-9]{8}T[0-9]{6}Z)\Z")
+
 # Keys of a dict that Airflow's serialization of XComs and trigger events does not accept, or takes for a class.
 _RESERVED_KEYS = {"__classname__", "__id__", "__type"}
 
@@ -54,6 +57,27 @@ class BackupModel(TypedDict, total=False):
     size_bytes: int | None
     tags: dict[str, Any] | None
     created_at: str | None
+
+
+class ScheduledBackupModel(BackupModel, total=False):
+    """A backup of a schedule. A planned one is no backup yet: its status is ``Scheduled`` or ``Initializing``."""
+
+    scheduled_execution_at: str | None
+
+
+class BackupScheduleModel(TypedDict, total=False):
+    """A backup schedule. Pinecone documents all fields as always present."""
+
+    schedule_id: Required[str]
+    name: Required[str]
+    index_id: str
+    project_id: str
+    schedule_type: str
+    frequency: str
+    retention_expire_after_days: int
+    enabled: Required[bool]
+    next_scheduled_run: str | None
+    created_at: str
 
 
 class IndexModel(TypedDict, total=False):
@@ -185,6 +209,25 @@ def created_at(model: BackupModel | RestoreJobModel) -> datetime | None:
 def completed_at(job: RestoreJobModel) -> datetime | None:
     """Return when a restore job ended: its ``completed_at``, or its ``created_at`` if that is missing."""
     return parse_time(job.get("completed_at")) or created_at(job)
+
+
+def run_time(backup: BackupModel) -> datetime | None:
+    """Return when a schedule runs, or ran, to create a backup, in UTC; None if it is not known to be of a schedule.
+
+    Pinecone ends the name of such a backup with that time, as in ``nightly-20260403T060000Z``. The ``created_at`` can
+    be that of the plan.
+    """
+    planned = parse_time(backup.get("scheduled_execution_at"))
+    found = _SCHEDULED_NAME.search(str(backup.get("name")))
+    return planned or (parse_time(found[1]) if found else None)
+
+
+def is_planned(backup: BackupModel, now: datetime) -> bool:
+    """Return whether a backup is only planned by a schedule. Pinecone may give it the status ``Initializing``."""
+    if backup["status"] == "Scheduled":
+        return True
+    planned_for = run_time(backup)
+    return backup_phase(backup) == "running" and planned_for is not None and planned_for > now
 
 
 def covers_writes_until(backup: BackupModel) -> datetime | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel, RestoreStarted
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.common.inputs import is_id
 
@@ -32,6 +32,14 @@ def restore_started(response: Any, operation: Operation) -> RestoreStarted:
     _require(response, ("restore_job_id",), "a started restore", operation)
     _check_optional(response, ("index_id",), "a started restore", operation)
     return cast("RestoreStarted", response)
+
+
+def backup_schedule(response: Any, operation: Operation) -> BackupScheduleModel:
+    """Return a response as a backup schedule."""
+    _require(response, ("schedule_id",), "a backup schedule", operation)
+    if not (isinstance(response.get("name"), str) and isinstance(response.get("enabled"), bool)):
+        raise operation.invalid_response("is a backup schedule with an invalid name or enabled")
+    return cast("BackupScheduleModel", response)
 
 
 def index(response: Any, operation: Operation, index_name: str) -> IndexModel:

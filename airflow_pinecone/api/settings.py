@@ -20,6 +20,10 @@ DEFAULT_API_VERSION = "2025-10"
 API_VERSIONS = ("2025-10", "2026-04", "2026-07", "unstable")
 # Seconds to connect, and separately to receive the whole response.
 DEFAULT_REQUEST_TIMEOUT = 30.0
+# Around a key in a shell, in YAML, or in a text that an editor has formatted.
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+# Such as docs-abc123.svc.aped-4627-b74a.pinecone.io; that of the control plane is api.pinecone.io.
+_INDEX_HOST = re.compile(r".+\.svc\..*pinecone\.io", re.IGNORECASE)
 _INVALID_HOST = "the host is invalid; use a host such as api.pinecone.io or https://api.pinecone.io:443"
 
 
@@ -98,6 +102,8 @@ def _read(connection: Connection, conn_id: str) -> Settings:
 
     if not key:
         raise _InvalidField("it has no API key; enter it in the password field")
+    if isinstance(key, str) and (key[0] in _QUOTES or key[-1] in _QUOTES):
+        raise _InvalidField("the API key is in quotes; enter it without them in the password field")
     if not (isinstance(key, str) and key.isascii() and key.isprintable() and " " not in key):
         raise _InvalidField(
             "the password is not a valid API key; it contains a space, a line break or a non-ASCII character"
@@ -139,6 +145,10 @@ def _url(connection: Connection, *, allow_http: bool) -> str:
         raise _InvalidField(_INVALID_HOST) from None
     if parts.username is not None or parts.password is not None:
         raise _InvalidField("the host contains a user or a password; enter the API key in the password field")
+    if _INDEX_HOST.fullmatch(name):
+        raise _InvalidField(
+            f"{name} is the host of an index, not the control plane; leave the host empty, or use {DEFAULT_HOST}"
+        )
     plain = parts.scheme in ("http", "https") and not (parts.path.strip("/") or parts.query or parts.fragment)
     if not (plain and is_host(name)):
         raise _InvalidField(_INVALID_HOST)

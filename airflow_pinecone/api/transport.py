@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -21,8 +21,9 @@ from airflow_pinecone.api.session import Session
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.common.inputs import validate_bools
-from airflow_pinecone.common.text import explain
+from airflow_pinecone.common.text import explain, show_request_id
 from airflow_pinecone.errors import (
+    CreateOutcomeUnknown,
     NotFound,
     PineconeConnectionError,
     PineconeError,
@@ -40,6 +41,7 @@ MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 _BACKOFF = wait_random_exponential(multiplier=1, max=20)
 
 Log = Callable[[str], object]
+Created = TypeVar("Created")
 
 
 class Transport:
@@ -147,6 +149,34 @@ class Transport:
                         return None
                     raise
         raise AssertionError("unreachable: tenacity returns or raises")
+
+    def create(
+        self, operation: Operation, fields: Mapping[str, Any], read: Callable[[Any, Operation], Created]
+    ) -> Created:
+        """Send a request that creates something, and return what ``read`` makes of the response.
+
+        Args:
+            operation: The call.
+            fields: The body. Fields that are None are left out.
+            read: Checks the response.
+
+        Raises:
+            CreateOutcomeUnknown: Pinecone may have processed the request.
+            PineconeError: As ``request``.
+        """
+        body = {name: value for name, value in fields.items() if value is not None}
+        try:
+            return read(self.request(operation, body=body), operation)
+        except PineconeTransientError as error:
+            if was_not_processed(error):
+                raise
+            text = explain(
+                f"The outcome of a request to {operation.description} is unknown.",
+                error.reason,
+                "Check whether it was created before you repeat the request.",
+                show_request_id(error.request_id),
+            )
+            raise CreateOutcomeUnknown(text, reason=error.reason) from None
 
     def _with_valid_key(self, send: Callable[[], Any]) -> Any:
         """Send a request once, and once more after a 401 if there is a new API key."""

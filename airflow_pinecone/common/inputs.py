@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
+
+Frequency = Literal["daily", "weekly", "monthly"]
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
 _ID = r"[A-Za-z0-9_-]{1,128}"
@@ -118,6 +120,20 @@ def validate_object(value: Any, name: str) -> dict[str, Any] | None:
     raise PineconeInputError(f"{name} must be a dict or None, not {show_value(value)}.")
 
 
+def validate_frequency(value: Any) -> Frequency:
+    """Check the frequency of a backup schedule."""
+    if value in get_args(Frequency):
+        return value  # type: ignore[no-any-return]
+    raise PineconeInputError(f"frequency must be one of {', '.join(get_args(Frequency))}, not {show_value(value)}.")
+
+
+def validate_retention_days(value: Any) -> int:
+    """Check the retention of a backup schedule. Pinecone has a maximum, which it does not document."""
+    if type(value) is int and value >= 1:
+        return value
+    raise PineconeInputError(f"retention_days must be an integer of at least 1, not {show_value(value)}.")
+
+
 def validate_hold(value: Any, now: datetime) -> datetime | None:
     """Check the end of a hold, and return it as a time in UTC, rounded up to a second.
 
@@ -138,6 +154,19 @@ def validate_hold(value: Any, now: datetime) -> datetime | None:
             "hold_until must be a date, a time, a duration above 0, or a template that renders to an ISO date or time "
             f"or to a number of seconds, not {show_value(value)}."
         ) from error
+
+
+def validate_time(value: Any, name: str) -> datetime:
+    """Check a time: a datetime or a text in ISO format. Without a time zone, it is in UTC."""
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise PineconeInputError(
+        f"{name} must be a datetime, or a template that renders to an ISO time, not {show_value(value)}."
+    )
 
 
 def _moment(value: Any, now: datetime) -> datetime:

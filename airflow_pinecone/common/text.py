@@ -81,6 +81,13 @@ def explain(what: str, why: str = "", advice: str = "", ids: str = "") -> str:
     return "\n".join(filter(None, (what, why, advice, ids)))
 
 
+def insert_before_ids(text: str, line: str) -> str:
+    """Return an error message with one more line: before the last line, which has the ids."""
+    lines = text.split("\n")
+    lines.insert(max(1, len(lines) - 1), line)
+    return "\n".join(lines)
+
+
 def show_request_id(request_id: str | None) -> str:
     """Return the line of an error message for the id of a request, or an empty text."""
     return f"Pinecone request id: {request_id}." if request_id else ""

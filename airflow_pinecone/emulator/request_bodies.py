@@ -8,6 +8,8 @@ from typing import Any
 from airflow_pinecone.emulator.errors import ApiError
 
 INVALID_BODY = "Failed to deserialize the JSON body into the target type: "
+# The largest number of 32 bits.
+_MAX_NUMBER = 2**31 - 1
 # A value that is nested deeper could exceed Python's recursion limit when it is copied or encoded.
 _MAX_DEPTH = 128
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
@@ -161,8 +163,8 @@ def _pod_settings(settings: dict[str, Any]) -> dict[str, Any]:
     types: dict[str, type] = {"environment": str, "pod_type": str, "source_collection": str}
     types |= dict.fromkeys(("pods", "replicas", "shards"), int)
     shown = {name: typed(settings, name, kind) for name, kind in types.items() if name in settings}
-    if any(isinstance(value, int) and value < 1 for value in shown.values()):
-        raise ApiError(400, "The numbers of pods, replicas and shards must be at least 1.")
+    if not all(1 <= value <= _MAX_NUMBER for value in shown.values() if isinstance(value, int)):
+        raise ApiError(400, f"The numbers of pods, replicas and shards must be from 1 to {_MAX_NUMBER}.")
     return shown
 
 
@@ -203,7 +205,7 @@ def read_capacity(settings: dict[str, Any], current: Mapping[str, Any] | None = 
         "scaling": typed(given, "scaling", str) if "scaling" in given else earlier["scaling"],
         "manual": {n: typed(manual, n, int) if n in manual else earlier["manual"][n] for n in ("replicas", "shards")},
     }
-    if dedicated["manual"]["replicas"] < 0 or dedicated["manual"]["shards"] < 1:
+    if not (0 <= dedicated["manual"]["replicas"] <= _MAX_NUMBER and 1 <= dedicated["manual"]["shards"] <= _MAX_NUMBER):
         raise ApiError(400, "The read capacity must have at least 0 replicas and 1 shard.")
     return {"read_capacity": {"mode": mode, "dedicated": dedicated, "status": ready}}
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow_pinecone.operators.delete import DeleteBackupOperator as DeleteBackupOperator
     from airflow_pinecone.operators.prune import PruneBackupsOperator as PruneBackupsOperator
     from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator as CreateIndexFromBackupOperator
+    from airflow_pinecone.operators.schedule import DeleteBackupScheduleOperator as DeleteBackupScheduleOperator
+    from airflow_pinecone.operators.schedule import EnsureBackupScheduleOperator as EnsureBackupScheduleOperator
     from airflow_pinecone.operators.verify import VerifyBackupOperator as VerifyBackupOperator
 
 _MODULES = {
@@ -19,6 +21,8 @@ _MODULES = {
     "CreateBackupOperator": "create",
     "CreateIndexFromBackupOperator": "restore",
     "DeleteBackupOperator": "delete",
+    "DeleteBackupScheduleOperator": "schedule",
+    "EnsureBackupScheduleOperator": "schedule",
     "PruneBackupsOperator": "prune",
     "VerifyBackupOperator": "verify",
 }

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.text import cell, counted, show_seconds, text_table
+from airflow_pinecone.common.inputs import validate_bools
+from airflow_pinecone.common.text import cell, counted, show_seconds, show_value, text_table
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
@@ -58,7 +59,8 @@ class AuditBackupsOperator(PineconeOperator):
 
     Pod-based indexes cannot be backed up: they are listed, and do not fail the task. Backups of deleted indexes, and of
     earlier indexes with the same name, are listed, but do not count. The API does not return the id of an index, so if
-    a name is reused, backups of the earlier index count until the new index has its first backup.
+    a name is reused, backups of the earlier index count until the new index has its first backup, except with API
+    version 2026-07 or later.
 
     Args:
         max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
@@ -75,6 +77,9 @@ class AuditBackupsOperator(PineconeOperator):
             rules above.
         fail_on: The statuses that fail the task. It also fails if there is no index to report. An empty list only
             reports.
+        include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
+            project. The log then shows their next runs, and warns of an index that a schedule and this package back up
+            within ``max_age``. They need API version 2026-07 or later.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:
@@ -97,6 +102,7 @@ class AuditBackupsOperator(PineconeOperator):
         exclude: str | Sequence[str] = (),
         policy: Mapping[str, IndexRules] | None = None,
         fail_on: Sequence[Status] = ("unprotected", "late", "failing"),
+        include_schedules: bool = False,
         conn_id: str = "pinecone_default",
         **kwargs: Any,
     ) -> None:
@@ -109,11 +115,13 @@ class AuditBackupsOperator(PineconeOperator):
         self.exclude = exclude
         self.policy = {} if policy is None else policy
         self.fail_on = fail_on
+        self.include_schedules = include_schedules
         with checked_arguments():
             self._policy.validate()
             validate_patterns(include, "include")
             validate_patterns(exclude, "exclude")
             validate_statuses(fail_on)
+            validate_bools(include_schedules=include_schedules)
 
     def execute(self, context: Context) -> Report:
         """List, report, and fail if the report has one of the statuses of ``fail_on``.
@@ -132,10 +140,20 @@ class AuditBackupsOperator(PineconeOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
-            report = self.hook.backup_report(self._policy, include=self.include, exclude=self.exclude)
+            report = self.hook.backup_report(
+                self._policy, include=self.include, exclude=self.exclude, include_schedules=self.include_schedules
+            )
         self.log.info("%s\n%s", report["verdict"], _format(report))
         if report["unmatched"]:
             self.log.warning("Keys of policy that match no index of the project: %s.", ", ".join(report["unmatched"]))
+        for row in report["indexes"]:
+            if row["is_backed_up_twice"] and row["schedule"]:
+                self.log.warning(
+                    "Index %s is backed up twice: by its backup schedule %s, and by this package. Each backup counts "
+                    "towards the quota.",
+                    row["index_name"],
+                    show_value(row["schedule"]["name"]),
+                )
         self._log_failure_of("send the metrics", partial(send_audit_metrics, report))
         failed = rows_with_problems(report["indexes"], self.fail_on)
         if self.fail_on and (failed or report["missing"] or report["invalid"] or not report["indexes"]):
@@ -232,6 +250,12 @@ def _format(report: Report) -> str:
     lines = [text_table(rows)] if report["indexes"] else []
     for row in report["indexes"]:
         lines += [f"{cell(row['index_name'])}: {problem['text']}." for problem in row["problems"]]
+    lines += [
+        f"{cell(row['index_name'])}: its backup schedule {cell(row['schedule']['name'])} runs next at "
+        f"{cell(row['schedule']['next_scheduled_run'] or 'an unknown time')}."
+        for row in report["indexes"]
+        if row["schedule"]
+    ]
     lines += [f"{cell(name)}: {why}, so Pinecone cannot back it up." for name, why in report["unsupported"].items()]
     for leftover in report["leftovers"]:
         name = cell(leftover["index_name"] or "(no name)")

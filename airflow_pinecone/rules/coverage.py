@@ -20,7 +20,9 @@ from airflow_pinecone.api.models import (
     count_of,
     created_at,
     is_completed,
+    is_planned,
     is_ready,
+    run_time,
     why_unsupported,
 )
 from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
@@ -41,6 +43,7 @@ from airflow_pinecone.rules.report import (
     Report,
     RestoreFacts,
     RuleName,
+    ScheduleFacts,
     rows_with_problems,
 )
 
@@ -72,7 +75,7 @@ def report(
     }
     restores = None if project.restore_jobs is None else _completed_restores(project.restore_jobs, now)
     rows = [
-        _row(name, histories[name], restores, policy.rules_of(index), now)
+        _row(name, histories[name], restores, _schedule(project, name), policy.rules_of(index), now)
         for name, index in indexes.items()
         if not why_unsupported(index)
     ]
@@ -93,6 +96,7 @@ def report(
         leftovers=leftovers,
         backup_count=len(project.backups),
         restores_known=project.restore_jobs is not None,
+        schedules_known=project.schedules is not None,
         invalid=list(project.invalid),
     )
 
@@ -125,14 +129,33 @@ def _completed_restores(jobs: Iterable[RestoreJobModel], now: datetime) -> dict[
     return last
 
 
+def _schedule(project: Project, index_name: str) -> ScheduleFacts | None:
+    """Return the enabled backup schedule of an index. Pinecone allows one."""
+    schedules = (project.schedules or {}).get(index_name, ())
+    for schedule in schedules:
+        if schedule["enabled"]:
+            return ScheduleFacts(
+                schedule_id=schedule["schedule_id"],
+                name=schedule["name"],
+                frequency=schedule.get("frequency"),
+                next_scheduled_run=schedule.get("next_scheduled_run"),
+            )
+    return None
+
+
 def _row(
-    name: str, history: BackupHistory, restores: Mapping[str, _Restore] | None, rules: IndexRules, now: datetime
+    name: str,
+    history: BackupHistory,
+    restores: Mapping[str, _Restore] | None,
+    schedule: ScheduleFacts | None,
+    rules: IndexRules,
+    now: datetime,
 ) -> IndexReport:
     current = [row.backup for row in history.current]
     newest = history.newest_ready
     age = history.age(newest, now) if newest else Age(None)
-    failed = _newer(_first(history, "failed"), newest, current)
-    running = _newer(_first(history, "running"), newest, current)
+    failed = _newer(_first(history, "failed", now), newest, current)
+    running = _newer(_first(history, "running", now), newest, current)
     if running and not history.age(running, now).is_below(rules.max_age_seconds):
         running = None
     last_restore = _last_restore(current, restores or {}, now)
@@ -170,8 +193,16 @@ def _row(
         backup_count=len(current),
         held=sum(hold_of(backup, now) is not None for backup in current),
         created_elsewhere=sum(not has_mark(backup) for backup in current),
+        scheduled=sum(run_time(backup) is not None and not is_planned(backup, now) for backup in current),
+        schedule=schedule,
+        is_backed_up_twice=schedule is not None and _has_own_backup(history, rules.max_age_seconds, now),
         last_restore=last_restore,
     )
+
+
+def _has_own_backup(history: BackupHistory, max_age: float, now: datetime) -> bool:
+    """Return whether this package created a backup of the current index within a time."""
+    return any(has_mark(row.backup) and age_of(row.created_at, now).is_below(max_age) for row in history.current)
 
 
 def _previous(history: BackupHistory, newest: BackupModel | None) -> tuple[BackupModel | None, str]:
@@ -339,9 +370,12 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
     return f"{all_have} a fresh Ready backup."
 
 
-def _first(history: BackupHistory, phase: str) -> BackupModel | None:
-    """Return the newest backup of the current index in a phase."""
-    return next((row.backup for row in history.current if row.created_at and backup_phase(row.backup) == phase), None)
+def _first(history: BackupHistory, phase: str, now: datetime) -> BackupModel | None:
+    """Return the newest backup of the current index in a phase. One that a schedule has only planned is in none."""
+    for created, backup in history.current:
+        if created and backup_phase(backup) == phase and not is_planned(backup, now):
+            return backup
+    return None
 
 
 def _newer(backup: BackupModel | None, newest: BackupModel | None, current: list[BackupModel]) -> BackupModel | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel
+from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel
 from airflow_pinecone.policy import Status
 
 RuleName = Literal["max_age", "max_restore_age", "min_records", "max_shrink"]
@@ -20,12 +20,14 @@ class Project(NamedTuple):
         backups: The backups, without duplicates, in any order.
         restore_jobs: The restore jobs; None if they could not be listed.
         invalid: Which indexes were left out, because Pinecone listed them without a valid name.
+        schedules: The backup schedules of each index, by its name; None if they were not read.
     """
 
     indexes: Sequence[IndexModel]
     backups: Sequence[BackupModel]
     restore_jobs: Sequence[RestoreJobModel] | None
     invalid: Sequence[str] = ()
+    schedules: Mapping[str, Sequence[BackupScheduleModel]] | None = None
 
 
 class CreatedBy(TypedDict):
@@ -57,6 +59,15 @@ class RestoreFacts(TypedDict):
     age: float | None
 
 
+class ScheduleFacts(TypedDict):
+    """The enabled backup schedule of an index."""
+
+    schedule_id: str
+    name: str
+    frequency: str | None
+    next_scheduled_run: str | None
+
+
 class Problem(TypedDict):
     """Why an index does not have the status ok."""
 
@@ -74,7 +85,10 @@ class IndexReport(TypedDict):
     create, such as those of Pinecone's backup schedules. ``previous`` is the Ready backup before the newest one, if
     ``previous_known``, and ``restorable`` the newest Ready one that has not lost its records.
     ``max_age`` to ``max_shrink`` are the rules that were applied, and ``broken_rules`` has those that the index breaks.
-    If the restore jobs of the project are unknown, ``last_restore`` is None.
+    If the restore jobs of the project are unknown, ``last_restore`` is None. ``scheduled`` counts the backups that a
+    backup schedule created, as far as their names tell. ``schedule`` is the enabled schedule, and
+    ``is_backed_up_twice`` whether this package has created a backup within ``max_age``, too; without
+    ``schedules_known``, they are None and False.
     """
 
     index_name: str
@@ -97,6 +111,9 @@ class IndexReport(TypedDict):
     backup_count: int
     held: int
     created_elsewhere: int
+    scheduled: int
+    schedule: ScheduleFacts | None
+    is_backed_up_twice: bool
     last_restore: RestoreFacts | None
 
 
@@ -121,8 +138,9 @@ class Report(TypedDict):
     ``missing`` has the names in ``include`` that have no wildcard and match no index. ``unmatched`` has the keys of the
     policy that match no index of the project. ``unsupported`` has the indexes that Pinecone cannot back up, and
     why, such as ``it is pod-based``. ``backup_count`` is the number of all backups of the project, for which Pinecone
-    has a quota. ``restores_known`` is whether the restore jobs could be listed. ``invalid`` says which indexes were
-    left out, because Pinecone listed them without a valid name.
+    has a quota. ``restores_known`` is whether the restore jobs could be listed, and ``schedules_known`` whether the
+    backup schedules were read. ``invalid`` says which indexes were left out, because Pinecone listed them without a
+    valid name.
     """
 
     as_of: str
@@ -134,6 +152,7 @@ class Report(TypedDict):
     leftovers: list[Leftover]
     backup_count: int
     restores_known: bool
+    schedules_known: bool
     invalid: list[str]
 
 

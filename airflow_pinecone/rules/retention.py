@@ -179,7 +179,7 @@ def is_by_others(history: BackupHistory, dag_id: str | None, task_id: str | None
 def _keep_current_index(decisions: list[Decision], history: BackupHistory) -> list[Decision]:
     """Keep failed backups without which the next prune would not know the current index, or take an earlier one."""
     for position, decision in enumerate(decisions):
-        left = BackupHistory(other.backup for other in decisions if other.keep)
+        left = BackupHistory((other.backup for other in decisions if other.keep), index_exists=history.index_exists)
         if left.current_index_id == history.current_index_id:
             break
         if not decision.keep:

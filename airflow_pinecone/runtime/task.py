@@ -136,7 +136,7 @@ class WaitingTask(PineconeTask):
     def _add_restorable(self, result: WaitResult) -> None:
         """Add to the error of a failed or missing backup which backup of the index can be restored."""
         from airflow_pinecone.api.models import count_of, created_at
-        from airflow_pinecone.common.text import show_time
+        from airflow_pinecone.common.text import insert_before_ids, show_time
         from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError
         from airflow_pinecone.hooks import read_history
 
@@ -152,7 +152,4 @@ class WaitingTask(PineconeTask):
             of_time = f" of {show_time(created)}" if created else ""
             with_records = "" if records is None else f" ({records:,} records)"
             text = f"You can still restore backup {backup['backup_id']}{of_time}{with_records}."
-            lines = str(result.error).split("\n")
-            # The ids come last.
-            lines.insert(max(1, len(lines) - 1), text)
-            result.error.args = ("\n".join(lines),)
+            result.error.args = (insert_before_ids(str(result.error), text),)

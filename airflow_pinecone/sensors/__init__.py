@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from airflow_pinecone.sensors.backup import BackupSensor as BackupSensor
     from airflow_pinecone.sensors.freshness import BackupFreshnessSensor as BackupFreshnessSensor
     from airflow_pinecone.sensors.restore import RestoreJobSensor as RestoreJobSensor
+    from airflow_pinecone.sensors.schedule import ScheduledBackupSensor as ScheduledBackupSensor
 
 _MODULES = {
     "BackupFreshnessSensor": "freshness",
     "BackupSensor": "backup",
     "RestoreJobSensor": "restore",
+    "ScheduledBackupSensor": "schedule",
 }
 
 __all__ = [*_MODULES]

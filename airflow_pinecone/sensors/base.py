@@ -95,6 +95,11 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
     max_age: float | None = None
 
     @property
+    def _since(self) -> float | None:
+        """The time from which a run of a schedule counts; only ScheduledBackupSensor has one."""
+        return None
+
+    @property
     def _resource_id(self) -> str:
         raise AssertionError("subclasses must override _resource_id")
 
@@ -201,6 +206,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
             poke_interval=self._fixed_interval,
             by_execution_timeout=deadline_at < started_at + self.timeout,
             max_age=self.max_age,
+            since=self._since,
             rescheduled=is_rescheduled,
         )
         self._pokes = _Pokes(self._wait, monotonic_epoch_clock(self.clock))

@@ -26,7 +26,7 @@ class BackupFreshnessSensor(WaitSensor):
     deferred waits for the same index share it.
 
     The age of a backup is counted from its ``created_at``. If an index was deleted and its name reused, backups of the
-    earlier index count until the new index has its first backup.
+    earlier index count until the new index has its first backup, except with API version 2026-07 or later.
 
     Args:
         index_name: The index (templated).

@@ -14,6 +14,7 @@ from airflow_pinecone.api.models import (
     backup_phase,
     count_of,
     created_at,
+    is_planned,
     parse_time,
     restore_job_phase,
 )
@@ -195,7 +196,7 @@ def _backup_row(row: Dated, now: datetime, links: Links) -> BackupRow:
     hold = hold_of(backup, now)
     return BackupRow(
         backup_id=backup["backup_id"],
-        status=backup["status"],
+        status="Scheduled" if is_planned(backup, now) else backup["status"],
         phase=backup_phase(backup),
         created_at=iso(row.created_at) if row.created_at else None,
         age=show_age(age_of(row.created_at, now)),

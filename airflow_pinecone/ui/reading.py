@@ -13,6 +13,7 @@ from typing import NamedTuple
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.errors import (
     Forbidden,
+    PermissionDenied,
     PineconeConnectionError,
     PineconeError,
     PineconeInputError,
@@ -31,7 +32,8 @@ REQUEST_TIMEOUT = 5.0
 _NETWORK = "Check the network and the proxy of the API server, and https://status.pinecone.io."
 _REJECTIONS: tuple[tuple[type[PineconePermanentError], str], ...] = (
     (Unauthorized, "Pinecone rejected the API key."),
-    (Forbidden, "Pinecone does not permit this API key to list the project."),
+    (PermissionDenied, "Pinecone does not permit this API key to list the project."),
+    (Forbidden, "Pinecone does not permit listing the project."),
     (PineconePermanentError, "Pinecone rejected a request."),
 )
 

@@ -33,7 +33,10 @@ from airflow_pinecone.waiting.intervals import (
     RejectedPolls,
     poll_interval,
 )
-from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Model, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, SCHEDULE, Model, Resource
+
+# It may not exist.
+_NOT_VISIBLE = "it is not visible yet"
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,15 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup``, ``restore`` or ``freshness``.
-        resource_id: The id of the backup or of the restore job, or the name of the index that must have a fresh backup.
+        resource_type: ``backup``, ``restore``, ``freshness`` or ``schedule``.
+        resource_id: The id of the backup, of the restore job or of the backup schedule, or the name of the index that
+            must have a fresh backup.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
         by_execution_timeout: Whether the deadline is that of ``execution_timeout``.
         max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
+        since: From when on a run of a backup schedule counts, in seconds since the epoch; only for ``schedule``.
         index_name: The index of the backup or of the restore job for messages, if it is known.
 
     Raises:
@@ -61,6 +66,7 @@ class WaitSpec:
     poke_interval: float | None = None
     by_execution_timeout: bool = False
     max_age: float | None = None
+    since: float | None = None
     index_name: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,8 +78,9 @@ class WaitSpec:
             age_is_valid = is_number(self.max_age) and (self.max_age or 0) > 0
         else:
             age_is_valid = self.max_age is None
+        since_is_valid = is_number(self.since) if self.resource_type == SCHEDULE.name else self.since is None
         rest_is_valid = isinstance(self.by_execution_timeout, bool) and isinstance(self.index_name, str | None)
-        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and rest_is_valid
+        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and since_is_valid and rest_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(
@@ -260,7 +267,7 @@ class Wait:
         self._failed_polls.reset()
         self._rejected_polls.reset()
         self._seen = True
-        model, warning = self._resource.judge(outcome, self.spec.resource_id, self.spec.max_age, now)
+        model, warning = self._resource.judge(outcome, self.spec, now)
         self._index = cast("str | None", model.get(self._resource.index_field)) or self._index
         phase = self._resource.phase(model)
         if phase == "succeeded":
@@ -309,7 +316,7 @@ class Wait:
             persists = self._rejected_polls.add(now)
         if not persists:
             if isinstance(error, NotFound) and not self._seen:
-                return self._continue_or_time_out(now, "it is not visible yet")
+                return self._continue_or_time_out(now, _NOT_VISIBLE)
             return self._continue_or_time_out(now, f"the poll was rejected: {error.reason}", level=logging.WARNING)
         resource = self._resource
         if isinstance(error, NotFound) and resource.not_found is not NotFound:
@@ -327,7 +334,8 @@ class Wait:
                 limit = "execution_timeout"
             else:
                 limit = "timeout, and execution_timeout if it is set"
-            return self._end(WaitTimeout, what, state, f"{self._continues}To wait longer, increase {limit}.")
+            continues = "" if state == _NOT_VISIBLE else self._continues
+            return self._end(WaitTimeout, what, state, f"{continues}To wait longer, increase {limit}.")
         message = repeated if state == self._logged else state
         self._logged = state
         return NextPoll(self.interval(now, at_least), message and f"{self}: {message}", level)

@@ -1,4 +1,7 @@
-"""What can be waited for: a backup, a restore, or a fresh backup of an index. All differences are here."""
+"""What can be waited for: a backup, a restore, a fresh backup of an index, or a backup of a schedule.
+
+All differences are here.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_pinecone.api.models import (
     BackupModel,
     Phase,
     RestoreModel,
+    ScheduledBackupModel,
     backup_phase,
     created_at,
     is_completed,
     is_index_ready,
+    is_planned,
+    is_ready,
     restore_model,
     restore_phase,
+    run_time,
 )
 from airflow_pinecone.common.text import show_time
 from airflow_pinecone.errors import (
@@ -38,7 +45,23 @@ Model = BackupModel | RestoreModel
 Find = Callable[["PineconeClient", Collection[str], int], tuple[dict[str, Any], int]]
 
 
-def _as_polled(polled: Any, resource_id: str, max_age: float | None, now: float) -> tuple[Any, None]:
+class Conditions(Protocol):
+    """What a WaitSpec says about what to wait for."""
+
+    @property
+    def resource_id(self) -> str:
+        """The id of the resource."""
+
+    @property
+    def max_age(self) -> float | None:
+        """The age below which a backup is fresh, in seconds."""
+
+    @property
+    def since(self) -> float | None:
+        """The time from which a run of a schedule counts, in seconds since the epoch."""
+
+
+def _as_polled(polled: Any, conditions: Conditions, now: float) -> tuple[Any, None]:
     return polled, None
 
 
@@ -62,8 +85,8 @@ class Resource:
         find: Searches for the models of several ids in the listings of the project, in at most so many pages. Returns
             the models by their ids, and the number of pages. A model that is missing may exist. None if there are no
             such listings.
-        judge: Returns the model of what was polled, and a warning or None. Its arguments are what was polled, the id,
-            the maximum age in seconds and the time.
+        judge: Returns the model of what was polled, and a warning or None. Its arguments are what was polled, the
+            conditions and the time.
     """
 
     name: str
@@ -79,7 +102,7 @@ class Resource:
     not_found: type[PineconeError]
     poll: Callable[[PineconeClient, str], Any]
     find: Find | None
-    judge: Callable[[Any, str, float | None, float], tuple[Any, str | None]] = _as_polled
+    judge: Callable[[Any, Conditions, float], tuple[Any, str | None]] = _as_polled
 
 
 def _find_backups(client: PineconeClient, ids: Collection[str], max_pages: int) -> Listed[BackupModel]:
@@ -122,10 +145,9 @@ def _read_history(client: PineconeClient, index_name: str) -> BackupHistory:
     return BackupHistory(backups, index_exists=exists)
 
 
-def _newest_if_fresh(
-    history: BackupHistory, index_name: str, max_age: float | None, now: float
-) -> tuple[Any, str | None]:
+def _newest_if_fresh(history: BackupHistory, conditions: Conditions, now: float) -> tuple[Any, str | None]:
     """Return the newest Ready backup if it is fresh. Otherwise, return why it is not."""
+    index_name, max_age = conditions.resource_id, conditions.max_age
     backup = history.newest_ready
     created = backup and created_at(backup)
     if backup is None or created is None:
@@ -138,6 +160,36 @@ def _newest_if_fresh(
     problem = "in the future: check the clock" if age.in_future else f"and is older than {limit}"
     newest = f"its newest Ready backup, {backup['backup_id']}, was created at {show_time(created)}"
     return {"problem": f"{newest} {problem}"}, None
+
+
+def _read_schedule(client: PineconeClient, schedule_id: str) -> list[ScheduledBackupModel]:
+    return [*client.schedules.history(schedule_id, retry=False)]
+
+
+def _first_of_schedule(
+    history: list[ScheduledBackupModel], conditions: Conditions, now: float
+) -> tuple[Any, str | None]:
+    """Return the first Ready backup of a schedule since a time; without one, the last backup if that failed.
+
+    Otherwise, return why there is none yet. Planned backups do not count.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    runs = []
+    for backup in history:
+        ran_at = run_time(backup) or created_at(backup)
+        if ran_at and ran_at.timestamp() >= (conditions.since or 0.0) and not is_planned(backup, moment):
+            runs.append((ran_at, backup["backup_id"], backup))
+    runs.sort(key=lambda run: run[:2])
+    ready = next((backup for *_, backup in runs if is_ready(backup)), None)
+    if ready is not None:
+        return ready, None
+    if not runs:
+        since = show_time(conditions.since or 0.0)
+        return {"problem": f"it has created no backup since {since}"}, None
+    last = runs[-1][-1]
+    if backup_phase(last) == "failed":
+        return last, None
+    return {"problem": f"its backup {last['backup_id']} has the status {last['status']}"}, None
 
 
 BACKUP = Resource(
@@ -188,4 +240,21 @@ FRESHNESS = Resource(
     find=None,
     judge=_newest_if_fresh,
 )
-RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS)}
+# Its id is that of a backup schedule.
+SCHEDULE = Resource(
+    name="schedule",
+    label="Backup schedule",
+    goal="create a Ready backup",
+    disappeared="",
+    remedy="Create a backup with CreateBackupOperator, or wait for the next run of the schedule.",
+    index_field="source_index_name",
+    xcom_key="backup_id",
+    phase=lambda model: "running" if "problem" in model else backup_phase(model),
+    state=lambda model: model.get("problem") or f"its backup {model['backup_id']} has the status {model['status']}",
+    failed=BackupFailed,
+    not_found=NotFound,
+    poll=_read_schedule,
+    find=None,
+    judge=_first_of_schedule,
+)
+RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS, SCHEDULE)}

@@ -49,7 +49,7 @@ INVALID_INDEXES: list[tuple[dict[str, Any], int, str]] = [
     ),
     (serverless(schema={}), 422, "*missing field `fields`"),
     (serverless(schema={"fields": {"x": {"filterable": 1}}}), 422, "*filterable: invalid type"),
-    ({"spec": {"pod": POD["pod"] | {"replicas": 0}}}, 400, "*at least 1."),
+    *(({"spec": {"pod": POD["pod"] | {"replicas": number}}}, 400, "*from 1 to *") for number in (0, 2**31)),
     ({"name": 5}, 422, "*name: invalid type"),
     *(({"name": name}, 400, f"Index name '{name}' must*") for name in ("", "Upper", "-x", "x-", "x" * 46)),
     ({"name": "docs-example"}, 409, "Resource already exists."),

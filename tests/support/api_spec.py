@@ -39,7 +39,7 @@ class Deviation:
 
 DEVIATIONS = (
     Deviation("POST", "/indexes/{index_name}/backups", 404, "the service returns 404 for an unknown index"),
-    Deviation("DELETE", "/backups/{backup_id}", 412, "the service refuses this while a restore is running"),
+    Deviation("DELETE", "/backups/{backup_id}", 412, "a backup cannot be deleted while a restore from it is running"),
     Deviation("GET", "/indexes/{index_name}/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/backups", 400, "an invalid limit or token is an error"),
     Deviation("GET", "/restore-jobs", 400, "an invalid limit or token is an error"),

@@ -68,8 +68,7 @@ def test_log_is_the_one_that_the_documentation_shows(
 ) -> None:
     for name in ("articles", "images", "products"):
         emulator.add_index(name)
-    fields = {"description": OUR_DESCRIPTION, "source_index_id": "7b9f0d7e-2c1f-4f0e-9d5c-0f6f1c1d2a3b"}
-    emulator.add_backup(INDEX, age=2 * DAY, record_count=9000, **fields)
+    emulator.add_backup(INDEX, age=2 * DAY, record_count=9000, description=OUR_DESCRIPTION)
     emulator.add_backup("images", age=DAY, record_count=52_000, description=OUR_DESCRIPTION)
     images = emulator.add_backup("images", age=3 * HOUR, record_count=53_560, description=OUR_DESCRIPTION)
     emulator.add_backup("images", age=HOUR, status="Failed", backup_id="8c85e612-ed1c-4f97-9f8c-8194e07bcf71")

@@ -19,6 +19,7 @@ from support.tasks import TaskInstance, make_task, run_try
 from airflow_pinecone import operators, sensors
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.triggers import WaitTrigger
 
 VALID_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
@@ -225,8 +226,16 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "CreateBackupOperator": {"index_name": "docs"},
     "CreateIndexFromBackupOperator": {"backup_id": VALID_ID, "index_name": "docs"},
     "DeleteBackupOperator": {"backup_id": VALID_ID},
+    "DeleteBackupScheduleOperator": {"schedule_id": VALID_ID},
+    "EnsureBackupScheduleOperator": {
+        "index_name": "docs",
+        "name": "nightly",
+        "frequency": "daily",
+        "retention_days": 7,
+    },
     "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
     "RestoreJobSensor": {"restore_job_id": VALID_ID},
+    "ScheduledBackupSensor": {"schedule_id": VALID_ID, "since": "2026-07-01"},
     "VerifyBackupOperator": {"backup_id": VALID_ID},
 }
 
@@ -283,7 +292,12 @@ def test_call_with_an_argument_that_is_not_a_boolean(
     name: str, argument: str, value: Any, clock: FakeClock, requests_mock: mock_requests.Mocker
 ) -> None:
     method = getattr(PineconeHook(clock=clock), name)
-    required = {"backup_id": VALID_ID, "index_name": "docs", "restore_job_id": VALID_ID}
+    required = {
+        "backup_id": VALID_ID,
+        "index_name": "docs",
+        "policy": Policy(IndexRules(60)),
+        "restore_job_id": VALID_ID,
+    }
     given = {key: required[key] for key in inspect.signature(method).parameters if key in required}
     with pytest.raises(PineconeInputError, match=f"^{argument} must be True or False"):
         list(method(**given, **{argument: value}))

@@ -25,6 +25,7 @@ from airflow_pinecone.errors import (
     PineconeInputError,
     PineconePermanentError,
     PineconeTransientError,
+    QuotaExceeded,
 )
 from airflow_pinecone.hooks import read_history
 from airflow_pinecone.waiting.resources import RESTORE
@@ -696,10 +697,10 @@ def test_rejection_names_the_call_the_cause_and_the_remedy(
         ("create_backup", 403, "Backups exceed the maximum; resource exhausted", "quota of backups"),
         ("create_backup", 403, "Please upgrade to use this feature", "does not include backups"),
         ("create_index_from_backup", 403, "This key may not use the control plane.", "lacks permission"),
-        ("create_index_from_backup", 403, "You've reached the max. Upgrade your plan.", "Upgrade the plan"),
+        ("create_index_from_backup", 403, "You've reached the max. Upgrade your plan.", "delete one"),
         ("create_index_from_backup", 403, "Index quota exhausted", "quota of indexes"),
-        ("delete_backup", 412, "m", f"backup {BACKUP_ID}.*\n.*\n.*restore from this backup is running"),
-        ("create_index_from_backup", 412, "m", f"backup {BACKUP_ID}.*\n.*\n.*The backup is not Ready"),
+        ("delete_backup", 412, "Pending restores", f"backup {BACKUP_ID}.*\n.*\n.*restore from this backup is running"),
+        ("create_index_from_backup", 412, "Not ready", f"backup {BACKUP_ID}.*\n.*\n.*The backup is not Ready"),
     ],
 )
 def test_remedy_depends_on_the_call(
@@ -710,6 +711,44 @@ def test_remedy_depends_on_the_call(
     with pytest.raises(PineconePermanentError, match=f"HTTP {status}") as caught:
         call.run(client)
     assert re.search(hint, str(caught.value))
+
+
+HTML = "<!DOCTYPE html><title>Error</title>Your client does not have permission to get URL / from this server."
+
+
+@pytest.mark.parametrize("status", [403, 404, 412])
+def test_page_of_a_firewall_is_no_deletion(client: PineconeClient, pinecone: Mocker, status: int) -> None:
+    """A 404 of a repeated DELETE counts as success, if it is Pinecone's."""
+    pinecone.delete(f"{API}/backups/{BACKUP_ID}", [{"status_code": 503}, {"status_code": status, "text": HTML}])
+    with pytest.raises(PineconeTransientError, match=f"Not a response from Pinecone .*HTTP {status}") as caught:
+        client.delete_backup(BACKUP_ID)
+    assert "any proxy or firewall" in str(caught.value)
+    assert "lacks permission" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409])
+def test_page_of_a_firewall_leaves_the_outcome_of_a_create_unknown(
+    client: PineconeClient, pinecone: Mocker, status: int
+) -> None:
+    """It may have replaced Pinecone's response."""
+    pinecone.post(f"{API}/indexes/docs-example/backups", status_code=status, text=HTML)
+    with pytest.raises(CreateOutcomeUnknown, match="Not a response from Pinecone"):
+        client.create_backup("docs-example")
+    assert len(pinecone.request_history) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This project already contains 20 serverless indexes, the maximum per project. Delete an unused index.",
+        "You've reached the max serverless indexes allowed in project Default (5). Upgrade your plan to add more.",
+    ],
+)
+def test_quota_of_indexes_as_plain_text(client: PineconeClient, pinecone: Mocker, message: str) -> None:
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    pinecone.post(f"{API}/backups/{BACKUP_ID}/create-index", status_code=403, text=message, headers=headers)
+    with pytest.raises(QuotaExceeded, match="quota of indexes"):
+        client.create_index_from_backup(BACKUP_ID, name="docs-2")
 
 
 def test_rejections_of_the_emulator(emulator: Emulator, emulator_client: PineconeClient, clock: FakeClock) -> None:

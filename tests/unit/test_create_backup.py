@@ -85,8 +85,9 @@ def test_backup_has_a_default_name_and_no_hold(
     assert "a retry creates another backup" not in logged()
 
 
+@pytest.mark.parametrize("api_version", ["2025-10", "2026-04"])
 @pytest.mark.parametrize("name", ["Nightly Backup No. 7", ""])
-def test_name_is_sent_unchanged(emulator: Emulator, create: Create, name: str) -> None:
+def test_name_is_sent_unchanged_before_version_2026_07(emulator: Emulator, create: Create, name: str) -> None:
     run_try(create(name=name), TaskInstance())
     assert emulator.requests[0].body["name"] == name
 
@@ -132,18 +133,20 @@ def test_airflow_tasks_test_does_not_search(
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"),
+    ("status", "message", "hint"),
     [
-        (400, "pod-based"),
-        (401, "Check the API key"),
-        (402, "past-due"),
-        (403, "quota"),
-        (404, "Check the name"),
-        (422, "could not parse"),
+        (400, "The index is pod-based.", "Migrate the index"),
+        (401, "Invalid key", "Check the API key"),
+        (402, "Pay", "past-due"),
+        (403, "Increase your quota or upgrade.", "PruneBackupsOperator"),
+        (404, "Not found", "Check the name"),
+        (422, "Failed to deserialize the body", "could not parse"),
     ],
 )
-def test_rejected_request_fails_without_a_retry(emulator: Emulator, create: Create, status: int, hint: str) -> None:
-    body = {"status": status, "error": {"code": "FORBIDDEN", "message": "Increase your quota or upgrade."}}
+def test_rejected_request_fails_without_a_retry(
+    emulator: Emulator, create: Create, status: int, message: str, hint: str
+) -> None:
+    body = {"status": status, "error": {"code": "FORBIDDEN", "message": message}}
     emulator.fault(*CREATE, status=status, body=json.dumps(body).encode())
     outcome = run_try(create(), TaskInstance())
     assert outcome.state == "failed"

@@ -45,7 +45,7 @@ PARAMS = {
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 10
 
 
 @needs_airflow_3

@@ -35,7 +35,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.waiting.decisions import NextPoll, Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.intervals import MAX_FAILED_POLLS, MAX_INTERVAL
-from airflow_pinecone.waiting.resources import BACKUP, FRESHNESS, RESOURCES, RESTORE, Resource
+from airflow_pinecone.waiting.resources import BACKUP, FRESHNESS, RESOURCES, RESTORE, SCHEDULE, Resource
 
 STARTED_AT = 1000.0
 TRANSIENT = [
@@ -219,6 +219,13 @@ def test_not_found_means_not_visible_yet_in_the_first_minute(
     assert "b-1. Pinecone request id: r-1." in str(error)
 
 
+def test_a_backup_that_was_never_seen_does_not_continue() -> None:
+    wait = Wait(spec(deadline_at=STARTED_AT + 1))
+    for outcome, continues in [(NOT_FOUND, False), (backup("Initializing"), True)]:
+        text = str(error_of(wait.step(outcome, STARTED_AT + 1)))
+        assert ("It continues in Pinecone" in text) is continues
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 @pytest.mark.parametrize(
     "times", [[0, 60], [0, 30, 59.9], [0, 1, 2, 3]], ids=["two polls", "less than a minute", "many in a moment"]
@@ -281,7 +288,10 @@ def test_message_is_logged_only_when_the_status_changes() -> None:
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
 def test_opening_names_the_resource_and_the_deadline(resource: Resource) -> None:
     max_age = 60.0 if resource is FRESHNESS else None
-    stored = spec(resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0, max_age=max_age)
+    since = 60.0 if resource is SCHEDULE else None
+    stored = spec(
+        resource_type=resource.name, resource_id="an-id", deadline_at=1_750_000_000.0, max_age=max_age, since=since
+    )
     opening = Wait(stored).opening
     assert "an-id" in opening
     assert "2025-06-15 15:06:40 UTC" in opening

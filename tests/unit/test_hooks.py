@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import uuid
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 from unittest.mock import create_autospec, sentinel
 
@@ -360,6 +362,8 @@ def test_working_connection(emulator: Emulator, connection: None) -> None:
         ({}, {"body": "<html>"}, "Check the host of connection"),
         ({}, {"body": {"indexes": 5}}, "list of indexes"),
         ({"password": ""}, {}, "no API key"),
+        ({"password": f"'{API_KEY}'"}, {}, "the API key is in quotes"),
+        ({"host": "docs-1.svc.aped-4627-b74a.pinecone.io"}, {}, "is the host of an index, not the control plane"),
         ({"extra": {"timeout": 0}}, {}, "timeout in the extra field"),
     ],
 )
@@ -373,7 +377,7 @@ def test_connection_that_does_not_work_is_tried_once(
 ) -> None:
     if fault:
         emulator.fault("GET", "/indexes", times=None, **fault)
-    set_connection(monkeypatch, host=emulator.url, **fields)
+    set_connection(monkeypatch, **{"host": emulator.url, **fields})
     works, message = PineconeHook(clock=clock).test_connection()
     assert works is False
     assert problem in message
@@ -389,6 +393,48 @@ def test_host_that_refuses_connections(emulator: Emulator, connection: None) -> 
     assert emulator.url in message
     with pytest.raises(PineconeTransientError):
         PineconeHook().list_indexes(retry=False)
+
+
+class Field:
+    """A field of a form, as the packages that Airflow 2 installs have it."""
+
+    def __init__(self, label: str, **options: Any) -> None:
+        self.label = label
+        self.options = options
+
+
+@pytest.fixture
+def form_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install stand-ins for the packages with which Airflow before 3.2 makes its connection forms."""
+    contents: dict[str, dict[str, Any]] = {
+        "flask_appbuilder": {},
+        "flask_appbuilder.fieldwidgets": {"BS3TextFieldWidget": object},
+        "wtforms": {"StringField": type("StringField", (Field,), {}), "BooleanField": type("Boolean", (Field,), {})},
+        "wtforms.validators": {"Optional": object},
+    }
+    for name, members in contents.items():
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_form_of_airflow_before_3_2_has_the_extra_fields(form_packages: None) -> None:
+    widgets = PineconeHook.get_connection_form_widgets()
+    assert {name: (type(field).__name__, field.label) for name, field in widgets.items()} == {
+        "api_version": ("StringField", "API version"),
+        "timeout": ("StringField", "Request timeout (seconds)"),
+        "allow_http": ("Boolean", "Allow plain http"),
+    }
+    assert all(field.options["description"] for field in widgets.values())
+
+
+@pytest.mark.parametrize("missing", ["flask_appbuilder.fieldwidgets", "wtforms"])
+def test_form_without_its_packages_has_no_extra_fields(
+    form_packages: None, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Airflow would log a warning for an ImportError, and would ignore the names of the other fields."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert PineconeHook.get_connection_form_widgets() == {}
 
 
 def test_form_of_airflow_before_3_2() -> None:

@@ -19,9 +19,12 @@ from airflow.providers_manager import ProvidersManager
 from support.constants import CONNECTION_VARIABLE
 
 import airflow_pinecone
+from airflow_pinecone import operators, sensors, triggers
+from airflow_pinecone.api.settings import API_VERSIONS
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.provider_info import get_provider_info
+from airflow_pinecone.runtime import links
 
 OFFICIAL = "apache-airflow-providers-pinecone"
 # Names a folder in which the official provider is installed.
@@ -95,6 +98,51 @@ def test_form_has_the_fields_that_the_connection_may_have(info: dict[str, Any]) 
         jsonschema.validate(field["schema"].get("default"), field["schema"])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(0, fields["timeout"]["schema"])
+    assert all(version in fields["api_version"]["description"] for version in API_VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "exported"),
+    [
+        ("hooks", {"PineconeHook"}),
+        ("operators", {*operators.__all__}),
+        ("sensors", {*sensors.__all__}),
+        ("triggers", {*triggers.__all__}),
+    ],
+)
+def test_info_lists_the_modules_that_users_import(info: dict[str, Any], kind: str, exported: set[str]) -> None:
+    (integration,) = info["integrations"]
+    (entry,) = info[kind]
+    assert entry["integration-name"] == integration["integration-name"]
+    modules = [importlib.import_module(module) for module in entry["python-modules"]]
+    assert exported
+    assert {name for module in modules for name in module.__all__} == exported
+
+
+def test_info_lists_the_links_of_the_operators_and_sensors(info: dict[str, Any]) -> None:
+    classes = {load_object(path) for path in info["extra-links"]}
+    assert {type(link) for link in links.LINKS} <= classes
+    assert {link_class.__module__ for link_class in classes} == {links.__name__}
+
+
+# Airflow 3 warns that tasks should use another manager.
+@pytest.mark.filterwarnings("ignore")
+def test_airflow_lists_what_the_provider_has(info: dict[str, Any]) -> None:
+    manager = ProvidersManager()
+    assert {*info["extra-links"]} <= {*manager.extra_links_class_names}
+    assert "airflow_pinecone.triggers" in {trigger.trigger_class_name for trigger in manager.trigger}
+
+
+# Airflow 3 warns that tasks should use another manager.
+@pytest.mark.filterwarnings("ignore")
+def test_plugin_is_registered_once(info: dict[str, Any]) -> None:
+    """It has an entry point. Airflow would refuse the same plugin of a provider, and not make an instance of it."""
+    (entry,) = [each for each in entry_points(group="airflow.plugins") if each.value.startswith("airflow_pinecone.")]
+    assert entry.load().name == "pinecone_backups"
+    assert "plugins" not in info
+    manager = ProvidersManager()
+    manager.initialize_providers_plugins()
+    assert [plugin.name for plugin in manager.plugins if "pinecone" in plugin.name] == []
 
 
 @pytest.mark.parametrize("name", ["asset-uris", "dataset-uris"])
@@ -126,6 +174,8 @@ def test_airflow_registers_the_hook(info: dict[str, Any]) -> None:
     assert hook.connection_testable
     if knows_forms():
         assert ProvidersManager().field_behaviours["pinecone"]["relabeling"]["password"] == "API key"
+        fields = {f"extra__pinecone__{name}" for name in info["connection-types"][0]["conn-fields"]}
+        assert fields <= {*ProvidersManager().connection_form_widgets}
 
 
 def test_package_is_typed() -> None:

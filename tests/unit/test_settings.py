@@ -57,6 +57,7 @@ HOSTS: list[tuple[dict[str, Any], str]] = [
     ({"host": "HTTPS://API.Pinecone.io"}, "https://api.pinecone.io"),
     ({"host": "api.pinecone.io:8443"}, "https://api.pinecone.io:8443"),
     ({"host": "https://api.pinecone.io:8443"}, "https://api.pinecone.io:8443"),
+    ({"host": "https://api.svc.example.com"}, "https://api.svc.example.com"),
     ({"host": "api.pinecone.io", "port": 8443}, "https://api.pinecone.io:8443"),
     ({"host": "api.pinecone.io:1", "port": 8443}, "https://api.pinecone.io:1"),
     ({"host": "api.pinecone.io", "schema": "https"}, "https://api.pinecone.io"),
@@ -107,6 +108,24 @@ INVALID_KEYS = [
     "pc-key\t12345",
 ]
 INVALID_KEYS += ["pc\0key"]
+QUOTED_KEYS = [
+    f'"{KEY}"',
+    f"'{KEY}'",
+    f'"{KEY}',
+    f"{KEY}'",
+    f"`{KEY}`",
+    f"\u201c{KEY}\u201d",
+    f"\u2018{KEY}\u2019",
+    '"',
+    '""',
+]
+INDEX_HOSTS = [
+    "docs-abc123.svc.aped-4627-b74a.pinecone.io",
+    "https://docs-abc123.svc.aped-4627-b74a.pinecone.io",
+    "https://docs-abc123.svc.us-east1-gcp.pinecone.io:443/",
+    "https://docs-abc123.svc.private.aped-4627-b74a.pinecone.io/describe_index_stats",
+    "http://Docs-abc123.SVC.aped-4627-b74a.Pinecone.io",
+]
 INVALID_EXTRAS = ["no json", "[1]", '"x"', "5", "{"]
 INVALID_VERSIONS = [
     *("9999-99", "2025-04", "2024-07", "latest", "2025-1", "2025-11", "2025-10\n", "20\uff12\uff16-04", 2025, ["x"]),
@@ -134,6 +153,8 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"password": None}, "it has no API key"),
     ({"password": ""}, "it has no API key"),
     *(({"password": key}, "not a valid API key") for key in INVALID_KEYS),
+    *(({"password": key}, "the API key is in quotes; enter it without them") for key in QUOTED_KEYS),
+    *(({"host": host}, "is the host of an index, not the control plane; leave the host empty") for host in INDEX_HOSTS),
     *(({"extra": extra}, "not a JSON object") for extra in INVALID_EXTRAS),
     *(({"extra": {"api_version": version}}, "api_version in the extra field") for version in INVALID_VERSIONS),
     *(({"extra": {"timeout": timeout}}, "timeout in the extra field") for timeout in INVALID_TIMEOUTS),

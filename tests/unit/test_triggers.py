@@ -67,6 +67,7 @@ def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulato
         "poke_interval": None,
         "by_execution_timeout": False,
         "max_age": None,
+        "since": None,
         "index_name": INDEX,
     }
     assert API_KEY not in json.dumps([path, arguments, deferred.kwargs])
@@ -91,6 +92,9 @@ def test_poke_interval_is_stored_and_used(world: Emulator, clock: FakeClock, cls
         {"poke_interval": "30"},
         {"resource_type": "freshness"},
         {"max_age": 60.0},
+        {"since": 60.0},
+        {"resource_type": "schedule"},
+        {"resource_type": "schedule", "since": "2026-07-01"},
         {"by_execution_timeout": "no"},
         {"index_name": 1},
         {"resource_type": "freshness", "max_age": 0},

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_pinecone.api.advice import REFUSALS
+from airflow_pinecone.api.advice import REFUSALS, WORDS, Refusal
 from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Resource
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = " ".join((ROOT / "docs" / "troubleshooting.md").read_text().split())
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+TEXT = " ".join(PAGE.split())
 
 
 def is_documented(parts: list[str]) -> bool:
@@ -47,6 +48,56 @@ def test_first_line_of_each_end_of_a_wait_is_documented(resource: Resource) -> N
         assert f"`{subject} {end}" in TEXT
 
 
-@pytest.mark.parametrize("status", sorted({row.status for row in REFUSALS}))
-def test_status_of_a_response_is_documented(status: int) -> None:
-    assert f"| `HTTP {status}` |" in TEXT
+# How the page names the calls.
+CALLS = {
+    "": "any",
+    "create_backup": "create a backup",
+    "create_index_from_backup": "restore",
+    "delete_backup": "delete a backup",
+}
+
+
+def statuses_of(row: Refusal) -> str:
+    """Return the statuses as the page shows them, such as ``408, 5…``."""
+    hundreds = [status // 100 for status in range(100, 600, 100) if {*range(status, status + 100)} <= {*row.statuses}]
+    single = [status for status in row.statuses if status < 600 and status // 100 not in hundreds]
+    return ", ".join([*map(str, single), *(f"{hundred}…" for hundred in hundreds)])
+
+
+def table_of(header: str, rows: list[list[str]]) -> str:
+    return "\n".join([header, re.sub("[^|]+", " --- ", header), *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def refusals_as_a_table() -> str:
+    """Return the table of all refusals, as the page must show it."""
+    rows = [
+        [
+            statuses_of(row),
+            " ".join(f"`{code}`" for code in row.codes) or "any",
+            "HTML" if row.is_html else " and ".join(filter(None, (row.words, row.about))) or "any",
+            CALLS[row.operation],
+            f"`{row.error.__name__}`",
+            "yes" if row.error.can_retry else "no",
+            row.advice.format(connection="the connection") or "What the message says.",
+        ]
+        for row in REFUSALS
+    ]
+    return table_of(
+        "| status | code | words of the message | request | error | retry | what it means, what to do |", rows
+    )
+
+
+def words_as_a_table() -> str:
+    """Return the table of the words, as the page must show it."""
+    rows = [[name, ", ".join(f"`{word}`" for word in words)] for name, words in WORDS.items()]
+    return table_of("| words | one of these is in the code or the message |", rows)
+
+
+@pytest.mark.parametrize("table", [refusals_as_a_table(), words_as_a_table()], ids=["refusals", "words"])
+def test_table_of_the_code_is_documented(table: str) -> None:
+    assert table in PAGE, f"Write this into docs/troubleshooting.md:\n{table}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 412, 422, 429])
+def test_status_that_pinecone_documents_is_documented(status: int) -> None:
+    assert f"`HTTP {status}`" in TEXT

@@ -16,6 +16,7 @@ from support.tasks import Connect
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
+    Forbidden,
     PermissionDenied,
     PineconeConnectionError,
     PineconePermanentError,
@@ -271,6 +272,7 @@ def test_missing_connection_is_explained(monkeypatch: pytest.MonkeyPatch, clock:
         (DeadlinePassed(), "Pinecone did not respond within 10 seconds."),
         (PineconeConnectionError("x", sent=False), "Pinecone could not be reached."),
         (PermissionDenied("x", status_code=403), "Pinecone does not permit this API key to list the project."),
+        (Forbidden("x", status_code=403), "Pinecone does not permit listing the project."),
         (PineconePermanentError("x", status_code=302), "Pinecone rejected a request."),
         (PineconeTransientError("x", status_code=599), "Pinecone returned an error."),
     ],

@@ -553,7 +553,7 @@ def test_unreachable_pinecone(pinecone: Emulator, client: TestClient) -> None:
     ("status", "sentence"),
     [
         (401, "Pinecone rejected the API key."),
-        (403, "Pinecone does not permit this API key to list the project."),
+        (403, "Pinecone does not permit listing the project."),
         (404, "Pinecone rejected a request."),
         (503, "Pinecone returned an error."),
     ],

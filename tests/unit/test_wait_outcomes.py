@@ -17,7 +17,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
-    PermissionDenied,
+    Forbidden,
     PineconeError,
     PineconeInputError,
     PineconePermanentError,
@@ -337,7 +337,7 @@ def facts_of(error: PineconeError) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reason", "error_class"),
     [
-        (REJECTED, PermissionDenied),
+        (REJECTED, Forbidden),
         (UNREACHABLE, PineconeUnreachable),
         (DISAPPEARED, BackupNotFound),
         (FAILED, BackupFailed),
