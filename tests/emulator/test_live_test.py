@@ -81,6 +81,11 @@ def test_the_emulator_has_no_difference(version: str, live_test: RunLiveTest, se
         check_exchanges(service.requests, descriptions)
 
 
+def test_a_planned_run_with_the_status_of_a_running_backup(live_test: RunLiveTest, service: Emulator) -> None:
+    service.scenario.planned_run_status = "Initializing"
+    assert live_test("--api-version", "2026-07") == 0
+
+
 def test_all_versions_by_default(live_test: RunLiveTest, capsys: pytest.CaptureFixture[str]) -> None:
     assert live_test() == 0
     rows = json.loads(Path("live-test.json").read_text())["findings"]
@@ -173,6 +178,13 @@ def text_errors(request: ApiRequest, response: ApiResponse) -> ApiResponse:
     return response._replace(body="Not Found") if response.status == 404 else response
 
 
+def other_words(request: ApiRequest, response: ApiResponse) -> ApiResponse:
+    """Say with other words why a request is refused: the package would raise another error."""
+    if isinstance(response.body, dict) and "error" in response.body:
+        response.body["error"]["message"] = "The index is locked."
+    return response
+
+
 def without_query(name: str, beside: str = "") -> Callable[[ApiRequest], ApiRequest]:
     """Ignore a query parameter, always or beside another one."""
 
@@ -202,7 +214,7 @@ def deviate(
 DEVIATIONS = [
     (with_status(202, "POST", "/backups"), "create a backup: status"),
     (with_status(200, "DELETE", ""), "delete a backup: status"),
-    (with_refusal(401, 400, "GET", "/indexes"), "invalid API key: status"),
+    (with_refusal(401, 400, "GET", "/indexes"), "send an invalid API key"),
     (with_refusal(409, 400, "POST", "/create-index"), "restore into an index whose name is in use"),
     (with_refusal(412, 409, "DELETE", "/backups/"), "delete a backup while a restore from it is running"),
     (with_refusal(403, 412, "DELETE", "/indexes/"), "delete a protected index"),
@@ -214,11 +226,16 @@ DEVIATIONS = [
     (with_fields(change_created_at), "backup: created_at"),
     (empty_list_of_unknown_index, "list the backups of a deleted index"),
     (repeat_the_last_page, "all pages end, and have all backups"),
+    (other_words, "delete a protected index"),
+    (with_refusal(409, 200, "POST", "/backup-schedules"), "create a second enabled schedule of an index"),
+    (with_status(200, "DELETE", ""), "delete a backup schedule: status"),
     (text_errors, "an error has status, error.code and error.message"),
 ]
 
 
-@pytest.mark.parametrize(("change", "name"), DEVIATIONS, ids=[name for _, name in DEVIATIONS])
+@pytest.mark.parametrize(
+    ("change", "name"), DEVIATIONS, ids=[f"{number}-{name}" for number, (_, name) in enumerate(DEVIATIONS, 1)]
+)
 def test_a_different_response_is_found(change: Change, name: str, live_test: RunLiveTest, service: Emulator) -> None:
     deviate(service, change)
     assert live_test("--api-version", "2026-07", "--timeout", "120") == 1

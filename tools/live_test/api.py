@@ -43,8 +43,8 @@ class Response:
         return self.body if isinstance(self.body, dict) else {}
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of a page."""
+    def rows(self) -> list[Any]:
+        """The rows of a page that are objects."""
         rows = self.model.get("data")
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

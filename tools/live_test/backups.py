@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from airflow_pinecone.api.models import backup_phase, count_of, created_at, tags_of
+from airflow_pinecone.errors import BackupNotReady, NotFound, PineconePermanentError
 from airflow_pinecone.rules.identity import DESCRIPTION_LENGTH, Origin, describe, has_mark_of
 from airflow_pinecone.waiting.intervals import MIN_REJECTED_SECONDS, SEARCH_SECONDS
 from live_test.api import Response
@@ -27,7 +28,7 @@ def create_backups(run: Run) -> None:
     path = f"/indexes/{index}/backups"
     if run.expected.has_schema:
         response = run.api.post(path, {"name": "Not a valid name"})
-        run.refused("create a backup with an invalid name", response, 400)
+        run.refused("create a backup with an invalid name", response, 400, error=PineconePermanentError)
         _remember(run, response)
     response = run.api.post(path, {"name": BACKUP_NAME, "description": _DESCRIPTION})
     run.need(response, "the backup")
@@ -129,7 +130,7 @@ def check_pages(run: Run) -> None:
     ids = {row.get("backup_id") for row in first.rows + second.rows}
     run.true("next page with the token only: other rows", "yes", len(ids) == 2, "yes" if len(ids) == 2 else "no")
     both = run.api.get(path, {"paginationToken": first.token, "limit": "1"})
-    run.refused("next page with the token and a limit", both, 400)
+    run.refused("next page with the token and a limit", both, 400, error=PineconePermanentError)
     ids = set(run.listed_backups(path, limit="1"))
     run.true(
         "all pages end, and have all backups",
@@ -153,7 +154,7 @@ def delete_backups(run: Run) -> None:
             run.equal("delete a backup: status", response.outcome, "202", detail=detail)
             run.true("delete a backup: the body is empty", "yes", not response.text, response.text or "yes")
             run.within("a deleted backup is not found", MIN_REJECTED_SECONDS, partial(_is_deleted, run, path))
-            run.refused("delete a deleted backup", run.api.delete(path), 404)
+            run.refused("delete a deleted backup", run.api.delete(path), 404, error=NotFound)
 
 
 def _check_restore_of_unready(run: Run, backup_id: str) -> None:
@@ -163,7 +164,13 @@ def _check_restore_of_unready(run: Run, backup_id: str) -> None:
     if response.status < 300 and status == "Ready":
         run.not_checked("restore a backup that is not Ready", "the backup was Ready at once")
     else:
-        run.refused("restore a backup that is not Ready", response, *run.expected.unready)
+        run.refused(
+            "restore a backup that is not Ready",
+            response,
+            *run.expected.unready,
+            error=BackupNotReady if run.expected.has_schema else PineconePermanentError,
+            operation="create_index_from_backup",
+        )
 
 
 def _remember(run: Run, response: Response) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from airflow_pinecone.api.models import completed_at, is_index_ready, tags_of
+from airflow_pinecone.errors import BackupInUse, Conflict, PineconePermanentError
 from airflow_pinecone.waiting.intervals import MIN_REJECTED_SECONDS, SEARCH_SECONDS
 from live_test.indexes import TAGS
 from live_test.run import NotPossible, Run
 
 # The tag that identifies the task of a restore, and one that replaces a tag of the backup.
 _OWN_TAGS = {"airflow-pinecone": "0123456789abcdef0123456789abcdef", "live-test": "restored"}
+_RESTORE = "create_index_from_backup"
 _FINAL = ("Completed", "Failed", "Cancelled")
 _RUNNING = {"Pending", "InProgress"}
 
@@ -20,7 +22,7 @@ def start_restore(run: Run) -> None:
         raise NotPossible("the name of the index is in use")
     invalid = run.created.new_index_name(run.api, end="-")
     response = run.api.post(f"/backups/{backup_id}/create-index", {"name": invalid})
-    run.refused("restore into an index with an invalid name", response, 400, 422)
+    run.refused("restore into an index with an invalid name", response, 400, 422, error=PineconePermanentError)
     run.restore_may_run = True
     response = run.api.post(f"/backups/{backup_id}/create-index", {"name": name, "tags": _OWN_TAGS})
     run.restore_may_run = response.status < 300
@@ -40,13 +42,19 @@ def check_running_restore(run: Run) -> None:
     backup_id = run.need_backup()["backup_id"]
     name = run.index_name
     again = run.api.post(f"/backups/{backup_id}/create-index", {"name": name})
-    run.refused("restore into an index whose name is in use", again, 409, code="ALREADY_EXISTS")
+    run.refused("restore into an index whose name is in use", again, 409, error=Conflict, operation=_RESTORE)
     deleted = run.api.delete(f"/backups/{backup_id}")
     job = run.api.get(f"/restore-jobs/{job_id}").model
     if deleted.status != 412 and job.get("status") in _FINAL:
         run.not_checked("delete a backup while a restore from it is running", "the restore had ended")
     else:
-        run.refused("delete a backup while a restore from it is running", deleted, 412)
+        run.refused(
+            "delete a backup while a restore from it is running",
+            deleted,
+            412,
+            error=BackupInUse,
+            operation="delete_backup",
+        )
     run.within(
         "the index of a new restore has the tag of the request",
         SEARCH_SECONDS,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from airflow_pinecone.api import advice
+from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.common.text import one_line
+from airflow_pinecone.errors import PineconeError
 from live_test.api import Api, NoResponse, Response
 from live_test.created import Created
 from live_test.expected import Expected
@@ -18,6 +22,12 @@ Log = Callable[[str], None]
 
 class NotPossible(Exception):
     """A step cannot check its assumptions, because an earlier step failed."""
+
+
+def refusal_of(response: Response, operation: str = "") -> advice.Refusal:
+    """Return what the package makes of a refusal."""
+    said = advice.Response(response.status, response.code or None, one_line(response.message), None, None)
+    return advice.refusal_of(Operation(operation, "", (), ""), said)
 
 
 class Run:
@@ -103,11 +113,18 @@ class Run:
         """Add a row for an assumption that could not be checked."""
         self._add(name, "", why, NOT_CHECKED)
 
-    def refused(self, name: str, response: Response, *statuses: int, code: str = "") -> bool:
-        """Add a row: the request was refused with one of these statuses and, if it is given, with this code."""
-        assumed = " or ".join(f"{status} {code}".rstrip() for status in statuses)
-        same = response.status in statuses and (not code or response.code == code)
-        self._add(name, assumed, f"{response.outcome}: {response.message}", SAME if same else DIFFERENT)
+    def refused(
+        self, name: str, response: Response, *statuses: int, error: type[PineconeError], operation: str = ""
+    ) -> bool:
+        """Add a row: the request was refused with one of these statuses, and the package raises this error for it.
+
+        ``operation`` is the name of the call, if the error depends on it.
+        """
+        assumed = " or ".join(map(str, statuses))
+        refusal = refusal_of(response, operation)
+        same = response.status in statuses and issubclass(refusal.error, error)
+        seen = f"{response.outcome}, {refusal.error.__name__}: {response.message}"
+        self._add(name, f"{assumed}, {error.__name__}", seen, SAME if same else DIFFERENT)
         return same
 
     def required(self, name: str, model: str, value: dict[str, Any]) -> None:

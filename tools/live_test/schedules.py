@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from airflow_pinecone.api.models import is_planned
+from airflow_pinecone.errors import Conflict, NotFound
 from live_test.run import NotPossible, Run
 
 _NAME = "live-test"
@@ -31,7 +33,7 @@ def check_schedules(run: Run) -> None:
     run.required("backup schedule", "BackupScheduleResponse", schedule)
     run.equal("a new backup schedule is enabled", schedule.get("enabled"), True)
     second = run.api.post(path, {**body, "name": f"{_NAME}-2"})
-    run.refused("create a second enabled schedule of an index", second, 409)
+    run.refused("create a second enabled schedule of an index", second, 409, error=Conflict)
     if isinstance(second.model.get("schedule_id"), str):
         run.created.add_schedule(second.model["schedule_id"], run.api)
     listed = run.api.get(path)
@@ -49,10 +51,16 @@ def _check_history(run: Run, schedule_id: str) -> None:
     for row in history.rows[:1]:
         run.required("planned run in the history", "BackupScheduleHistoryItem", row)
     statuses = [str(row.get("status")) for row in history.rows]
-    planned = set(statuses) <= {"Scheduled", "Initializing"}
+    now = run.clock.utcnow()
+    planned = [is_planned(row, now) for row in history.rows if isinstance(row.get("status"), str)]
     run.true(
-        "history of a new schedule: statuses", "Scheduled, Initializing", planned, ", ".join(statuses) or "no rows"
+        "history of a new schedule: its rows are planned runs",
+        "yes",
+        all(planned),
+        f"{sum(planned)} of {len(history.rows)}",
     )
+    known = set(statuses) <= {"Scheduled", "Initializing"}
+    run.true("history of a new schedule: statuses", "Scheduled, Initializing", known, ", ".join(statuses) or "no rows")
 
 
 def _disable_and_delete(run: Run, schedule_id: str) -> None:
@@ -70,4 +78,4 @@ def _disable_and_delete(run: Run, schedule_id: str) -> None:
     run.equal("a disabled schedule: enabled", disabled.model.get("enabled"), False)
     run.equal("a disabled schedule: next_scheduled_run", disabled.model.get("next_scheduled_run"), None)
     run.equal("delete a backup schedule: status", run.api.delete(path).status, 204)
-    run.refused("describe a deleted backup schedule", run.api.get(path), 404)
+    run.refused("describe a deleted backup schedule", run.api.get(path), 404, error=NotFound)
