@@ -71,7 +71,7 @@ bench: $(VENV)/made
 
 # Without YES=1, it prints what it creates, and ends.
 live-test: $(VENV)/made
-	@PYTHONPATH=.:tools $(BIN)/python -m live_test $(if $(YES),--yes) $(if $(API_VERSION),--api-version $(API_VERSION))
+	@PYTHONPATH=tools $(BIN)/python -m live_test $(if $(YES),--yes) $(if $(API_VERSION),--api-version $(API_VERSION))
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .
