@@ -7,6 +7,7 @@
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
 # make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
+# make live-test   compare what the package assumes of Pinecone with the service     needs PINECONE_API_KEY; YES=1 API_VERSION=2026-07
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
 # make audit       check the pinned packages for known vulnerabilities (needs network access)
@@ -22,7 +23,7 @@ export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
-.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
 $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
@@ -68,6 +69,10 @@ chaos: $(VENV)/made
 bench: $(VENV)/made
 	@PYTHONPATH=bench:tools $(BIN)/python bench/run.py
 
+# Without YES=1, it prints what it creates, and ends.
+live-test: $(VENV)/made
+	@PYTHONPATH=tools $(BIN)/python -m live_test $(if $(YES),--yes) $(if $(API_VERSION),--api-version $(API_VERSION))
+
 lint: $(VENV)/made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,7 +80,7 @@ lint: $(VENV)/made
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml .github/ISSUE_TEMPLATE/live-test.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(BIN)/zizmor --offline --no-progress --pedantic --quiet .
