@@ -137,6 +137,12 @@ def test_index_in_both_shapes(ask: Ask, emulator: Emulator) -> None:
     assert "dimension" not in classic
 
 
+@schema_versions
+def test_dense_index_of_the_vectors_api_also_has_sparse_values(ask: Ask) -> None:
+    created = ask("POST", "/indexes", json={"name": "classic"} | fields(_values=DENSE)).json()
+    assert created["schema"]["fields"] == {"_values": DENSE, "_sparse_values": {"type": "sparse_vector"}}
+
+
 def test_metadata_fields_of_an_older_index(ask: Ask) -> None:
     schema = {"fields": {"genre": {"filterable": True}}}
     spec = {"serverless": {"cloud": "aws", "region": "us-east-1", "schema": schema}}
