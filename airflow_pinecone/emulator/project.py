@@ -173,11 +173,6 @@ class Project:
         """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection."""
         backup = self.backup(backup_id, now)
         model = {"dimension": None, **copy.deepcopy(backup.source), "deletion_protection": "disabled", **index}
-        region = model.pop("region", None)
-        if region is not None:
-            if "serverless" not in model["spec"]:
-                raise ApiError(400, "Only a backup of a serverless index can be restored into another region.")
-            model["spec"]["serverless"]["region"] = region
         model["tags"] = {**(backup.model.get("tags") or {}), **index.get("tags", {})}
         job_id = str(uuid4())
         job = RestoreJob(

@@ -87,11 +87,7 @@ class Version:
 
 @dataclass(frozen=True)
 class SchemaVersion(Version):
-    """A version in which an index has a schema and a deployment: 2026-07 or later.
-
-    Attributes:
-        other_region: Whether a backup can be restored into another region of the same cloud.
-    """
+    """A version in which an index has a schema and a deployment: 2026-07 or later."""
 
     shows_deleted: bool = True
     page_size: int = 100
@@ -99,7 +95,6 @@ class SchemaVersion(Version):
     configured_index: int = 200
     no_plan: str = "PERMISSION_DENIED"
     has_schedules: bool = True
-    other_region: bool = False
 
     def unauthorized(self) -> ApiError:
         """Return the error for an invalid API key, which is plain text."""
@@ -122,11 +117,8 @@ class SchemaVersion(Version):
         return schema_bodies.parse_create_backup(body)
 
     def parse_create_index_from_backup(self, body: Model) -> Model:
-        """Return the fields of the index that a backup is restored into, and its `region` if that can differ."""
-        fields = schema_bodies.parse_create_index_from_backup(body)
-        if self.other_region and "region" in body:
-            fields["region"] = request_bodies.typed(body, "region", str)
-        return fields
+        """Return the fields of the index that a backup is restored into."""
+        return schema_bodies.parse_create_index_from_backup(body)
 
     def index(self, index: Index, now: float, base_url: str) -> Model:
         """Return an index as in a response."""
@@ -161,7 +153,7 @@ _ALL = (
     Version("2025-10"),
     Version("2026-04", shows_deleted=True),
     SchemaVersion("2026-07"),
-    SchemaVersion("unstable", other_region=True),
+    SchemaVersion("unstable"),
 )
 VERSIONS = {version.name: version for version in _ALL}
 # The version in which the attributes of an emulator show its state.

@@ -401,22 +401,6 @@ def test_read_capacity_of_a_restore_is_ignored(ask: Ask, emulator: Emulator) -> 
 
 
 @all_versions
-def test_restore_into_another_region(ask: Ask, emulator: Emulator, api_version: str) -> None:
-    emulator.add_backup("docs-example", backup_id="b")
-    assert ask("POST", "/backups/b/create-index", json={"name": "new", "region": "us-west-2"}).status_code == 202
-    region = emulator.indexes[1]["spec"]["serverless"]["region"]
-    assert region == ("us-west-2" if api_version == "unstable" else "us-east-1")
-    assert emulator.indexes[0]["spec"]["serverless"]["region"] == "us-east-1"
-
-
-@pytest.mark.parametrize("api_version", ["unstable"])
-def test_only_a_serverless_index_can_be_restored_into_another_region(ask: Ask, emulator: Emulator) -> None:
-    emulator.add_index("byoc", spec={"byoc": {"environment": "aws-us-east-1-b921"}})
-    emulator.add_backup("byoc", backup_id="b")
-    assert ask("POST", "/backups/b/create-index", json={"name": "new", "region": "us-west-2"}).status_code == 400
-
-
-@all_versions
 def test_backups_of_earlier_indexes(ask: Ask, emulator: Emulator, api_version: str, clock: FakeClock) -> None:
     emulator.scenario.clock = clock
     earlier = ask("POST", BACKUPS, json={}).json()
