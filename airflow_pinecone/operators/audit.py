@@ -59,8 +59,8 @@ class AuditBackupsOperator(PineconeOperator):
 
     Pod-based indexes cannot be backed up: they are listed, and do not fail the task. Backups of deleted indexes, and of
     earlier indexes with the same name, are listed, but do not count. The API does not return the id of an index, so if
-    a name is reused, backups of the earlier index count until the new index has its first backup, except with API
-    version 2026-07 or later.
+    a name is reused, backups of the earlier index can count until the new index has its first backup, unless Pinecone
+    says that their index was deleted: API version 2026-07 and the newer form of 2026-04 do.
 
     Args:
         max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
