@@ -75,8 +75,8 @@ class ScheduledBackupSensor(WaitSensor):
             The backup.
 
         Raises:
-            AirflowFailException: The last run failed, Pinecone rejected a request, or an argument is invalid; not
-                retried.
+            AirflowFailException: No backup is Ready and the last run failed, Pinecone rejected a request, or an argument
+                is invalid; not retried.
             AirflowSensorTimeout: There was no Ready backup in time; not retried.
             AirflowSkipException: There was no Ready backup in time, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.

@@ -241,10 +241,8 @@ def messages() -> set[str]:
     for path in (ROOT / "airflow_pinecone").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             found.add(template(node))
-            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in (
-                "Operation",
-                "_of_one",
-            ):
+            # Operation(name, method, path, action) and self._of_one(name, method, id, action)
+            if isinstance(node, ast.Call) and re.fullmatch("Operation|self._of_one", ast.unparse(node.func)):
                 found.add(f"Could not {template(node.args[3])}")
     for resource in RESOURCES.values():
         label = resource.label.lower()
