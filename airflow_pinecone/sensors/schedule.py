@@ -75,8 +75,8 @@ class ScheduledBackupSensor(WaitSensor):
             The backup.
 
         Raises:
-            AirflowFailException: All runs since then failed, Pinecone rejected a request, or an argument is invalid; not
-                retried.
+            AirflowFailException: All runs since then failed, Pinecone rejected a request, or an argument is invalid;
+                not retried.
             AirflowSensorTimeout: There was no Ready backup in time; not retried.
             AirflowSkipException: There was no Ready backup in time, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.
