@@ -241,9 +241,8 @@ def messages() -> set[str]:
     for path in (ROOT / "airflow_pinecone").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             found.add(template(node))
-            # Operation(name, method, path, action) and self._of_one(name, method, id, action)
-            if isinstance(node, ast.Call) and re.fullmatch("Operation|self._of_one", ast.unparse(node.func)):
-                found.add(f"Could not {template(node.args[3])}")
+    # What an operation does.
+    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete) ", text)}
     for resource in RESOURCES.values():
         label = resource.label.lower()
         # Without a backup, the index of a schedule is unknown.
