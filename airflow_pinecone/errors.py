@@ -15,7 +15,7 @@
     │   │   │   ├── PlanRequired          the plan of the project does not permit it
     │   │   │   └── DeletionProtected     the index is protected from deletion
     │   │   ├── NotFound              404
-    │   │   ├── Conflict              409: the name is taken
+    │   │   ├── Conflict              409: the name is in use, or the index has another enabled backup schedule
     │   │   ├── BackupInUse           412: a restore from the backup is running
     │   │   └── BackupNotReady        412: the backup to restore is not Ready
     │   └── PineconeTransientError    repeating it can help: 408, 429, 5xx, a response that is not valid
@@ -179,7 +179,7 @@ class NotFound(PineconePermanentError):
 
 
 class Conflict(PineconePermanentError):
-    """The name is taken (409)."""
+    """The name is in use, or the index has another enabled backup schedule (409)."""
 
 
 class BackupInUse(PineconePermanentError):

@@ -214,8 +214,9 @@ class PineconeHook(BaseHook):
     def newest_ready_backup(self, index_name: str) -> BackupModel | None:
         """Return the newest backup from which an index can be restored, even if the index was deleted.
 
-        If an index was deleted and its name reused, backups of the earlier index count until the new index has its
-        first backup. From API version 2026-07 on, they do not count.
+        If an index was deleted and its name reused, backups of the earlier index can count until the new index has its
+        first backup, unless Pinecone says that their index was deleted: API version 2026-07 and the newer form of
+        2026-04 do.
 
         Args:
             index_name: The name of the index.

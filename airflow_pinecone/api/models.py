@@ -37,7 +37,8 @@ class BackupModel(TypedDict, total=False):
     """A backup. Pinecone documents the Required fields as always present; the others may be missing or null.
 
     From version 2026-07 on, ``schema`` describes the fields of the index, and ``dimension`` and ``metric`` are missing.
-    ``source_index_deleted_at`` is only there if the source index was deleted, from version 2026-07 on.
+    ``source_index_deleted_at`` is only there if the source index was deleted, in version 2026-07 and in the newer form
+    of 2026-04.
     """
 
     backup_id: Required[str]

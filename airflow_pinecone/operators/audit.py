@@ -57,10 +57,11 @@ class AuditBackupsOperator(PineconeOperator):
     - ``untested``: none of its existing backups was restored within ``max_restore_age``.
     - ``ok``: none of these.
 
-    Pod-based indexes cannot be backed up: they are listed, and do not fail the task. Backups of deleted indexes, and of
+    Pinecone cannot back up some indexes, such as pod-based ones. They are listed, and fail the task only if ``include``
+    names them without a wildcard. Backups of deleted indexes, and of
     earlier indexes with the same name, are listed, but do not count. The API does not return the id of an index, so if
-    a name is reused, backups of the earlier index count until the new index has its first backup, except with API
-    version 2026-07 or later.
+    a name is reused, backups of the earlier index can count until the new index has its first backup, unless Pinecone
+    says that their index was deleted: API version 2026-07 and the newer form of 2026-04 do.
 
     Args:
         max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
@@ -79,7 +80,7 @@ class AuditBackupsOperator(PineconeOperator):
             reports.
         include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
             report. The log then shows their next runs, and warns of an index that a schedule and this package back up
-            within ``max_age``. They need API version 2026-07 or later.
+            within ``max_age``. They need API version 2026-07 or later. If they cannot be read, the log has a warning.
         conn_id: The Airflow connection with the API key (templated).
 
     Raises:

@@ -3,8 +3,8 @@
 The name of a deleted index can be used again, so the backups of one name can belong to several indexes. Pinecone does
 not return the id of an index: the ``source_index_id`` of the newest backup tells which index has the name now, the
 current index. A backup of unknown age can be the newest one. If no other backup of its index has a time, the current
-index is unknown. From version 2026-07 on, a backup tells when its index was deleted: while an index has the name, such
-a backup does not belong to it.
+index is unknown. In version 2026-07, and in the newer form of 2026-04, a backup tells when its index was deleted: while
+an index has the name, such a backup does not belong to it.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class BackupHistory:
 
 
 def is_of_deleted_index(backup: BackupModel) -> bool:
-    """Return whether Pinecone says that the index of a backup was deleted. Versions before 2026-07 never say so."""
+    """Return whether Pinecone says that the index of a backup was deleted. Version 2025-10 never says so."""
     return parse_time(backup.get("source_index_deleted_at")) is not None
 
 

@@ -25,8 +25,9 @@ class BackupFreshnessSensor(WaitSensor):
     polls: while Pinecone is unreachable, it waits until the timeout. Each poll lists the backups of the index once;
     deferred waits for the same index share it.
 
-    The age of a backup is counted from its ``created_at``. If an index was deleted and its name reused, backups of the
-    earlier index count until the new index has its first backup, except with API version 2026-07 or later.
+    The age of a backup is counted from its ``created_at``. If Pinecone says that the index of a backup was deleted, the
+    backup does not count for the index that has its name now: API version 2026-07 and the newer form of 2026-04 do.
+    Without that, backups of the earlier index can count until the new index has its first backup.
 
     Args:
         index_name: The index (templated).

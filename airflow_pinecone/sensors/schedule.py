@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class ScheduledBackupSensor(WaitSensor):
     """Wait until a backup schedule of Pinecone has created a Ready backup, and push it to XCom.
 
-    The first Ready backup whose run was at ``since`` or later is the result. Planned backups do not count. If there is
-    none, and the last backup failed, the task fails and is not retried. The other outcomes are those of
+    The first Ready backup whose run was at ``since`` or later is the result. If all of these
+    runs failed, the task fails and is not retried. The history of a schedule also has the next run, which is planned
+    only: it does not count. The other outcomes are those of
     BackupFreshnessSensor, in every mode. Backup schedules need API version 2026-07 or later.
 
     Args:
@@ -74,8 +75,8 @@ class ScheduledBackupSensor(WaitSensor):
             The backup.
 
         Raises:
-            AirflowFailException: The last backup failed, Pinecone rejected a request, or an argument is invalid; not
-                retried.
+            AirflowFailException: All runs since then failed, Pinecone rejected a request, or an argument is invalid;
+                not retried.
             AirflowSensorTimeout: There was no Ready backup in time; not retried.
             AirflowSkipException: There was no Ready backup in time, and ``soft_fail`` is set.
             PineconeUnreachable: Too many consecutive polls failed. Not raised in reschedule mode.

@@ -20,7 +20,7 @@ from support.tasks import TaskInstance, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES
+from airflow_pinecone.waiting.resources import RESOURCES, SCHEDULE
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -240,22 +240,32 @@ def messages() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "airflow_pinecone").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                parts = [str(part.value) if isinstance(part, ast.Constant) else "\n" for part in node.values]
-                found.add("".join(parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value.replace("%s", "\n"))
+            found.add(template(node))
+    # What an operation does.
+    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete) ", text)}
     for resource in RESOURCES.values():
-        subject = "Index " if resource is FRESHNESS else f"The {resource.label.lower()} of index "
+        label = resource.label.lower()
+        # Without a backup, the index of a schedule is unknown.
+        subject = {"freshness": "Index \n", "schedule": f"The {label} "}.get(resource.name, f"The {label} of index \n")
         ends = (
             "failed",
             resource.disappeared,
             f"did not {resource.goal} within \nbefore the execution_timeout",
             "could not be polled: ",
         )
-        found |= {f"{subject}\n{end}\nconsecutive polls failed" for end in ends}
+        found |= {f"{subject}{end}\nconsecutive polls failed" for end in ends}
+    found.add(f"The {SCHEDULE.label.lower()} of index \nfailed")
     # The reason of an error begins with a small letter, except in its own line.
     return found | {text[:1].upper() + text[1:] for text in found}
+
+
+def template(node: ast.AST) -> str:
+    """Return the text of a string in the code, with its placeholders replaced by a line break; empty for other code."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "\n" for part in node.values)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value.replace("%s", "\n")
+    return ""
 
 
 def anchors(page: Path) -> set[str]:

@@ -41,11 +41,15 @@ def test_first_line_of_a_message_is_documented(parts: list[str]) -> None:
 
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
 def test_first_line_of_each_end_of_a_wait_is_documented(resource: Resource) -> None:
-    subject = "Index …" if resource is FRESHNESS else f"The {resource.label.lower()} of index …"
+    label = resource.label.lower()
+    # Without a backup, the index of a schedule is unknown.
+    subject = {"freshness": "Index …", "schedule": f"The {label}"}.get(resource.name, f"The {label} of index …")
     ends = [f"did not {resource.goal} within", f"did not {resource.goal} before the execution_timeout"]
     ends += ["could not be polled: … consecutive polls failed"]
-    for end in ends if resource is FRESHNESS else [*ends, resource.disappeared, "failed`"]:
+    for end in ends:
         assert f"`{subject} {end}" in TEXT
+    for end in [] if resource is FRESHNESS else [resource.disappeared, "failed`"]:
+        assert f"`The {label} of index … {end}" in TEXT
 
 
 # How the page names the calls.
