@@ -15,6 +15,7 @@ from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.listing import PAGE_SIZE
 from airflow_pinecone.api.models import (
     BackupModel,
+    BackupScheduleModel,
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
@@ -26,7 +27,7 @@ from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
-from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.rules import coverage
@@ -245,8 +246,8 @@ class PineconeHook(BaseHook):
             policy: What the backups of each index must satisfy.
             include: A pattern for the names of the indexes, such as ``prod-*``, or several.
             exclude: A pattern for names to leave out, or several.
-            include_schedules: Whether to read the backup schedules, with one request for each index of the project.
-                They need API version 2026-07 or later.
+            include_schedules: Whether to read the backup schedules, with one request for each index of the report.
+                They need API version 2026-07 or later. If they cannot be read, the report has none.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -269,8 +270,8 @@ class PineconeHook(BaseHook):
                 raise error
             self.log.warning("The report has no restores: %s.", error.reason)
         if include_schedules:
-            names = [index["name"] for index in project.indexes if not why_unsupported(index)]
-            project = project._replace(schedules={name: [*self.schedules.list(name)] for name in names})
+            selected = [i for i in project.indexes if coverage.is_selected(i["name"], included, excluded)]
+            project = project._replace(schedules=self._read_schedules(selected))
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
@@ -418,6 +419,25 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_restore_jobs
         """
         return self.client.list_restore_jobs(retry=retry)
+
+    def _read_schedules(self, indexes: Iterable[IndexModel]) -> dict[str, list[BackupScheduleModel]] | None:
+        """Return the backup schedules of each index; None if they cannot be read."""
+        schedules = {}
+        for index in indexes:
+            if why_unsupported(index):
+                continue
+            name = index["name"]
+            try:
+                schedules[name] = [*self.schedules.list(name)]
+            except NotFound as error:
+                # The index was deleted meanwhile, or the version of the API has no schedules.
+                if not self.settings.is_since("2026-07"):
+                    self.log.warning("The report has no backup schedules: %s", error)
+                    return None
+            except PineconeError as error:
+                self.log.warning("The report has no backup schedules: %s", error)
+                return None
+        return schedules
 
     def _read_settings(self) -> Settings:
         # The connection is not assigned to a variable, because error trackers show the variables of a frame.

@@ -70,7 +70,7 @@ def result_of_event(task: Any, context: Context, event: Any) -> WaitResult:
         if trigger.control_plane not in (None, settings.url):
             return result
         if trigger.fingerprint == settings.fingerprint:
-            task.log.info(f"The API key of connection {task.conn_id} was replaced. Waiting in the triggerer again.")
+            task.log.info(f"Connection {task.conn_id} was changed. Waiting in the triggerer again.")
             defer(task, context, Wait(trigger.spec), delete_on_kill=trigger.delete_on_kill)
     what = f"The triggerer cannot use connection {task.conn_id} of this task. Waiting in the worker."
     task.log.warning(explain(what, str(result.error)))

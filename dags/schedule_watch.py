@@ -1,4 +1,4 @@
-"""Continue after each backup of a backup schedule, and check the backup.
+"""Check the backup that a backup schedule has created on the day before, and update its asset.
 
 It needs API version 2026-07: set `{"api_version": "2026-07"}` in the extra field of the connection.
 """
@@ -33,10 +33,11 @@ with DAG(
     ready = ScheduledBackupSensor(
         task_id="ready",
         schedule_id=schedule.output["schedule_id"],
-        since="{{ dag_run.run_after }}",
+        # The first backup of the day before. Pinecone chooses the time of the runs.
+        since="{{ dag_run.run_after - macros.timedelta(days=1) }}",
         deferrable=True,
-        # Pinecone chooses the time of day.
-        timeout=timedelta(hours=24),
+        # A new schedule has its first run after a day, and a backup takes time.
+        timeout=timedelta(hours=30),
         retries=2,
     )
     # It updates the asset that starts other DAGs.

@@ -45,12 +45,14 @@ class Listing(Generic[Row]):
         operation: The call.
         id_field: The field of a row that holds its id.
         read: Checks a row, and returns it as a model.
+        is_strict: Whether an invalid row is an error. Otherwise, its invalid fields count as unknown.
         params: The query parameters of each page, without the limit and the token.
     """
 
     operation: Operation
     id_field: str
     read: Callable[[Any, Operation], Row]
+    is_strict: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, transport: Transport, warn: Log, *, retry: bool) -> Iterator[Row]:
@@ -65,7 +67,7 @@ class Listing(Generic[Row]):
         for page, has_next in self._pages(transport, retry=retry):
             seen_before = len(seen)
             for row in page:
-                model = self._read(row)
+                model = self.read(row, self.operation) if self.is_strict else self._read(row)
                 if model is None or model is not row:
                     invalid.append(row)
                 if model is not None and row[self.id_field] not in seen:

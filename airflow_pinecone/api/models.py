@@ -155,17 +155,22 @@ def is_index_ready(index: IndexModel) -> bool:
     return isinstance(status, dict) and status.get("ready") is True
 
 
+def is_pod_based(index: IndexModel) -> bool:
+    """Return whether an index is pod-based. Version 2026-07 has a deployment instead of a spec."""
+    return isinstance(_object(index, "spec").get("pod"), dict) or (
+        _object(index, "deployment").get("deployment_type") == "pod"
+    )
+
+
 def why_unsupported(index: IndexModel) -> str:
     """Return why Pinecone cannot back up an index, as words for a message; empty if it can.
 
     Pod-based indexes have no backups. The creation of an index can fail, such as a conversion of another index: such
-    an index holds no records.
+    an index cannot be used.
     """
-    # Version 2026-07 has a deployment instead of a spec.
-    spec, deployment, status = (_object(index, field) for field in ("spec", "deployment", "status"))
-    if isinstance(spec.get("pod"), dict) or deployment.get("deployment_type") == "pod":
+    if is_pod_based(index):
         return "it is pod-based"
-    return "its creation failed" if status.get("state") == "InitializationFailed" else ""
+    return "its creation failed" if _object(index, "status").get("state") == "InitializationFailed" else ""
 
 
 def _object(index: IndexModel, field: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from airflow_pinecone.common.inputs import (
     validate_id,
     validate_index_name,
     validate_retention_days,
-    validate_text,
+    validate_schedule_name,
 )
-from airflow_pinecone.common.text import insert_before_ids, show_value
-from airflow_pinecone.errors import NotFound, PineconeInputError
+from airflow_pinecone.common.text import insert_before_ids
+from airflow_pinecone.errors import NotFound
 
 # The version that has backup schedules. Pinecone's guide names version 2026-04, whose description does not have them.
 _VERSION = "2026-07"
@@ -66,7 +66,7 @@ class BackupSchedules:
         description = f"create a backup schedule of index {index_name}"
         operation = Operation("create_backup_schedule", "POST", path, description, _VERSION)
         body = {
-            "name": _validate_name(name),
+            "name": validate_schedule_name(name),
             "schedule": {"type": "time-based", "frequency": validate_frequency(frequency)},
             "retention": {"expire_after_days": validate_retention_days(retention_days)},
         }
@@ -93,7 +93,9 @@ class BackupSchedules:
         path = ("indexes", validate_index_name(index_name), "backup-schedules")
         description = f"list the backup schedules of index {index_name}"
         operation = Operation("list_backup_schedules", "GET", path, description, _VERSION)
-        return self._rows(Listing(operation, "schedule_id", responses.backup_schedule), retry=retry)
+        # A schedule that is left out could be created a second time.
+        listing = Listing(operation, "schedule_id", responses.backup_schedule, is_strict=True)
+        return self._rows(listing, retry=retry)
 
     def describe(self, schedule_id: str, *, retry: bool = True) -> BackupScheduleModel:
         """Describe a schedule.
@@ -212,10 +214,3 @@ class BackupSchedules:
             )
             error.args = (insert_before_ids(str(error), f"{advice} of connection {settings.conn_id}."),)
         return error
-
-
-def _validate_name(value: Any) -> str:
-    name = validate_text(value, "name")
-    if not name:
-        raise PineconeInputError(f"The name of a backup schedule must not be empty, but it is {show_value(value)}.")
-    return name

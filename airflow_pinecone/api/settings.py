@@ -67,11 +67,11 @@ class Settings:
 
     @property
     def fingerprint(self) -> str:
-        """Tells, with rare exceptions, whether two connections have the same host and API key.
+        """Tells, with rare exceptions, whether two connections have the same host, API key and version of the API.
 
         It may be stored: a hash of 16 bits is the same for countless keys, so it does not identify one.
         """
-        return hashlib.sha256(f"{self.url} {self.api_key}".encode()).hexdigest()[:4]
+        return hashlib.sha256(f"{self.url} {self.api_key} {self.api_version}".encode()).hexdigest()[:4]
 
 
 def settings_from(connection: Connection, conn_id: str) -> Settings:

@@ -127,6 +127,14 @@ def validate_frequency(value: Any) -> Frequency:
     raise PineconeInputError(f"frequency must be one of {', '.join(get_args(Frequency))}, not {show_value(value)}.")
 
 
+def validate_schedule_name(value: Any) -> str:
+    """Check the name of a backup schedule."""
+    name = validate_text(value, "name")
+    if not name:
+        raise PineconeInputError(f"The name of a backup schedule must not be empty, but it is {show_value(value)}.")
+    return name
+
+
 def validate_retention_days(value: Any) -> int:
     """Check the retention of a backup schedule. Pinecone has a maximum, which it does not document."""
     if type(value) is int and value >= 1:

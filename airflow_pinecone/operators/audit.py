@@ -78,7 +78,7 @@ class AuditBackupsOperator(PineconeOperator):
         fail_on: The statuses that fail the task. It also fails if there is no index to report. An empty list only
             reports.
         include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
-            project. The log then shows their next runs, and warns of an index that a schedule and this package back up
+            report. The log then shows their next runs, and warns of an index that a schedule and this package back up
             within ``max_age``. They need API version 2026-07 or later.
         conn_id: The Airflow connection with the API key (templated).
 

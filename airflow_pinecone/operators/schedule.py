@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.api.models import parse_time
-from airflow_pinecone.common.inputs import Frequency, validate_bools, validate_frequency, validate_retention_days
-from airflow_pinecone.common.text import counted, explain, show_value
-from airflow_pinecone.errors import Conflict, NotFound
+from airflow_pinecone.api.models import count_of, parse_time
+from airflow_pinecone.common.inputs import (
+    Frequency,
+    validate_bools,
+    validate_frequency,
+    validate_retention_days,
+    validate_schedule_name,
+)
+from airflow_pinecone.common.text import counted, explain, insert_before_ids, show_value
+from airflow_pinecone.errors import Conflict, CreateOutcomeUnknown, NotFound, PineconeError, PineconeInputError
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import checked_arguments
+from airflow_pinecone.waiting.drivers import poll_until_found
+from airflow_pinecone.waiting.intervals import SEARCH_SECONDS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,8 +36,8 @@ class EnsureBackupScheduleOperator(PineconeOperator):
     Pinecone itself creates the backups: every day, week or month, at a time that it chooses. The operator can run as
     often as you like: it sends a request that changes something only if something differs. Enabling a disabled schedule
     creates a backup, so it is only done if ``enabled`` differs. An index can have one enabled schedule: if it has one
-    of another name, the task fails, or disables that one with ``replace``. Backup schedules need API version 2026-07 or
-    later.
+    of another name, the task fails, or disables that one with ``replace``. If Pinecone then rejects the new one, that
+    one is enabled again, which creates a backup. Backup schedules need API version 2026-07 or later.
 
     Args:
         index_name: The index (templated).
@@ -91,33 +99,31 @@ class EnsureBackupScheduleOperator(PineconeOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
-            if len(str(self.name)) > _NAME_LENGTH:
-                self.log.warning(
-                    "The name of a schedule should have at most %d characters, because Pinecone adds a time to it.\n"
-                    "The runs of a schedule with a longer name fail: %s",
-                    _NAME_LENGTH,
-                    show_value(self.name),
-                )
+            validate_schedule_name(self.name)
             schedules = list(self.hook.schedules.list(self.index_name))
             own = self._own(schedules)
-            if self.enabled:
-                self._disable_others([other for other in schedules if other["enabled"] and other["name"] != self.name])
-            if own is not None:
-                return self._update(own)
+            others = [other for other in schedules if other["enabled"] and other["name"] != self.name]
+            self._check_name(others)
             if not self.enabled:
+                if own is not None:
+                    return self._update(own)
                 self.log.info("Index %s has no schedule %s to disable.", self.index_name, self.name)
                 return None
-            schedule = self.hook.schedules.create(
-                self.index_name, name=self.name, frequency=self.frequency, retention_days=self.retention_days
-            )
-        self.log.info(
-            "Created backup schedule %s (%s) of index %s. Its next run is at %s.",
-            self.name,
-            schedule["schedule_id"],
-            self.index_name,
-            schedule.get("next_scheduled_run"),
+            if own is not None:
+                # Before another schedule is disabled, Pinecone must accept the frequency and the retention.
+                own = self._update(own, keep_enabled=bool(others))
+            return self._replace(others, own)
+
+    def _check_name(self, others: list[BackupScheduleModel]) -> None:
+        if len(self.name) <= _NAME_LENGTH:
+            return
+        problem = (
+            f"The name of a schedule should have at most {_NAME_LENGTH} characters: Pinecone adds a time to it.\n"
+            f"The runs of a schedule with a longer name fail: {show_value(self.name)}"
         )
-        return schedule
+        if self.enabled and self.replace and others:
+            raise PineconeInputError(f"{problem}. It would replace one whose runs succeed.")
+        self.log.warning("%s", problem)
 
     def _own(self, schedules: list[BackupScheduleModel]) -> BackupScheduleModel | None:
         """Return the schedule of this name: an enabled one, or the newest."""
@@ -131,31 +137,81 @@ class EnsureBackupScheduleOperator(PineconeOperator):
 
         return max(own, key=rank, default=None)
 
-    def _disable_others(self, others: list[BackupScheduleModel]) -> None:
-        for other in others:
-            if not self.replace:
-                raise Conflict(
-                    explain(
-                        f"Could not enable backup schedule {self.name} of index {self.index_name}.",
-                        f"The index has another enabled schedule, {show_value(other['name'])}.",
-                        "Delete or disable that schedule, or set replace=True.",
-                        f"Backup schedule id: {other['schedule_id']}.",
-                    )
+    def _replace(
+        self, others: list[BackupScheduleModel], own: BackupScheduleModel | None
+    ) -> BackupScheduleModel | None:
+        """Disable the other enabled schedules, and create or enable the own one. If that fails, enable the others."""
+        if others and not self.replace:
+            other = others[0]
+            raise Conflict(
+                explain(
+                    f"Could not enable backup schedule {self.name} of index {self.index_name}.",
+                    f"The index has another enabled schedule, {show_value(other['name'])}.",
+                    "Delete or disable that schedule, or set replace=True.",
+                    f"Backup schedule id: {other['schedule_id']}.",
                 )
-            self.hook.schedules.update(other["schedule_id"], enabled=False)
-            self.log.info("Disabled backup schedule %s (%s).", show_value(other["name"]), other["schedule_id"])
+            )
+        disabled: list[BackupScheduleModel] = []
+        try:
+            for other in others:
+                # The request may succeed although its response is lost.
+                disabled.append(other)
+                self.hook.schedules.update(other["schedule_id"], enabled=False)
+                self.log.info("Disabled backup schedule %s (%s).", show_value(other["name"]), other["schedule_id"])
+            return self._create() if own is None else self._update(own)
+        except PineconeError as error:
+            self._enable_again(disabled, error)
+            raise
 
-    def _update(self, own: BackupScheduleModel) -> BackupScheduleModel:
-        wanted: dict[str, Any] = {
-            "frequency": self.frequency,
-            "retention_days": self.retention_days,
-            "enabled": self.enabled,
-        }
-        present = {
+    def _enable_again(self, disabled: list[BackupScheduleModel], error: PineconeError) -> None:
+        """Enable schedules again, so that the index does not remain without one. Add to the error what failed."""
+        for other in disabled:
+            name = show_value(other["name"])
+            try:
+                self.hook.schedules.update(other["schedule_id"], enabled=True)
+            except Conflict:
+                self.log.info("Backup schedule %s stays disabled: the index has another enabled one.", name)
+            except PineconeError as failure:
+                line = f"Backup schedule {name} is disabled now. It could not be enabled again: {failure.reason}."
+                error.args = (insert_before_ids(str(error), line),)
+            else:
+                self.log.warning("Enabled backup schedule %s again, because the new one was not enabled.", name)
+
+    def _create(self) -> BackupScheduleModel | None:
+        """Create the schedule. If it may exist already, search for it."""
+        try:
+            schedule = self.hook.schedules.create(
+                self.index_name, name=self.name, frequency=self.frequency, retention_days=self.retention_days
+            )
+        except (Conflict, CreateOutcomeUnknown) as error:
+            # An earlier request, whose response was lost, may have created it.
+            self.log.info("Searching for backup schedule %s, because: %s.", self.name, error.reason)
+            own = poll_until_found(self._find, self.log.warning, self.clock, seconds=SEARCH_SECONDS)
+            if own is None:
+                raise
+            return self._update(own)
+        self.log.info(
+            "Created backup schedule %s (%s) of index %s. Its next run is at %s.",
+            self.name,
+            schedule["schedule_id"],
+            self.index_name,
+            schedule.get("next_scheduled_run"),
+        )
+        return schedule
+
+    def _find(self) -> BackupScheduleModel | None:
+        return self._own(list(self.hook.schedules.list(self.index_name, retry=False)))
+
+    def _update(self, own: BackupScheduleModel, *, keep_enabled: bool = False) -> BackupScheduleModel:
+        """Change what differs; with ``keep_enabled``, not whether the schedule runs."""
+        wanted: dict[str, Any] = {"frequency": self.frequency, "retention_days": self.retention_days}
+        present: dict[str, Any] = {
             "frequency": own.get("frequency"),
-            "retention_days": own.get("retention_expire_after_days"),
+            "retention_days": count_of(own.get("retention_expire_after_days")),
             "enabled": own["enabled"],
         }
+        if not keep_enabled:
+            wanted["enabled"] = self.enabled
         changes = {field: value for field, value in wanted.items() if value != present[field]}
         if not changes:
             self.log.info("Backup schedule %s of index %s is as it should be.", self.name, self.index_name)

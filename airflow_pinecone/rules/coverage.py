@@ -21,6 +21,7 @@ from airflow_pinecone.api.models import (
     created_at,
     is_completed,
     is_planned,
+    is_pod_based,
     is_ready,
     run_time,
     why_unsupported,
@@ -48,6 +49,11 @@ from airflow_pinecone.rules.report import (
 )
 
 
+def is_selected(name: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
+    """Return whether a report has an index of this name."""
+    return any(fnmatchcase(name, p) for p in include) and not any(fnmatchcase(name, p) for p in exclude)
+
+
 def report(
     project: Project, policy: Policy, *, now: datetime, include: Iterable[str] = ("*",), exclude: Iterable[str] = ()
 ) -> Report:
@@ -65,19 +71,27 @@ def report(
     """
     include, exclude = tuple(include), tuple(exclude)
 
-    def is_selected(name: str) -> bool:
-        return any(fnmatchcase(name, p) for p in include) and not any(fnmatchcase(name, p) for p in exclude)
-
     names = {index["name"] for index in project.indexes}
-    indexes = {index["name"]: index for index in project.indexes if is_selected(index["name"])}
+    indexes = {index["name"]: index for index in project.indexes if is_selected(index["name"], include, exclude)}
     histories = {
-        name: history for name, history in histories_of(project).items() if name in indexes or is_selected(name)
+        name: history
+        for name, history in histories_of(project).items()
+        if name in indexes or is_selected(name, include, exclude)
     }
     restores = None if project.restore_jobs is None else _completed_restores(project.restore_jobs, now)
     rows = [
-        _row(name, histories[name], restores, _schedule(project, name), policy.rules_of(index), now)
+        _row(
+            name,
+            histories[name],
+            restores,
+            _schedule(project, name),
+            policy.rules_of(index),
+            now,
+            why_unsupported=why_unsupported(index),
+        )
         for name, index in indexes.items()
-        if not why_unsupported(index)
+        # A name without a wildcard requires that the index can be backed up.
+        if not why_unsupported(index) or name in include
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
     leftovers = [
@@ -94,7 +108,7 @@ def report(
         unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
         unsupported={name: why for name, index in sorted(indexes.items()) if (why := why_unsupported(index))},
         leftovers=leftovers,
-        backup_count=len(project.backups),
+        backup_count=sum(not is_planned(backup, now) for backup in project.backups),
         restores_known=project.restore_jobs is not None,
         schedules_known=project.schedules is not None,
         invalid=list(project.invalid),
@@ -150,8 +164,10 @@ def _row(
     schedule: ScheduleFacts | None,
     rules: IndexRules,
     now: datetime,
+    *,
+    why_unsupported: str,
 ) -> IndexReport:
-    current = [row.backup for row in history.current]
+    current = [row.backup for row in history.current if not is_planned(row.backup, now)]
     newest = history.newest_ready
     age = history.age(newest, now) if newest else Age(None)
     failed = _newer(_first(history, "failed", now), newest, current)
@@ -161,7 +177,9 @@ def _row(
     last_restore = _last_restore(current, restores or {}, now)
     restore_problems = _restore_problems(last_restore, rules, are_known=restores is not None)
     previous, unknown_previous = _previous(history, newest)
+    text = f"{why_unsupported}, so Pinecone cannot back it up, and include names it"
     problems = [
+        *([Problem(status="unprotected", text=text)] if why_unsupported else []),
         *_age_problems(history, newest, age, rules),
         *_failures(failed, newest, previous, unknown_previous, rules),
         *restore_problems,
@@ -193,7 +211,7 @@ def _row(
         backup_count=len(current),
         held=sum(hold_of(backup, now) is not None for backup in current),
         created_elsewhere=sum(not has_mark(backup) for backup in current),
-        scheduled=sum(run_time(backup) is not None and not is_planned(backup, now) for backup in current),
+        scheduled=sum(run_time(backup) is not None for backup in current),
         schedule=schedule,
         is_backed_up_twice=schedule is not None and _has_own_backup(history, rules.max_age_seconds, now),
         last_restore=last_restore,
@@ -335,7 +353,7 @@ def _leftover_reason(
 ) -> LeftoverReason:
     if index is None:
         return "deleted index" if name else "unknown index"
-    is_known = history.current_index_id is not None or bool(why_unsupported(index))
+    is_known = is_pod_based(index) or (history.current_index_id is not None and not why_unsupported(index))
     return "earlier index of this name" if index_id and is_known else "unknown index"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from airflow_pinecone.api.models import BackupModel, count_of, created_at, is_ready
+from airflow_pinecone.api.models import BackupModel, count_of, created_at, is_ready, parse_time
 from airflow_pinecone.errors import BackupCheckFailed
 
 # How far the clocks of Pinecone and of the worker may differ.
@@ -154,7 +154,7 @@ class BackupHistory:
 
 def is_of_deleted_index(backup: BackupModel) -> bool:
     """Return whether Pinecone says that the index of a backup was deleted. Versions before 2026-07 never say so."""
-    return backup.get("source_index_deleted_at") is not None
+    return parse_time(backup.get("source_index_deleted_at")) is not None
 
 
 def index_id_of(backup: BackupModel) -> str | None:

@@ -169,15 +169,17 @@ def _read_schedule(client: PineconeClient, schedule_id: str) -> list[ScheduledBa
 def _first_of_schedule(
     history: list[ScheduledBackupModel], conditions: Conditions, now: float
 ) -> tuple[Any, str | None]:
-    """Return the first Ready backup of a schedule since a time; without one, the last backup if that failed.
+    """Return the first Ready backup of a schedule since a time.
 
-    Otherwise, return why there is none yet. Planned backups do not count.
+    Without one, return the last backup if it failed and none is still running. Otherwise, return why there is none yet.
+    Planned backups do not count. A backup that is not final can be a planned one, unless its run time is known.
     """
     moment = datetime.fromtimestamp(now, UTC)
     runs = []
     for backup in history:
+        planned = is_planned(backup, moment) or (backup_phase(backup) == "running" and run_time(backup) is None)
         ran_at = run_time(backup) or created_at(backup)
-        if ran_at and ran_at.timestamp() >= (conditions.since or 0.0) and not is_planned(backup, moment):
+        if ran_at and ran_at.timestamp() >= (conditions.since or 0.0) and not planned:
             runs.append((ran_at, backup["backup_id"], backup))
     runs.sort(key=lambda run: run[:2])
     ready = next((backup for *_, backup in runs if is_ready(backup)), None)
@@ -186,10 +188,10 @@ def _first_of_schedule(
     if not runs:
         since = show_time(conditions.since or 0.0)
         return {"problem": f"it has created no backup since {since}"}, None
-    last = runs[-1][-1]
-    if backup_phase(last) == "failed":
-        return last, None
-    return {"problem": f"its backup {last['backup_id']} has the status {last['status']}"}, None
+    running = [backup for *_, backup in runs if backup_phase(backup) == "running"]
+    if not running:
+        return runs[-1][-1], None
+    return {"problem": f"its backup {running[-1]['backup_id']} has the status {running[-1]['status']}"}, None
 
 
 BACKUP = Resource(

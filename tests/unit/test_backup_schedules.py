@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +34,8 @@ from airflow_pinecone.operators import (
 )
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.sensors import ScheduledBackupSensor
+from airflow_pinecone.waiting.decisions import WaitSpec
+from airflow_pinecone.waiting.resources import SCHEDULE
 
 DAY = 86_400.0
 SCHEDULES = f"/indexes/{INDEX}/backup-schedules"
@@ -210,12 +213,29 @@ def test_disabled_schedule_needs_no_other_one_to_be_disabled(emulator: Emulator,
     assert writes(emulator) == []
 
 
-def test_lost_response_creates_one_schedule(emulator: Emulator, ensure: Ensure) -> None:
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_lost_response_creates_one_schedule(emulator: Emulator, ensure: Ensure, seconds: int) -> None:
     emulator.fault("POST", SCHEDULES, drop="after")
+    # The listing may be late.
+    emulator.fault("GET", SCHEDULES, body=b'{"data": []}', times=1 + bool(seconds))
+    outcome = ensure()
+    assert outcome.state == "success"
+    assert outcome.value == emulator.backup_schedules[0]
+    assert len(emulator.backup_schedules) == 1
+
+
+def test_schedule_that_was_not_created_fails_the_try(emulator: Emulator, ensure: Ensure) -> None:
+    emulator.fault("POST", SCHEDULES, drop="before")
     outcome = ensure()
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
     assert ensure().state == "success"
-    assert len(emulator.backup_schedules) == 1
+
+
+def test_retry_finds_a_schedule_whose_listing_was_late(emulator: Emulator, ensure: Ensure) -> None:
+    emulator.add_backup_schedule(INDEX, "nightly", retention_days=7)
+    emulator.fault("GET", SCHEDULES, body=b'{"data": []}')
+    outcome = ensure()
+    assert (outcome.state, outcome.value) == ("success", emulator.backup_schedules[0])
 
 
 def test_schedule_that_appears_meanwhile_is_a_conflict(emulator: Emulator, ensure: Ensure) -> None:
@@ -226,10 +246,74 @@ def test_schedule_that_appears_meanwhile_is_a_conflict(emulator: Emulator, ensur
     assert "HTTP 409" in outcome.message
 
 
+def test_invalid_row_creates_no_second_schedule(emulator: Emulator, ensure: Ensure) -> None:
+    schedule = emulator.add_backup_schedule(INDEX, "nightly")
+    row = json.dumps({"data": [{**schedule, "enabled": None}]}).encode()
+    emulator.fault("GET", SCHEDULES, body=row, times=None)
+    outcome = ensure()
+    assert (outcome.state, type(outcome.error)) == ("up_for_retry", PineconeTransientError)
+    assert len(emulator.backup_schedules) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"retention_days": 9999}, None),
+        ({"name": ""}, None),
+        ({}, {"method": "POST", "path": SCHEDULES, "status": 503}),
+        ({}, {"method": "POST", "path": SCHEDULES, "status": 403}),
+        ({}, {"method": "POST", "path": SCHEDULES, "drop": "before"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("exists", [False, True])
+def test_failed_replacement_leaves_the_other_schedule_enabled(
+    emulator: Emulator, ensure: Ensure, arguments: dict[str, Any], fault: dict[str, Any] | None, exists: bool
+) -> None:
+    if exists:
+        own = emulator.add_backup_schedule(INDEX, "nightly")
+        PineconeHook().schedules.update(own["schedule_id"], enabled=False)
+        if fault:
+            # It is enabled by the second PATCH, after the other one was disabled.
+            path = f"/backup-schedules/{own['schedule_id']}"
+            fault = {**fault, "method": "PATCH", "path": path, "nth": 2}
+    emulator.add_backup_schedule(INDEX, "other")
+    if fault:
+        emulator.fault(fault.pop("method"), fault.pop("path"), times=None, **fault)
+    assert ensure(replace=True, **arguments).state != "success"
+    assert [one["name"] for one in emulator.backup_schedules if one["enabled"]] == ["other"]
+
+
+def test_schedule_that_cannot_be_enabled_again_is_named(emulator: Emulator, ensure: Ensure) -> None:
+    other = emulator.add_backup_schedule(INDEX, "other")
+    emulator.fault("POST", SCHEDULES, status=403)
+    emulator.fault("PATCH", f"/backup-schedules/{other['schedule_id']}", nth=2, status=503, times=None)
+    outcome = ensure(replace=True)
+    assert outcome.state == "failed"
+    assert "Backup schedule 'other' is disabled now. It could not be enabled again: HTTP 503" in outcome.message
+
+
+def test_retention_as_text_is_no_difference(emulator: Emulator, ensure: Ensure) -> None:
+    schedule = emulator.add_backup_schedule(INDEX, "nightly", retention_days=7)
+    row = json.dumps({"data": [{**schedule, "retention_expire_after_days": "7"}]}).encode()
+    emulator.fault("GET", SCHEDULES, body=row, times=None)
+    assert ensure().state == "success"
+    assert writes(emulator) == []
+
+
+def test_long_name_replaces_no_schedule(emulator: Emulator, ensure: Ensure) -> None:
+    emulator.add_backup_schedule(INDEX, "other")
+    outcome = ensure(name="n" * 29, replace=True)
+    assert outcome.state == "failed"
+    assert "It would replace one whose runs succeed" in outcome.message
+    assert writes(emulator) == []
+
+
 def test_long_name_is_warned_of(ensure: Ensure, logged: Callable[[], str]) -> None:
     assert ensure(name="n" * 28).state == "success"
     assert "at most 28 characters" not in logged()
-    assert ensure(name="n" * 29, replace=True).state == "success"
+    assert ensure(name="n" * 28, enabled=False).state == "success"
+    assert ensure(name="n" * 29).state == "success"
     assert "at most 28 characters" in logged()
 
 
@@ -303,6 +387,28 @@ def test_ready_backup_counts_after_a_failed_one(emulator: Emulator, clock: FakeC
     outcome = sense(schedule["schedule_id"], clock.utcnow() - timedelta(days=3), timeout=300)
     assert outcome.state == "success"
     assert run_time(outcome.value) == clock.utcnow() - timedelta(days=0.5)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "phase"),
+    [
+        (["InitializationFailed", "Initializing"], "running"),
+        (["Initializing", "InitializationFailed"], "running"),
+        (["InitializationFailed", "InitializationFailed"], "failed"),
+        (["Initializing", "Ready", "InitializationFailed"], "succeeded"),
+    ],
+)
+def test_failed_backup_decides_only_if_none_is_running(statuses: list[str], phase: str) -> None:
+    history: Any = [
+        {"backup_id": f"b-{n}", "status": status, "name": f"nightly-202607{n + 1:02}T060000Z"}
+        for n, status in enumerate(statuses)
+    ]
+    # A planned run of which Pinecone tells no time.
+    history.append({"backup_id": "planned", "status": "Initializing", "created_at": "2026-07-20T00:00:00Z"})
+    spec = WaitSpec("schedule", "s-1", 0.0, 1.0, since=0.0)
+    now = datetime(2026, 7, 30, tzinfo=UTC).timestamp()
+    model, _ = SCHEDULE.judge(history, spec, now)
+    assert SCHEDULE.phase(model) == phase
 
 
 def test_missing_schedule_fails_the_task(sense: Sense, clock: FakeClock, mode: dict[str, Any]) -> None:
@@ -389,10 +495,31 @@ def test_disabled_schedule_does_not_count(emulator: Emulator) -> None:
     assert report["indexes"][0]["schedule"] is None
 
 
-def test_schedules_that_cannot_be_read_fail_the_audit(emulator: Emulator, clock: FakeClock) -> None:
-    emulator.fault("GET", SCHEDULES, status=503, times=None)
+@pytest.mark.parametrize("status", [403, 503])
+def test_schedules_that_cannot_be_read_do_not_fail_the_audit(
+    emulator: Emulator, clock: FakeClock, logged: Callable[[], str], status: int
+) -> None:
+    emulator.add_backup(INDEX)
+    emulator.fault("GET", SCHEDULES, status=status, times=None)
     task = make_task(AuditBackupsOperator, clock, max_age=DAY, include_schedules=True)
-    assert type(run_try(task, TaskInstance()).error) is PineconeTransientError
+    outcome = run_try(task, TaskInstance())
+    assert outcome.state == "success"
+    assert not outcome.value["schedules_known"]
+    assert "The report has no backup schedules: Could not list the backup schedules" in logged()
+
+
+def test_only_the_schedules_of_the_report_are_read(emulator: Emulator, clock: FakeClock) -> None:
+    emulator.add_index("other")
+    emulator.add_index("gone")
+    emulator.add_backup("gone")
+    emulator.add_backup(INDEX)
+    # It is deleted after the indexes were listed.
+    emulator.fault("GET", "/indexes/gone/backup-schedules", status=404)
+    task = make_task(AuditBackupsOperator, clock, max_age=DAY, exclude="other", include_schedules=True)
+    outcome = run_try(task, TaskInstance())
+    assert outcome.state == "success"
+    assert outcome.value["schedules_known"]
+    assert [exchange.path for exchange in emulator.requests if "other" in exchange.path] == []
 
 
 def test_unknown_schedules_are_not_read(emulator: Emulator) -> None:

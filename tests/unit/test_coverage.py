@@ -324,6 +324,27 @@ def test_unsupported_indexes_of_version_2026_07_do_not_fail_the_report(fields: d
     assert statuses == ({"other": "ok"} if why else {"docs": "unprotected", "other": "ok"})
 
 
+@pytest.mark.parametrize("backups", [[], [backup()]], ids=["no backup", "a fresh backup"])
+def test_unsupported_index_that_include_names_fails_the_report(backups: list[Any]) -> None:
+    failed = index(status={"ready": False, "state": "InitializationFailed"})
+    backups = [*backups, backup(9, source_index_name="other")]
+    result = report_on(indexes=[failed, index("other")], backups=backups, include=["docs", "other"])
+    assert result["unsupported"] == {"docs": "its creation failed"}
+    assert result["indexes"][0]["index_name"] == "docs"
+    assert result["indexes"][0]["status"] == "unprotected"
+    assert "its creation failed, so Pinecone cannot back it up, and include names it" in str(result["indexes"][0])
+    assert {leftover["reason"] for leftover in result["leftovers"]} <= {"unknown index"}
+    result = report_on(indexes=[failed, index("other")], backups=backups, include=["d*", "other"])
+    assert [row["index_name"] for row in result["indexes"]] == ["other"]
+
+
+def test_planned_backups_are_not_counted() -> None:
+    planned = backup(2, status="Scheduled", description=None)
+    result = report_on(backups=[backup(), planned])
+    (row,) = result["indexes"]
+    assert (result["backup_count"], row["backup_count"], row["created_elsewhere"], row["running"]) == (1, 1, 0, None)
+
+
 def test_missing_indexes_are_those_that_a_user_has_named() -> None:
     include = ["prod-*", "prod-a", "prod-b", "other-?", "other-[ab]"]
     assert report_on(indexes=[index("prod-a")], include=include)["missing"] == ["prod-b"]

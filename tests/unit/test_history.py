@@ -272,6 +272,12 @@ def test_backup_of_a_deleted_index_does_not_belong_to_the_index_that_has_its_nam
         assert BackupHistory(backups).newest_ready == backup("own", day(1))
 
 
+@pytest.mark.parametrize("deleted_at", [None, ..., "", "yesterday"])
+def test_without_a_time_of_deletion_the_index_exists(deleted_at: Any) -> None:
+    own = backup("own", day(1), source_index_deleted_at=deleted_at)
+    assert BackupHistory([own]).newest_ready == own
+
+
 def test_backup_of_a_deleted_index_can_be_restored_while_no_index_has_its_name() -> None:
     deleted = backup("old", day(9), source_index_deleted_at=day(10))
     assert BackupHistory([deleted], index_exists=False).newest_ready == deleted

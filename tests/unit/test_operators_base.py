@@ -126,6 +126,18 @@ MAKE: dict[str, Callable[..., Any]] = {
     "DeleteBackupOperator": lambda clock, **more: make_task(
         operators.DeleteBackupOperator, clock, backup_id="b-1", **more
     ),
+    "DeleteBackupScheduleOperator": lambda clock, **more: make_task(
+        operators.DeleteBackupScheduleOperator, clock, schedule_id="s-1", **more
+    ),
+    "EnsureBackupScheduleOperator": lambda clock, **more: make_task(
+        operators.EnsureBackupScheduleOperator,
+        clock,
+        index_name=INDEX,
+        name="nightly",
+        frequency="daily",
+        retention_days=7,
+        **more,
+    ),
     "PruneBackupsOperator": lambda clock, **more: make_task(
         operators.PruneBackupsOperator, clock, index_name=INDEX, keep_last=1, **more
     ),

@@ -217,6 +217,7 @@ def test_field_that_only_some_secret_backends_can_return(fields: dict[str, Any],
 def test_fingerprint_tells_connections_apart_and_identifies_no_key() -> None:
     settings = [Settings("pinecone_default", url, key, "2025-10", 30.0) for url in "ab" for key in ("key-1", "key-2")]
     assert len({each.fingerprint for each in settings}) == 4
+    assert replace(settings[0], api_version="2026-07").fingerprint != settings[0].fingerprint
     assert replace(settings[0], conn_id="another", timeout=5.0).fingerprint == settings[0].fingerprint
     # Even if all but a few characters of the key were known, many keys would have the same fingerprint.
     keys = (replace(settings[0], api_key=f"key-{n}") for n in range(300_000))

@@ -23,6 +23,8 @@ def start_restore(run: Run) -> None:
     invalid = run.created.new_index_name(run.api, end="-")
     response = run.api.post(f"/backups/{backup_id}/create-index", {"name": invalid})
     run.refused("restore into an index with an invalid name", response, 400, 422, error=PineconePermanentError)
+    if 400 <= response.status < 500:
+        run.created.forget_index(invalid)
     run.restore_may_run = True
     response = run.api.post(f"/backups/{backup_id}/create-index", {"name": name, "tags": _OWN_TAGS})
     run.restore_may_run = response.status < 300
