@@ -38,12 +38,12 @@ class Refusal(NamedTuple):
 
     Attributes:
         error: The class of the error, which knows whether a retry can help.
-        advice: What it means, and what a user can do; ``{connection}`` stands for the connection. Empty if only
-            Pinecone's message says it.
+        advice: What it means, and what a user can do; ``{connection}`` stands for the connection, and ``{versions}``
+            for the versions of the API that it could use instead. Empty if only Pinecone's message says it.
         statuses: The HTTP statuses.
         codes: One of these is Pinecone's error code; empty for any code and for none.
-        words: A key of WORDS. One of these words is in the code or the message, in upper or lower case. Empty for any
-            text.
+        words: A key of WORDS. One of these words is in the code or the message, in upper or lower case, and not in the
+            name of a resource. Empty for any text.
         about: As ``words``: what the refusal is about.
         operation: The name of the call; empty for every call.
         is_html: Whether the body is HTML or XML, which Pinecone's API never returns.
@@ -68,18 +68,30 @@ _NO_BACKUPS_IN_PLAN = "The plan of this project does not include backups. Upgrad
 _NOT_IN_PLAN = "The plan of this project does not permit this. Upgrade the plan."
 _NO_PERMISSION = "The API key of {connection} lacks permission. Use a key with a role that permits this."
 _PAST_DUE = "Pay the past-due invoices of the Pinecone account."
+_SET_VERSION = (
+    "Set api_version in the extra field of {connection} to {versions}, if the message asks for another version."
+)
+_NAME_IN_USE = "An index with this name exists. Choose another name, or delete that index if it is not needed."
+_UNKNOWN_NAME = "Check the name or id, and that the API key of {connection} belongs to its project."
 _INVALID_KEY = "Check the API key in the password field of {connection}."
 
 _CREATE, _RESTORE, _DELETE = "create_backup", "create_index_from_backup", "delete_backup"
+_DELETE_INDEX = "delete_index"
 # Pinecone has understood the request, and refuses it.
 _REFUSED = (400, 403, 412, 422)
 
 # The words for a kind of refusal. ``…`` stands for other text, and ``YYYY-MM`` for a version of the API.
 WORDS: dict[str, tuple[str, ...]] = {
     "quota": (
-        *("quota", "exhausted", "reached … max", "reached … maximum", "reached … limit", "limit … reached"),
-        *("max … allowed", "maximum … per", "maximum number of", "limit of … per", "already contains"),
-        *("namespaces per", "too many indexes", "too many backups", "too many namespaces"),
+        *("quota", "resource exhausted", "already contains … indexes", "already contains … backups", "namespaces per"),
+        *("max serverless indexes", "max indexes", "max backups", "max namespaces"),
+        *("maximum number of indexes", "maximum number of backups", "maximum number of namespaces"),
+        *("too many indexes", "too many backups", "too many namespaces"),
+    ),
+    # These words can be about the length of a text, too. A 403 is not.
+    "limit": (
+        *("exhausted", "reached … max", "reached … maximum", "reached … limit", "limit … reached", "max … allowed"),
+        *("maximum … per", "maximum number of", "limit of … per", "already contains"),
     ),
     # Not only "namespaces": the message about too many indexes recommends them.
     "namespaces": (
@@ -88,13 +100,28 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "backups": ("backups", "backup quota"),
     "indexes": ("index", "indexes"),
-    "plan": ("plan", "plans", "upgrade", "subscription", "tier"),
+    # Not a word alone: an index can have it as its name.
+    "plan": (
+        *("your plan", "this plan", "current plan", "organization's plan", "project's plan", "account's plan"),
+        *("plan of", "plan does not", "paid plans", "free plan", "starter plan", "builder plan", "standard plan"),
+        *(
+            "enterprise plan",
+            "enterprise plans",
+            "paid plan",
+            "higher plan",
+            "upgrade to",
+            "upgrade your",
+            "upgrade the",
+            "please upgrade",
+        ),
+        *("your subscription", "subscription does not", "your tier", "free tier", "starter tier", "paid tier"),
+    ),
     "permission": (
         *("permission", "permissions", "access denied", "unauthorized", "not authorized", "api key", "this key"),
         "role",
     ),
     "version": (
-        *("api version", "api versions", "version … YYYY-MM", "YYYY-MM … version"),
+        *("api version", "api versions", "x-pinecone-api-version", "version … YYYY-MM", "YYYY-MM … version"),
         *("unsupported version", "unknown version", "invalid version", "outdated version"),
     ),
     "deletion protection": ("deletion protection", "protected from deletion"),
@@ -102,12 +129,17 @@ WORDS: dict[str, tuple[str, ...]] = {
         *("pod-based", "pod based", "pod index", "pod indexes", "only serverless", "serverless indexes only"),
         *("requires a serverless", "require a serverless"),
     ),
-    "encryption": ("customer-managed", "customer managed", "cmek", "encryption key"),
+    "encryption": ("customer-managed", "customer managed", "cmek", "cmek-encrypted", "encryption key"),
     "name in use": ("exists", "in use", "taken"),
-    "restore": ("restore", "restores", "restored", "restoring", "pending", "in progress", "in use", "running"),
+    "restore": (
+        *("restore", "restores", "restored", "restoring", "pending", "in progress", "in use", "running"),
+        *("index is being created", "created from it", "created from this backup", "source of an index"),
+    ),
+    "locked": ("hold", "held", "lock", "locked", "protected", "immutable", "retention"),
     "not ready": (
-        *("not ready", "not yet ready", "not complete", "not completed", "not yet complete", "not yet completed"),
-        *("not finished", "must be ready", "is initializing", "still initializing", "still being created"),
+        *("not ready", "not yet ready", "not … ready state", "not complete", "not completed", "not yet complete"),
+        *("not yet completed", "not finished", "must be … ready", "initializing"),
+        "still being created",
     ),
     "parse": ("parse", "parsed", "deserialize", "json"),
 }
@@ -142,40 +174,44 @@ _QUOTAS = (
     ("", "", "The project has reached a quota. Ask Pinecone for a higher one."),
 )
 
+
+def _quota_rows(statuses: range | tuple[int, ...], codes: tuple[str, ...] = (), words: str = "") -> list[Refusal]:
+    return [
+        Refusal(QuotaExceeded, advice, statuses, codes, words, about, operation) for operation, about, advice in _QUOTAS
+    ]
+
+
 # The first row that matches a response decides. What is not from Pinecone comes first. Then the code decides before the
-# words, and the words before the status.
+# words, and the words before the status. The code PERMISSION_DENIED has several reasons: some words decide before it.
 REFUSALS = (
     Refusal(PineconeTransientError, _NOT_FROM_PINECONE, range(100, 300)),
     Refusal(PineconePermanentError, _NOT_FROM_PINECONE, range(300, 400)),
     Refusal(PineconeTransientError, _UNAVAILABLE, (408, *range(500, 1000))),
     Refusal(PineconeTransientError, _NOT_FROM_PINECONE, is_html=True),
     # The code.
-    *(
-        Refusal(QuotaExceeded, advice, codes=("QUOTA_EXCEEDED",), about=about, operation=operation)
-        for operation, about, advice in _QUOTAS
-    ),
-    Refusal(PlanRequired, _NO_BACKUPS_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan", operation=_CREATE),
-    Refusal(PlanRequired, _NOT_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan"),
-    Refusal(PermissionDenied, _NO_PERMISSION, codes=("PERMISSION_DENIED",)),
+    *_quota_rows(range(400, 500), ("QUOTA_EXCEEDED",)),
+    # Not a NotFound: the resource may exist, and a delete request has not deleted it.
+    Refusal(PineconePermanentError, _SET_VERSION, (404,), ("NOT_FOUND",), "version"),
+    Refusal(NotFound, _UNKNOWN_NAME, (404,), ("NOT_FOUND",)),
+    Refusal(Conflict, _NAME_IN_USE, (409,), ("ALREADY_EXISTS",), operation=_RESTORE),
+    Refusal(Conflict, "", (409,), ("ALREADY_EXISTS",)),
     Refusal(PaymentRequired, _PAST_DUE, codes=("PAYMENT_REQUIRED",)),
     Refusal(Unauthorized, _INVALID_KEY, codes=("UNAUTHENTICATED",)),
-    # The words.
-    Refusal(
-        PineconePermanentError,
-        f"Set api_version in the extra field of {{connection}} to another of {', '.join(API_VERSIONS[:-1])}.",
-        (400, 403, 404, 406, 410, 412, 415, 422, 426),
-        words="version",
-    ),
+    # The words that decide before the code PERMISSION_DENIED.
     Refusal(
         DeletionProtected,
         "The index is protected from deletion. Disable its deletion protection first.",
         (403, 412),
         words="deletion protection",
+        operation=_DELETE_INDEX,
     ),
-    *(
-        Refusal(QuotaExceeded, advice, _REFUSED, words="quota", about=about, operation=operation)
-        for operation, about, advice in _QUOTAS
-    ),
+    *_quota_rows(_REFUSED, words="quota"),
+    *_quota_rows((403,), words="limit"),
+    Refusal(PlanRequired, _NO_BACKUPS_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan", operation=_CREATE),
+    Refusal(PlanRequired, _NOT_IN_PLAN, codes=("PERMISSION_DENIED",), words="plan"),
+    Refusal(PermissionDenied, _NO_PERMISSION, codes=("PERMISSION_DENIED",)),
+    # The words.
+    Refusal(PineconePermanentError, _SET_VERSION, (400, 403, 404, 406, 410, 412, 415, 422, 426), words="version"),
     Refusal(
         PineconePermanentError,
         "Pinecone cannot back up pod-based indexes. Migrate the index to serverless.",
@@ -193,13 +229,7 @@ REFUSALS = (
     Refusal(PlanRequired, _NO_BACKUPS_IN_PLAN, (403,), words="plan", operation=_CREATE),
     Refusal(PlanRequired, _NOT_IN_PLAN, (403,), words="plan"),
     Refusal(PermissionDenied, _NO_PERMISSION, (403,), words="permission"),
-    Refusal(
-        Conflict,
-        "An index with this name exists. Choose another name, or delete that index if it is not needed.",
-        (409,),
-        words="name in use",
-        operation=_RESTORE,
-    ),
+    Refusal(Conflict, _NAME_IN_USE, (409,), words="name in use", operation=_RESTORE),
     Refusal(
         BackupInUse,
         "A restore from this backup is running. Wait until it has finished.",
@@ -207,6 +237,8 @@ REFUSALS = (
         words="restore",
         operation=_DELETE,
     ),
+    Refusal(PineconePermanentError, "", (412,), words="locked", operation=_DELETE),
+    Refusal(PineconePermanentError, "", (412,), words="not ready", operation=_DELETE),
     Refusal(
         BackupNotReady,
         "The backup is not Ready. Wait until it is, for example with BackupSensor.",
@@ -224,8 +256,11 @@ REFUSALS = (
     Refusal(Unauthorized, _INVALID_KEY, (401,)),
     Refusal(PaymentRequired, _PAST_DUE, (402,)),
     Refusal(Forbidden, "", (403,)),
-    Refusal(NotFound, "Check the name or id, and that the API key of {connection} belongs to its project.", (404,)),
+    Refusal(NotFound, _UNKNOWN_NAME, (404,)),
     Refusal(Conflict, "", (409,)),
+    Refusal(
+        BackupInUse, "If a restore from this backup is running, wait until it has finished.", (412,), operation=_DELETE
+    ),
     Refusal(PineconeTransientError, _TOO_MANY_REQUESTS, (429,)),
     Refusal(PineconePermanentError, ""),
 )
@@ -244,11 +279,15 @@ class Response(NamedTuple):
 
 
 def request_error(
-    operation: Operation, response: Response, conn_id: str, *, max_retry_after: float
+    operation: Operation, response: Response, settings: Settings, *, max_retry_after: float
 ) -> PineconeRequestError:
     """Return the error for a response. A Retry-After above ``max_retry_after`` seconds is in its message."""
     row = refusal_of(operation, response)
-    advice = row.advice.format(connection=f"connection {conn_id}")
+    # The last one has no guarantee of stability.
+    versions = [each for each in API_VERSIONS[:-1] if each != settings.api_version and each >= operation.since]
+    advice = row.advice.format(connection=f"connection {settings.conn_id}", versions=" or ".join(versions))
+    if row.advice is _SET_VERSION and not versions:
+        advice = ""
     retry_after = response.retry_after or 0.0
     if row.error.can_retry and retry_after > max_retry_after:
         advice = f"Pinecone asks to retry after {retry_after:.0f} s. Set retry_delay to more, or clear the task then."
@@ -284,9 +323,13 @@ def request_error(
 
 def refusal_of(operation: Operation, response: Response) -> Refusal:
     """Return the row that decides what a response means."""
-    text = f"{response.code} {response.message}".replace("_", " ").lower()
+    # No name decides anything: neither that of the resource, nor a part of another name, such as of api-version-test.
+    message = response.message.lower()
+    for name in operation.path[1:2]:
+        message = re.sub(_whole(re.escape(name.lower())), "*", message)
+    text = f"{response.code} {message}".replace("_", " ").lower()
     # A date has a day, too.
-    text = re.sub(r"\b20\d\d-\d\d\b(?!-\d)", "yyyy-mm", text)
+    text = re.sub(_whole(r"20\d\d-\d\d"), "yyyy-mm", text)
     is_html = response.code is None and response.message.startswith("<")
     return next(
         row
@@ -300,8 +343,13 @@ def refusal_of(operation: Operation, response: Response) -> Refusal:
 
 
 def _has_one(text: str, words: tuple[str, ...]) -> bool:
-    patterns = (r"\b.*\b".join(map(re.escape, each.lower().split(" … "))) for each in words)
-    return any(re.search(rf"\b{pattern}\b", text) for pattern in patterns)
+    patterns = (".*".join(_whole(re.escape(part)) for part in each.lower().split(" … ")) for each in words)
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
+def _whole(pattern: str) -> str:
+    """Return a pattern that does not match a part of a word or of a name with hyphens."""
+    return rf"(?<![\w-]){pattern}(?![\w-])"
 
 
 def connection_error(

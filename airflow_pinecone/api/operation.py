@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from airflow_pinecone.api.settings import API_VERSIONS
 from airflow_pinecone.common.text import explain
 from airflow_pinecone.errors import PineconeTransientError
 
@@ -14,14 +15,16 @@ class Operation(NamedTuple):
     Attributes:
         name: Its name in Pinecone's reference, such as ``describe_backup``.
         method: The HTTP method.
-        path: The segments of the path, not quoted.
+        path: The segments of the path, not quoted. The second one is the name or id of a resource.
         description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
+        since: The first version of the API that has it.
     """
 
     name: str
     method: str
     path: tuple[str, ...]
     description: str
+    since: str = API_VERSIONS[0]
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
         """Return the error for a response that is not valid. ``problem`` completes 'the response ...'."""

@@ -63,7 +63,8 @@ class BackupSchedules:
         Reference: https://docs.pinecone.io/reference/api/2026-07/control-plane/create_backup_schedule
         """
         path = ("indexes", validate_index_name(index_name), "backup-schedules")
-        operation = Operation("create_backup_schedule", "POST", path, f"create a backup schedule of index {index_name}")
+        description = f"create a backup schedule of index {index_name}"
+        operation = Operation("create_backup_schedule", "POST", path, description, _VERSION)
         body = {
             "name": validate_schedule_name(name),
             "schedule": {"type": "time-based", "frequency": validate_frequency(frequency)},
@@ -90,7 +91,8 @@ class BackupSchedules:
         Reference: https://docs.pinecone.io/reference/api/2026-07/control-plane/list_backup_schedules
         """
         path = ("indexes", validate_index_name(index_name), "backup-schedules")
-        operation = Operation("list_backup_schedules", "GET", path, f"list the backup schedules of index {index_name}")
+        description = f"list the backup schedules of index {index_name}"
+        operation = Operation("list_backup_schedules", "GET", path, description, _VERSION)
         # A schedule that is left out could be created a second time.
         listing = Listing(operation, "schedule_id", responses.backup_schedule, is_strict=True)
         return self._rows(listing, retry=retry)
@@ -189,7 +191,7 @@ class BackupSchedules:
 
     def _of_one(self, name: str, method: str, schedule_id: str, action: str) -> Operation:
         path = ("backup-schedules", validate_id(schedule_id, "backup schedule"))
-        return Operation(name, method, path, f"{action} {schedule_id}")
+        return Operation(name, method, path, f"{action} {schedule_id}", _VERSION)
 
     def _send(self, operation: Operation, *, body: dict[str, Any] | None = None, retry: bool = True) -> Any:
         try:

@@ -241,7 +241,7 @@ class Transport:
             request_id=hide(headers.get("x-pinecone-request-id") or headers.get("x-request-id")) or None,
             retry_after=_retry_after(headers.get("Retry-After")),
         )
-        return request_error(operation, said, self.settings.conn_id, max_retry_after=RETRY_BUDGET)
+        return request_error(operation, said, self.settings, max_retry_after=RETRY_BUDGET)
 
 
 def was_not_processed(error: BaseException) -> bool:

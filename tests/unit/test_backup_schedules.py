@@ -157,6 +157,8 @@ def test_earlier_version_is_named_in_the_advice(
         assert "api_version" in str(error.value)
         assert "connection pinecone_default" in str(error.value)
         assert "2026-07" in str(error.value)
+        # No earlier version has the call.
+        assert "2026-04 or" not in str(error.value)
 
 
 # EnsureBackupScheduleOperator

@@ -58,6 +58,7 @@ CALLS = {
     "create_backup": "create a backup",
     "create_index_from_backup": "restore",
     "delete_backup": "delete a backup",
+    "delete_index": "delete an index",
 }
 
 
@@ -82,7 +83,8 @@ def refusals_as_a_table() -> str:
             CALLS[row.operation],
             f"`{row.error.__name__}`",
             "yes" if row.error.can_retry else "no",
-            row.advice.format(connection="the connection") or "What the message says.",
+            row.advice.format(connection="the connection", versions="another version that has the call")
+            or "What the message says.",
         ]
         for row in REFUSALS
     ]

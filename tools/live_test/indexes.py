@@ -77,7 +77,7 @@ def delete_index(run: Run) -> None:
     """Delete the index, which is protected."""
     name = run.need_index()
     response = run.api.delete(f"/indexes/{name}")
-    run.refused("delete a protected index", response, 403, error=DeletionProtected)
+    run.refused("delete a protected index", response, 403, error=DeletionProtected, operation="delete_index")
     if response.status == 403:
         response = run.api.patch(f"/indexes/{name}", {"deletion_protection": "disabled"})
         run.equal("configure an index: status", response.status, run.expected.configured_index)
