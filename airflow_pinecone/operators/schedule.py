@@ -90,7 +90,7 @@ class EnsureBackupScheduleOperator(PineconeOperator):
             context: The context of the task.
 
         Returns:
-            The schedule; None if ``enabled`` is False and there is none.
+            The schedule; None if ``enabled`` is False and there is none. Its id is also under the key ``schedule_id``.
 
         Raises:
             AirflowFailException: The index has another enabled schedule, Pinecone rejected a request, or an argument or
@@ -99,20 +99,23 @@ class EnsureBackupScheduleOperator(PineconeOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
-            validate_schedule_name(self.name)
-            schedules = list(self.hook.schedules.list(self.index_name))
-            own = self._own(schedules)
-            others = [other for other in schedules if other["enabled"] and other["name"] != self.name]
-            self._check_name(others)
-            if not self.enabled:
-                if own is not None:
-                    return self._update(own)
-                self.log.info("Index %s has no schedule %s to disable.", self.index_name, self.name)
-                return None
-            if own is not None:
-                # Before another schedule is disabled, Pinecone must accept the frequency and the retention.
-                own = self._update(own, keep_enabled=bool(others))
+            schedule = self._ensure()
+        if schedule is not None:
+            context["ti"].xcom_push(key="schedule_id", value=schedule["schedule_id"])
+        return schedule
+
+    def _ensure(self) -> BackupScheduleModel | None:
+        validate_schedule_name(self.name)
+        schedules = list(self.hook.schedules.list(self.index_name))
+        own = self._own(schedules)
+        others = [other for other in schedules if other["enabled"] and other["name"] != self.name]
+        self._check_name(others)
+        if self.enabled:
             return self._replace(others, own)
+        if own is not None:
+            return self._update(own)
+        self.log.info("Index %s has no schedule %s to disable.", self.index_name, self.name)
+        return None
 
     def _check_name(self, others: list[BackupScheduleModel]) -> None:
         if len(self.name) <= _NAME_LENGTH:
@@ -151,6 +154,9 @@ class EnsureBackupScheduleOperator(PineconeOperator):
                     f"Backup schedule id: {other['schedule_id']}.",
                 )
             )
+        if own is not None and others:
+            # Before another schedule is disabled, Pinecone must accept the frequency and the retention.
+            own = self._update(own, keep_enabled=True)
         disabled: list[BackupScheduleModel] = []
         try:
             for other in others:

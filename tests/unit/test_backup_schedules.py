@@ -55,9 +55,9 @@ def api_version() -> str:
 def ensure(clock: FakeClock) -> Ensure:
     """Run one try of EnsureBackupScheduleOperator: `ensure(frequency="weekly")`."""
 
-    def ensure(**arguments: Any) -> Outcome:
+    def ensure(ti: TaskInstance | None = None, **arguments: Any) -> Outcome:
         arguments = {"index_name": INDEX, "name": "nightly", "frequency": "daily", "retention_days": 7, **arguments}
-        return run_try(make_task(EnsureBackupScheduleOperator, clock, **arguments), TaskInstance())
+        return run_try(make_task(EnsureBackupScheduleOperator, clock, **arguments), ti or TaskInstance())
 
     return ensure
 
@@ -165,7 +165,10 @@ def test_earlier_version_is_named_in_the_advice(
 
 
 def test_missing_schedule_is_created_once(emulator: Emulator, ensure: Ensure) -> None:
-    first, second = ensure(), ensure()
+    ti = TaskInstance()
+    first, second = ensure(ti), ensure()
+    # `schedule.output["schedule_id"]` in a DAG.
+    assert ti.xcoms["schedule_id"] == emulator.backup_schedules[0]["schedule_id"]
     assert (first.state, second.state) == ("success", "success")
     assert first.value == second.value == emulator.backup_schedules[0]
     assert [method for method, _ in writes(emulator)] == ["POST"]
