@@ -96,8 +96,17 @@ def restore_all_records(run: Run) -> Iterator[None]:
 
 
 def restore_other_records(run: Run) -> Iterator[None]:
-    run.emulator.add_backup(run.index, age=60, record_count=12345)
+    """Remove records from the new index while the restore runs."""
+    backup = run.emulator.add_backup(run.index, age=60)
+    run.emulator.next_restore(backup["backup_id"], restore_after=5)
     yield
+
+    def started() -> list[str]:
+        jobs = run.emulator.restore_jobs
+        return [job["target_index_name"] for job in jobs if job["backup_id"] == backup["backup_id"]]
+
+    (target,) = run.airflow.wait_until(started, 240, "the restore")
+    run.emulator.set_records(target, 3)
 
 
 def fail_the_restore(run: Run) -> Iterator[None]:
