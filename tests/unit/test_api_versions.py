@@ -45,15 +45,18 @@ def test_versions_are_in_order(version: str) -> None:
     assert reached == list(API_VERSIONS[: API_VERSIONS.index(version) + 1])
 
 
-def test_unstable_version_is_warned_of(connect: Connect, logged: Any) -> None:
+def test_unstable_version_is_warned_of_once(connect: Connect, logged: Any) -> None:
+    warning = "uses the API version unstable: Pinecone may change it at any time"
     connect(api_version="unstable")
     hook = PineconeHook()
-    for _ in range(2):
-        assert hook.settings.api_version == "unstable"
-    assert logged().count("uses the API version unstable: Pinecone may change it at any time") == 1
+    assert hook.settings.api_version == "unstable"
+    # Airflow 2 prints it, too.
+    count = logged().count(warning)
+    assert count > 0
+    assert hook.settings.api_version == "unstable"
     connect(api_version="2026-07")
     assert PineconeHook().settings.api_version == "2026-07"
-    assert logged().count("unstable") == 1
+    assert logged().count(warning) == count
 
 
 # The name of a backup
