@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _backups(hook: PineconeHook, arguments: argparse.Namespace) -> _Result:
-    from airflow_pinecone.hooks import read_history
+    from airflow_pinecone.reading import read_history
     from airflow_pinecone.rules.history import BackupHistory
 
     name = arguments.index

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_pinecone.api.client import PineconeClient
-from airflow_pinecone.api.listing import PAGE_SIZE
 from airflow_pinecone.api.models import (
     BackupModel,
-    BackupScheduleModel,
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
-    is_ready,
-    why_unsupported,
 )
 from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
-from airflow_pinecone.errors import ConnectionNotFound, NotFound, PineconeError, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.provider_info import CONNECTION_FIELDS
+from airflow_pinecone.reading import read_history, read_project, read_schedules
 from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.history import BackupHistory
-from airflow_pinecone.rules.report import Project, Report
+from airflow_pinecone.rules.report import Report
 
 __all__ = ["PineconeHook"]
-
-Row = TypeVar("Row")
 
 
 class PineconeHook(BaseHook):
@@ -272,7 +266,7 @@ class PineconeHook(BaseHook):
             self.log.warning("The report has no restores: %s.", error.reason)
         if include_schedules:
             selected = [i for i in project.indexes if coverage.is_selected(i["name"], included, excluded)]
-            project = project._replace(schedules=self._read_schedules(selected))
+            project = project._replace(schedules=read_schedules(self.client, selected, self.log.warning))
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
@@ -421,25 +415,6 @@ class PineconeHook(BaseHook):
         """
         return self.client.list_restore_jobs(retry=retry)
 
-    def _read_schedules(self, indexes: Iterable[IndexModel]) -> dict[str, list[BackupScheduleModel]] | None:
-        """Return the backup schedules of each index; None if they cannot be read."""
-        schedules = {}
-        for index in indexes:
-            if why_unsupported(index):
-                continue
-            name = index["name"]
-            try:
-                schedules[name] = [*self.schedules.list(name)]
-            except NotFound as error:
-                # The index was deleted meanwhile, or the version of the API has no schedules.
-                if not self.settings.is_since("2026-07"):
-                    self.log.warning("The report has no backup schedules: %s", error)
-                    return None
-            except PineconeError as error:
-                self.log.warning("The report has no backup schedules: %s", error)
-                return None
-        return schedules
-
     def _read_settings(self) -> Settings:
         # The connection is not assigned to a variable, because error trackers show the variables of a frame.
         settings = settings_from(self._masked_connection(), self.conn_id)
@@ -477,48 +452,6 @@ class PineconeHook(BaseHook):
         if connection.password:
             _mask_secret(connection.password)
         return connection
-
-
-def read_history(
-    client: PineconeClient, index_name: str, *, include_deleted_indexes: bool = False, retry: bool = True
-) -> BackupHistory:
-    """List the backups of an index name, even if the index was deleted; see the method of the client."""
-    backups, exists = client.find_backups_of_name(
-        index_name, include_deleted_indexes=include_deleted_indexes, retry=retry
-    )
-    return BackupHistory(backups, index_exists=exists)
-
-
-def read_project(
-    client: PineconeClient, *, retry: bool = True, check: Callable[[], object] = lambda: None
-) -> tuple[Project, PineconeError | None]:
-    """List the indexes, the backups and the restore jobs of a project, and call ``check`` after each row.
-
-    An index without a valid name is left out, and the project says so.
-
-    Returns:
-        The project, and why its restore jobs are unknown if they could not be listed.
-    """
-    invalid: list[str] = []
-
-    def checked(rows: Iterable[Row]) -> Iterator[Row]:
-        for row in rows:
-            check()
-            yield row
-        check()
-
-    # The indexes first: an index that is created and backed up meanwhile must not look unprotected.
-    indexes = [*checked(client.find_indexes(invalid.append, retry=retry))]
-    backups = [*checked(client.list_backups(retry=retry))]
-    ready = {backup.get("source_index_name") for backup in backups if is_ready(backup)}
-    if len(backups) >= PAGE_SIZE and not ready >= {index["name"] for index in indexes if not why_unsupported(index)}:
-        # A backup that is deleted between the requests for two pages can hide another one. List them once more.
-        backups = [*checked(client.list_backups(retry=retry))]
-    try:
-        jobs = [*checked(client.list_restore_jobs(retry=retry))]
-    except PineconeError as error:
-        return Project(indexes, backups, None, invalid), error
-    return Project(indexes, backups, jobs, invalid), None
 
 
 def _mask_secret(secret: str) -> None:

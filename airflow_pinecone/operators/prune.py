@@ -163,7 +163,7 @@ class PruneBackupsOperator(PineconeOperator):
             PruneIncomplete: Some backups could not be deleted. A retry deletes the rest.
             PineconeTransientError: The backups could not be listed. Nothing was deleted.
         """
-        from airflow_pinecone.hooks import read_history
+        from airflow_pinecone.reading import read_history
 
         now = self.clock.utcnow()
         with fail_without_retry():

@@ -138,7 +138,7 @@ class VerifyBackupOperator(PineconeOperator):
             raise BackupCheckFailed(f"Backup {self.backup_id} cannot be compared: its source_index_name is missing.")
         if self.compare_to == "index":
             return index_baseline(index_name, self.hook.describe_index_stats(index_name))
-        from airflow_pinecone.hooks import read_history
+        from airflow_pinecone.reading import read_history
 
         client = self.hook.client
         previous = read_history(client, index_name).previous(backup)

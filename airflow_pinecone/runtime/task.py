@@ -138,7 +138,7 @@ class WaitingTask(PineconeTask):
         from airflow_pinecone.api.models import count_of, created_at
         from airflow_pinecone.common.text import insert_before_ids, show_time
         from airflow_pinecone.errors import BackupFailed, BackupNotFound, PineconeError
-        from airflow_pinecone.hooks import read_history
+        from airflow_pinecone.reading import read_history
 
         index_name = result.index_name or getattr(self, "index_name", None)
         if not isinstance(result.error, BackupFailed | BackupNotFound) or index_name is None:

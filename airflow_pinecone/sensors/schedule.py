@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class ScheduledBackupSensor(WaitSensor):
     """Wait until a backup schedule of Pinecone has created a Ready backup, and push it to XCom.
 
-    The first Ready backup whose run was at ``since`` or later is the result. If all of these
-    runs failed, the task fails and is not retried. The history of a schedule also has the next run, which is planned
-    only: it does not count. The other outcomes are those of
-    BackupFreshnessSensor, in every mode. Backup schedules need API version 2026-07 or later.
+    The first Ready backup whose run was at ``since`` or later is the result. If all of these runs failed, the task
+    fails and is not retried. The history of a schedule also has the next run, which is planned only: it does not count.
+    The other outcomes are those of BackupFreshnessSensor, in every mode. Backup schedules need API version 2026-07 or
+    later.
 
     Args:
         schedule_id: The id of the backup schedule (templated), such as ``schedule.output["schedule_id"]``.

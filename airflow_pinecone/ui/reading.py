@@ -20,7 +20,8 @@ from airflow_pinecone.errors import (
     PineconePermanentError,
     Unauthorized,
 )
-from airflow_pinecone.hooks import PineconeHook, read_project
+from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.reading import read_project
 from airflow_pinecone.rules.report import Project
 
 log = logging.getLogger(__name__)

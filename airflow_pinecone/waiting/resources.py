@@ -141,8 +141,9 @@ def _restore_state(restore: RestoreModel) -> str:
 
 
 def _read_history(client: PineconeClient, index_name: str) -> BackupHistory:
-    backups, exists = client.find_backups_of_name(index_name, retry=False)
-    return BackupHistory(backups, index_exists=exists)
+    from airflow_pinecone.reading import read_history
+
+    return read_history(client, index_name, retry=False)
 
 
 def _newest_if_fresh(history: BackupHistory, conditions: Conditions, now: float) -> tuple[Any, str | None]:

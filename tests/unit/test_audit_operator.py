@@ -17,9 +17,10 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError
-from airflow_pinecone.hooks import PineconeHook, read_project
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.policy import IndexRules
+from airflow_pinecone.reading import read_project
 from airflow_pinecone.rules.identity import Origin, describe
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
 

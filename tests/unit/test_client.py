@@ -27,7 +27,7 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     QuotaExceeded,
 )
-from airflow_pinecone.hooks import read_history
+from airflow_pinecone.reading import read_history
 from airflow_pinecone.waiting.resources import RESTORE
 
 API = "https://api.pinecone.io"
