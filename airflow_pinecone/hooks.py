@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
@@ -29,6 +29,9 @@ from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.reading import read_history, read_project, read_schedules
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.report import Report
+
+if TYPE_CHECKING:
+    from airflow_pinecone.api.records import IndexRecords
 
 __all__ = ["PineconeHook"]
 
@@ -344,6 +347,22 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
         """
         return self.client.describe_index_stats(index_name)
+
+    def records(self, index_name: str) -> IndexRecords:
+        """Return a reader of the records of an index, which needs the extra ``records``.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The reader. Its method ``read`` yields the records of a namespace in the order of their ids.
+
+        Raises:
+            NotFound: There is no such index.
+            PineconeInputError: The extra is not installed.
+            PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
+        """
+        return self.client.records(index_name)
 
     def create_index_from_backup(
         self,
