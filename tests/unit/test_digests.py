@@ -1,6 +1,8 @@
 import json
+import runpy
 import struct
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_pinecone.api.record import Record, SparseValues
 from airflow_pinecone.rules.digests import NamespaceDigest, canonical_metadata, record_hash
+
+DOCUMENTED = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "digest_alone.py"))
 
 
 def record(
@@ -119,6 +123,28 @@ def shape(value: Any) -> Any:
     if isinstance(value, bool | str):
         return (type(value).__name__, value)
     return [shape(each) for each in value] if isinstance(value, list) else ("number", float(value) + 0.0)
+
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+SPARSE = st.dictionaries(st.integers(0, 2**32 - 1), FLOATS)
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.lists(FLOATS), SPARSE, METADATA), max_size=4))
+def test_documented_program_computes_the_same_digest(rows: list[Any]) -> None:
+    as_json = [
+        {
+            "id": record_id,
+            "values": values,
+            "sparseValues": {"indices": [*sparse], "values": [*sparse.values()]},
+            "metadata": metadata,
+        }
+        for record_id, values, sparse, metadata in rows
+    ]
+    records = [
+        record(record_id, values, ([*sparse], [*sparse.values()]), metadata)
+        for record_id, values, sparse, metadata in rows
+    ]
+    assert digest(*records) == DOCUMENTED["namespace_digest"](json.loads(json.dumps(as_json)))
 
 
 @given(METADATA, METADATA)
