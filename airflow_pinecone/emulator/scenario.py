@@ -36,6 +36,11 @@ class Scenario:
             of the run, or "Initializing", without it. The service was seen to return both.
         full_text_backups: Whether an index with fields for full-text search can be backed up. Pinecone's
             documentation says both.
+        writes_visible_after: Seconds until a write to the records of an index appears in counts and responses.
+        backup_lag: A backup lacks what was written to its index in the last seconds of this number. A write counts if
+            this is set when it happens.
+        restored_records_visible_after: Seconds after the end of a restore during which counts and lists of the new
+            index show a growing part of its records.
         clock: Returns the time in seconds since the epoch. The emulator computes statuses when they are requested,
             so a test with its own clock advances the time without sleeping.
     """
@@ -52,6 +57,9 @@ class Scenario:
     full_text_backups: bool = True
     max_retention_days: int = 365
     planned_run_status: str = "Scheduled"
+    writes_visible_after: float = 0.0
+    backup_lag: float = 0.0
+    restored_records_visible_after: float = 0.0
     clock: Callable[[], float] = time.time
     _next_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_scheduled_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
