@@ -14,7 +14,6 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     NotFound,
     PineconeInputError,
-    PineconePermanentError,
     PineconeTransientError,
     QuotaExceeded,
     Unauthorized,
@@ -305,9 +304,7 @@ def test_answer_that_would_be_too_long_is_requested_in_parts(
     assert fault.hits == 2
 
 
-def test_each_repeated_request_is_counted_but_few_are_logged(
-    world: Emulator, index: str, clock: FakeClock
-) -> None:
+def test_each_repeated_request_is_counted_but_few_are_logged(world: Emulator, index: str, clock: FakeClock) -> None:
     messages: list[str] = []
     records = make_client(world.url, clock, log=messages.append).records(index)
     world.add_records(index, rows([f"{number:04d}" for number in range(2000)]))
