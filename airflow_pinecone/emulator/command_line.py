@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
     add_seconds("--restore-visible-after", "time until lists and describe requests find a new restore job")
+    add_seconds("--latency", "time added to each response of the data plane")
     add_seconds("--writes-visible-after", "time until a write to the records of an index is visible")
     add_seconds("--backup-lag", "a backup lacks what was written to its index in this time before it")
     add_seconds(
@@ -164,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="number of dense values of a record (default: %(default)s)",
     )
+    for name, what in (
+        ("--list-requests-per-second", "requests for ids that an index answers in a second"),
+        ("--fetch-requests-per-second", "requests for records that an index answers in a second"),
+        ("--read-units-per-month", "read units of the project"),
+    ):
+        add(name, type=_whole_number, metavar="N", help=f"{what} (default: no limit)")
     add(
         "--planned-run-status",
         default="Scheduled",

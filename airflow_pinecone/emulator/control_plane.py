@@ -1,5 +1,6 @@
 """The control plane: its state, and which operation a request is."""
 
+import asyncio
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from airflow_pinecone.emulator import request_bodies
+from airflow_pinecone.emulator import data_plane, request_bodies
 from airflow_pinecone.emulator.contents import Contents, Write, spread
 from airflow_pinecone.emulator.data_plane import DataPlane, rpc_status
 from airflow_pinecone.emulator.errors import ApiError
@@ -59,9 +60,9 @@ class ControlPlane:
         self.base_url = base_url
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
-        data_plane = DataPlane(self.project, scenario)
-        self._data_plane_operations = {operation for _, _, operation in data_plane.routes()}
-        for method, path, operation in [*self._operations.routes(), *data_plane.routes()]:
+        data_plane_routes = DataPlane(self.project, scenario).routes()
+        self._data_plane_operations = {operation for _, _, operation in data_plane_routes}
+        for method, path, operation in [*self._operations.routes(), *data_plane_routes]:
             # By default, a variable matches neither "" nor braces.
             self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
         self._lock = threading.RLock()
@@ -270,10 +271,13 @@ class ControlPlane:
             if request.content_error:
                 raise request.content_error
             with self._lock:
-                return ApiResponse(*await operation(request, self._now(), version, **route))
+                response = ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
             body = rpc_status(error) if operation in self._data_plane_operations else error.body
-            return ApiResponse(error.status, body, error.headers)
+            response = ApiResponse(error.status, body, error.headers)
+        if request.path.startswith(data_plane.PATH) and self.scenario.latency:
+            await asyncio.sleep(self.scenario.latency)
+        return response
 
     def _now(self) -> float:
         """Return the time, after the start of the scheduled backups that are due."""

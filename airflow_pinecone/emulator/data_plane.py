@@ -8,6 +8,7 @@ import orjson
 
 from airflow_pinecone.emulator import keyset
 from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.limits import Limits
 from airflow_pinecone.emulator.messages import ApiRequest, Body, Json
 from airflow_pinecone.emulator.namespaces import Namespace, StoredNamespace
 from airflow_pinecone.emulator.project import Project
@@ -33,6 +34,7 @@ class DataPlane:
         """Create the operations on the records of a project."""
         self._project = project
         self._scenario = scenario
+        self._limits = Limits(scenario)
 
     def routes(self) -> list[tuple[str, str, Any]]:
         """Return the method and the path of each operation."""
@@ -66,12 +68,13 @@ class DataPlane:
         query = request.query
         _refuse_unknown(query, {"namespace", "prefix", "limit", "paginationToken"})
         page = keyset.read_page(query)
+        self._limits.check(index, "list", now)
         namespace = _namespace(index, query.get("namespace", ""), now)
         ids, token = page.of(namespace.ids_from(page.start))
         body: Model = {
             "vectors": [{"id": record_id} for record_id in ids],
             "namespace": query.get("namespace", ""),
-            "usage": {"readUnits": 1},
+            "usage": {"readUnits": self._limits.charge(1)},
         }
         if token:
             body["pagination"] = {"next": token}
@@ -84,9 +87,10 @@ class DataPlane:
         ids = request.query_values("ids")
         if not 1 <= len(ids) <= _MAX_FETCHED:
             raise ApiError(400, f"A fetch request has 1 to {_MAX_FETCHED} ids, not {len(ids)}.")
+        self._limits.check(index, "fetch", now)
         namespace = _namespace(index, query.get("namespace", ""), now)
         records = [record for record in map(namespace.get, dict.fromkeys(ids)) if record is not None]
-        return 200, _fetched(records, {"namespace": query.get("namespace", "")}, version)
+        return 200, self._fetched(records, {"namespace": query.get("namespace", "")}, version)
 
     async def _list_namespaces(self, request: ApiRequest, now: float, version: Version, host: str) -> _Result:
         index = self._index(host)
@@ -112,6 +116,15 @@ class DataPlane:
         if name and name not in namespaces:
             raise ApiError(404, f"Namespace {name} not found.")
         return 200, _described(namespace, namespaces.get(name, StoredNamespace()), version)
+
+    def _fetched(self, records: Iterable[Record], fields: Model, version: Version) -> Json:
+        """Return the body of a response with whole records."""
+        vectors = {record.id: record.to_api() for record in records}
+        content = encode(vectors)
+        usage = {"readUnits": self._limits.charge(max(1, -(-len(vectors) // 10)))}
+        if version.counts_egress:
+            usage["egressBytes"] = len(content)
+        return Json(encode({"vectors": orjson.Fragment(content), **fields, "usage": usage}))
 
     def _index(self, host: str) -> Index:
         for index in self._project.indexes.values():
@@ -170,16 +183,6 @@ def _described(name: str, namespace: Namespace, version: Version) -> Model:
         sample = islice(namespace.ids_from(""), 1)
         described["size_bytes"] = str(count * sum(namespace.get(record_id).size for record_id in sample))
     return described
-
-
-def _fetched(records: Iterable[Record], fields: Model, version: Version) -> Json:
-    """Return the body of a response with whole records."""
-    vectors = {record.id: record.to_api() for record in records}
-    content = encode(vectors)
-    usage = {"readUnits": max(1, -(-len(vectors) // 10))}
-    if version.counts_egress:
-        usage["egressBytes"] = len(content)
-    return Json(encode({"vectors": orjson.Fragment(content), **fields, "usage": usage}))
 
 
 def _refuse_unknown(query: Mapping[str, str], known: set[str]) -> None:

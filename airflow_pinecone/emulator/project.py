@@ -6,7 +6,7 @@ from uuid import uuid4
 from airflow_pinecone.emulator import shapes
 from airflow_pinecone.emulator.contents import Contents, spread
 from airflow_pinecone.emulator.errors import ApiError
-from airflow_pinecone.emulator.namespaces import Namespaces, copies
+from airflow_pinecone.emulator.namespaces import Namespaces, copies, writable
 from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, RestoreJob, timestamp
 
 _DEFAULT_INDEX = {
@@ -190,6 +190,11 @@ class Project:
         restored = self.add_index(model, job)
         restored.records_visible_after = records_visible_after
         restored.contents = Contents(_restored(backup, now, restored.dimension))
+        if lifecycle.change is not None:
+            namespaces = restored.contents.namespaces
+            copy_to_change = {name: writable(namespaces, name) for name in list(namespaces)}
+            lifecycle.change(copy_to_change)
+            restored.contents = Contents(dict(copy_to_change))
         job.model["target_index_id"] = restored.id
         self.restore_jobs[job_id] = job
         return job

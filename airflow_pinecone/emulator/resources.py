@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from airflow_pinecone.emulator.contents import Contents
+from airflow_pinecone.emulator.damage import Change
 from airflow_pinecone.emulator.namespaces import FirstRecords, Namespaces
 
 Model = dict[str, Any]
@@ -25,6 +26,7 @@ class Lifecycle:
         described_after: When describe requests start to find it.
         disappears_after: When it no longer exists; None for never.
         fields: Fields to replace in every response; a value of `...` removes the field.
+        change: What changes the records of the restored index.
     """
 
     ends_after: float = 0.0
@@ -34,6 +36,7 @@ class Lifecycle:
     described_after: float = 0.0
     disappears_after: float | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    change: Change | None = None
 
 
 class _End(NamedTuple):
