@@ -220,15 +220,8 @@ def test_empty_page_with_a_token_is_not_the_end(world: Emulator, records: IndexR
 
 
 def test_empty_pages_without_an_end_are_an_error(world: Emulator, records: IndexRecords, index: str) -> None:
-    tokens = iter(range(1000))
-    fault = world.fault(
-        "GET",
-        LIST,
-        times=None,
-        status=200,
-        body=b"{}",
-        change_answer=lambda _: {"vectors": [], "pagination": {"next": f"token-{next(tokens)}"}},
-    )
+    world.add_records(index, rows([f"{number:04d}" for number in range(3000)]))
+    fault = world.fault("GET", LIST, times=None, change_answer=lambda page: change(page, vectors=[]))
     with pytest.raises(PineconeTransientError, match="20 pages without an id"):
         read(records)
     assert fault.hits <= 21
