@@ -301,6 +301,7 @@ def test_sends(pinecone_connection):
     send()
 """)
     result.stdout.fnmatch_lines([f"{BLOCKED}GET /indexes to api.pinecone.io, at test_file.py:5."])
+    result.stdout.no_fnmatch_line("*During handling of*")
 
 
 def test_a_request_of_another_thread_fails_the_test(run: Run) -> None:
@@ -346,7 +347,11 @@ def test_both(pinecone_emulator):
     reported = [line.split(",")[0] for line in result.outlines if line.startswith(BLOCKED)]
     ends = ["GET /1 to api.pinecone.io", "GET /2 to api.pinecone.io", "GET /3 to api.pinecone.io"]
     assert reported == [f"{BLOCKED}{end}" for end in ends]
-    result.stdout.fnmatch_lines(["*; GET /4 to api.pinecone.io, at *"])
+    assert [line.count("GET /4 to api.pinecone.io") for line in result.outlines if line.startswith(BLOCKED)] == [
+        0,
+        0,
+        1,
+    ]
 
 
 def test_the_guard_starts_before_the_fixtures_of_the_session(run: Run) -> None:
@@ -386,9 +391,12 @@ def test_other_hosts_and_other_tests_are_not_guarded(run: Run) -> None:
             with pytest.raises(OSError):
                 socket.getaddrinfo("pinecone.io.invalid", 80)
             with pytest.raises(OSError):
-                socket.getaddrinfo("notpinecone.io.invalid", 80)
+                # Without a request to a name server.
+                socket.getaddrinfo("notpinecone.io", 80, flags=socket.AI_NUMERICHOST)
             with pytest.raises(OSError), socket.socket(socket.AF_UNIX) as client:
                 client.connect("/no/pinecone.io")
+            with pytest.raises(OSError), socket.socket(socket.AF_UNIX) as client:
+                client.connect("")
 
         def test_without_a_fixture():
             assert socket.getaddrinfo.__module__ == "socket"
