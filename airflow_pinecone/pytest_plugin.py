@@ -221,9 +221,10 @@ class _Guard:
         for name in ("connect", "connect_ex"):
             self._patch.setattr(socket.socket, name, guard(getattr(socket.socket, name), _host_of_address))
         # With a proxy, the proxy would resolve the name, and no request would reach the emulator.
-        for name in ("NO_PROXY", "no_proxy"):
-            hosts = [os.environ.get(name, ""), "pinecone.io", "127.0.0.1", "localhost"]
-            self._patch.setenv(name, ",".join(filter(None, hosts)))
+        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        if direct != "*":
+            for name in ("NO_PROXY", "no_proxy"):
+                self._patch.setenv(name, ",".join(filter(None, [direct, "pinecone.io", "127.0.0.1", "localhost"])))
 
     def stop(self) -> None:
         """Restore what was replaced."""

@@ -109,7 +109,7 @@ def connect(pinecone_connection_factory: "ConnectionFactory", emulator: Emulator
     """Point the connection pinecone_default to the emulator: `connect(timeout=1)` sets a field of its extra."""
 
     def connect(**extra: Any) -> None:
-        pinecone_connection_factory(**{"api_version": api_version, **extra})
+        pinecone_connection_factory(emulator=emulator, **{"api_version": api_version, **extra})
 
     return connect
 

@@ -405,6 +405,29 @@ def test_other_hosts_and_other_tests_are_not_guarded(run: Run) -> None:
     result.assert_outcomes(passed=2)
 
 
+@pytest.mark.parametrize(
+    ("before", "during"),
+    [
+        ({}, "pinecone.io,127.0.0.1,localhost"),
+        ({"NO_PROXY": "docs.example"}, "docs.example,pinecone.io,127.0.0.1,localhost"),
+        ({"NO_PROXY": "a.example", "no_proxy": "docs.example"}, "docs.example,pinecone.io,127.0.0.1,localhost"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_hosts_without_a_proxy_stay_without_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: dict[str, str], during: str
+) -> None:
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    result = run(f"""
+        import os
+
+        def test_proxies(pinecone_emulator):
+            assert (os.environ.get("no_proxy") or os.environ.get("NO_PROXY")) == {during!r}
+    """)
+    result.assert_outcomes(passed=1)
+
+
 def test_a_skipped_test_is_skipped(run: Run) -> None:
     result = run("""
         import pytest
