@@ -1,4 +1,4 @@
-"""The control plane: its state, and which operation a request is."""
+"""The state of the emulator, and which operation a request is."""
 
 import asyncio
 import threading
