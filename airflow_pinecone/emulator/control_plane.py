@@ -1,16 +1,22 @@
 """The control plane: its state, and which operation a request is."""
 
+import asyncio
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 from aiohttp import web
 
-from airflow_pinecone.emulator import request_bodies
+from airflow_pinecone.emulator import data_plane, request_bodies
+from airflow_pinecone.emulator.contents import Contents, Write, spread
+from airflow_pinecone.emulator.data_plane import DataPlane, rpc_status
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
+from airflow_pinecone.emulator.namespaces import GeneratedNamespace, put
 from airflow_pinecone.emulator.operations import Operations
-from airflow_pinecone.emulator.project import Project, spread
+from airflow_pinecone.emulator.project import Project
+from airflow_pinecone.emulator.records import encode, record_of
 from airflow_pinecone.emulator.resources import Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
 from airflow_pinecone.emulator.schedules import Schedules
@@ -21,7 +27,7 @@ _METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 
 
 class ControlPlane:
-    """Pinecone's control plane in all its versions, and describe_index_stats of the data plane.
+    """Pinecone's control plane and data plane in all their versions.
 
     Its attributes and methods show resources as in a response of version 2025-10.
 
@@ -54,7 +60,9 @@ class ControlPlane:
         self.base_url = base_url
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
-        for method, path, operation in self._operations.routes():
+        data_plane_routes = DataPlane(self.project, scenario).routes()
+        self._data_plane_operations = {operation for _, _, operation in data_plane_routes}
+        for method, path, operation in [*self._operations.routes(), *data_plane_routes]:
             # By default, a variable matches neither "" nor braces.
             self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
         self._lock = threading.RLock()
@@ -110,7 +118,8 @@ class ControlPlane:
         """
         request_bodies.check_index_name(name)
         with self._lock:
-            index = self.project.add_index({"name": name, **fields}, spread(records, namespaces))
+            index = self.project.add_index({"name": name, **fields})
+            index.contents = Contents(spread(records, namespaces, index.dimension))
             index.state = state
             return self._shown(index)
 
@@ -127,7 +136,70 @@ class ControlPlane:
         """
         with self._lock:
             self._now()
-            self.project.index(index_name).namespaces = spread(records, namespaces)
+            index = self.project.index(index_name)
+            index.contents = Contents(spread(records, namespaces, index.dimension))
+
+    def add_records(self, index_name: str, records: Iterable[Model], namespace: str = "") -> None:
+        """Write records without a request. Creates the namespace.
+
+        Args:
+            index_name: The name of the index.
+            records: The records in the API's shape: `id`, `values`, `sparseValues` and `metadata`. They replace those
+                with the same ids.
+            namespace: The namespace; "" for the default one.
+
+        Raises:
+            ApiError: The index does not exist, or a record has another dimension.
+        """
+        with self._lock:
+            index = self.project.index(index_name)
+            added = [record_of(record) for record in records]
+            self._write(index, lambda namespaces: put(namespaces, namespace, added))
+
+    def generate_records(self, index_name: str, count: int, namespace: str = "", seed: int = 0) -> None:
+        """Fill a namespace with records that are computed when they are read, so that they take no memory.
+
+        They replace the records of the namespace. The same count and seed give the same records.
+
+        Args:
+            index_name: The name of the index.
+            count: The number of records.
+            namespace: The namespace; "" for the default one.
+            seed: Another seed gives other values.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            index = self.project.index(index_name)
+            generated = GeneratedNamespace(count, index.dimension, seed)
+            self._write(index, lambda namespaces: namespaces.update({namespace: generated}))
+
+    def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
+        """Return the visible records of a namespace by id, as in a response.
+
+        Args:
+            index_name: The name of the index.
+            namespace: The namespace; "" for the default one.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            found = self.project.index(index_name).namespaces(self._now()).get(namespace)
+            if found is None:
+                return {}
+            shown: dict[str, Model] = orjson.loads(encode({i: found.get(i).to_api() for i in found.ids_from("")}))
+            return shown
+
+    def namespaces(self, index_name: str) -> list[str]:
+        """Return the names of the visible namespaces of an index, sorted; "" is the default one.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            return sorted(self.project.index(index_name).namespaces(self._now()))
 
     def add_backup(self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any) -> Model:
         """Add a backup without a request. Its index need not exist.
@@ -199,15 +271,23 @@ class ControlPlane:
             if request.content_error:
                 raise request.content_error
             with self._lock:
-                return ApiResponse(*await operation(request, self._now(), version, **route))
+                response = ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
-            return ApiResponse(error.status, error.body, error.headers)
+            body = rpc_status(error) if operation in self._data_plane_operations else error.body
+            response = ApiResponse(error.status, body, error.headers)
+        if request.path.startswith(data_plane.PATH) and self.scenario.latency:
+            await asyncio.sleep(self.scenario.latency)
+        return response
 
     def _now(self) -> float:
         """Return the time, after the start of the scheduled backups that are due."""
         now = self.scenario.clock()
         self._schedules.run(now)
         return now
+
+    def _write(self, index: Index, write: Write) -> None:
+        scenario = self.scenario
+        index.contents.write(write, self._now(), scenario.writes_visible_after, scenario.backup_lag)
 
     def _shown(self, index: Index) -> Model:
         return DEFAULT_VERSION.index(index, self._now(), self.base_url)

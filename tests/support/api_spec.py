@@ -46,6 +46,7 @@ DEVIATIONS = (
     Deviation(None, "", 404, "the version has no backup schedules"),
     Deviation(None, None, 405, "the API has no operation with this method and path"),
     Deviation(None, None, 413, "the body is larger than the emulator reads"),
+    Deviation(None, None, 414, "the URL is longer than the emulator accepts"),
     Deviation(None, None, 501, "the emulator does not emulate this call"),
 )
 # Parameters of the descriptions that Pinecone published later. The files of 2025-10 and 2026-04 do not have them.
@@ -65,7 +66,7 @@ _DATA_PLANE = "/data-plane/"
 # The statuses of responses to requests without an API key or a supported version: no description applies to them.
 _INVALID_HEADERS_STATUSES = {400, 401}
 # The statuses of responses to invalid requests, which may differ from the description.
-_INVALID_REQUEST_STATUSES = {400, 401, 405, 413, 422, 501}
+_INVALID_REQUEST_STATUSES = {400, 401, 405, 413, 414, 422, 501}
 
 
 class Description:
