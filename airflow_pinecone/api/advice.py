@@ -254,6 +254,7 @@ REFUSALS = (
         (422,),
         words="parse",
     ),
+    Refusal(QuotaExceeded, _MONTH_IS_USED_UP, (429,), words="month"),
     # The status.
     Refusal(Unauthorized, _INVALID_KEY, (401,)),
     Refusal(PaymentRequired, _PAST_DUE, (402,)),
@@ -263,7 +264,6 @@ REFUSALS = (
     Refusal(
         BackupInUse, "If a restore from this backup is running, wait until it has finished.", (412,), operation=_DELETE
     ),
-    Refusal(QuotaExceeded, _MONTH_IS_USED_UP, (429,), words="month"),
     Refusal(PineconeTransientError, _TOO_MANY_REQUESTS, (429,)),
     Refusal(PineconePermanentError, ""),
 )

@@ -287,9 +287,10 @@ class Transport:
         else:
             if is_success:
                 return answer
-            details = _details(answer)
-            if details is not None:
-                raise self._error(operation, response, details.get("code"), details.get("message"))
+            # This name, because it is one of those that may hold the key if Pinecone quotes it.
+            answer = _details(answer)
+            if answer is not None:
+                raise self._error(operation, response, answer.get("code"), answer.get("message"))
         # Raise outside the except block: the caught error holds the content.
         raise self._error(operation, response, None, content)
 

@@ -71,9 +71,10 @@ def _scores(queries: NDArray[Any], values: NDArray[Any], metric: str) -> NDArray
     products: NDArray[Any] = queries @ values.T
     if metric == "dotproduct":
         return products
-    lengths = np.linalg.norm(values, axis=1)
+    lengths: NDArray[Any] = np.linalg.norm(values, axis=1)
     if metric == "euclidean":
-        return 2 * products - lengths**2
+        distances: NDArray[Any] = 2 * products - lengths**2
+        return distances
     with np.errstate(divide="ignore", invalid="ignore"):
         cosines: NDArray[Any] = np.nan_to_num(products / lengths / np.linalg.norm(queries, axis=1)[:, None])
     return cosines
