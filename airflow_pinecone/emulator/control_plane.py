@@ -9,10 +9,11 @@ import orjson
 from aiohttp import web
 
 from airflow_pinecone.emulator import data_plane, request_bodies
-from airflow_pinecone.emulator.contents import Contents, Write, spread
-from airflow_pinecone.emulator.data_plane import DataPlane, rpc_status
+from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.data_plane import DataPlane, internal, rpc_status
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
+from airflow_pinecone.emulator.namespace_calls import NamespaceCalls
 from airflow_pinecone.emulator.namespaces import GeneratedNamespace, put
 from airflow_pinecone.emulator.operations import Operations
 from airflow_pinecone.emulator.project import Project
@@ -20,6 +21,8 @@ from airflow_pinecone.emulator.records import encode, record_of
 from airflow_pinecone.emulator.resources import Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
 from airflow_pinecone.emulator.schedules import Schedules
+from airflow_pinecone.emulator.vector_bodies import check_dimension
+from airflow_pinecone.emulator.vectors import Vectors
 from airflow_pinecone.emulator.versions import DEFAULT_VERSION, VERSIONS, Version
 
 # The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
@@ -60,7 +63,8 @@ class ControlPlane:
         self.base_url = base_url
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
-        data_plane_routes = DataPlane(self.project, scenario).routes()
+        self._data_plane = DataPlane(self.project, scenario)
+        data_plane_routes = [*NamespaceCalls(self._data_plane).routes(), *Vectors(self._data_plane).routes()]
         self._data_plane_operations = {operation for _, _, operation in data_plane_routes}
         for method, path, operation in [*self._operations.routes(), *data_plane_routes]:
             # By default, a variable matches neither "" nor braces.
@@ -153,8 +157,8 @@ class ControlPlane:
         """
         with self._lock:
             index = self.project.index(index_name)
-            added = [record_of(record) for record in records]
-            self._write(index, lambda namespaces: put(namespaces, namespace, added))
+            added = [check_dimension(record_of(record), index) for record in records]
+            self._data_plane.write(index, lambda namespaces: put(namespaces, internal(namespace), added), self._now())
 
     def generate_records(self, index_name: str, count: int, namespace: str = "", seed: int = 0) -> None:
         """Fill a namespace with records that are computed when they are read, so that they take no memory.
@@ -173,7 +177,9 @@ class ControlPlane:
         with self._lock:
             index = self.project.index(index_name)
             generated = GeneratedNamespace(count, index.dimension, seed)
-            self._write(index, lambda namespaces: namespaces.update({namespace: generated}))
+            self._data_plane.write(
+                index, lambda namespaces: namespaces.update({internal(namespace): generated}), self._now()
+            )
 
     def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
         """Return the visible records of a namespace by id, as in a response.
@@ -186,7 +192,7 @@ class ControlPlane:
             ApiError: The index does not exist.
         """
         with self._lock:
-            found = self.project.index(index_name).namespaces(self._now()).get(namespace)
+            found = self.project.index(index_name).namespaces(self._now()).get(internal(namespace))
             if found is None:
                 return {}
             shown: dict[str, Model] = orjson.loads(encode({i: found.get(i).to_api() for i in found.ids_from("")}))
@@ -284,10 +290,6 @@ class ControlPlane:
         now = self.scenario.clock()
         self._schedules.run(now)
         return now
-
-    def _write(self, index: Index, write: Write) -> None:
-        scenario = self.scenario
-        index.contents.write(write, self._now(), scenario.writes_visible_after, scenario.backup_lag)
 
     def _shown(self, index: Index) -> Model:
         return DEFAULT_VERSION.index(index, self._now(), self.base_url)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.clock import FakeClock
+from support.official_data_plane import use_data_plane
 
 from airflow_pinecone.emulator import Emulator
 
@@ -150,3 +151,9 @@ def test_schedules(client: Any, emulator: Emulator, clock: FakeClock) -> None:
     client.backup_schedules.delete(schedule_id=schedule.schedule_id)
     with pytest.raises(errors.NotFoundError, match="Backup schedule not found"):
         client.backup_schedules.describe(schedule_id=schedule.schedule_id)
+
+
+def test_data_plane(client: Any, emulator: Emulator) -> None:
+    host = emulator.add_index("records", dimension=2, metric="dotproduct", records=0)["host"]
+    with client.index(host=host) as index:
+        use_data_plane(index)
