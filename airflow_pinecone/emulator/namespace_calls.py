@@ -2,7 +2,6 @@
 
 import re
 import reprlib
-from itertools import islice
 from typing import Any
 
 from airflow_pinecone.emulator import keyset
@@ -20,6 +19,7 @@ from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest
 from airflow_pinecone.emulator.namespaces import Namespace, Namespaces, StoredNamespace
 from airflow_pinecone.emulator.records import Model
+from airflow_pinecone.emulator.resources import Index
 from airflow_pinecone.emulator.vector_bodies import read_body, typed
 from airflow_pinecone.emulator.versions import Version
 
@@ -69,7 +69,7 @@ class NamespaceCalls:
         names = sorted(name for name in namespaces if name.startswith(page.prefix))
         shown, token = page.of(name for name in names if name >= page.start)
         body: Model = {
-            "namespaces": [_described(name, namespaces[name], version) for name in shown],
+            "namespaces": [_described(index, name, namespaces[name], version) for name in shown],
             "total_count": len(names),
         }
         if token:
@@ -90,13 +90,13 @@ class NamespaceCalls:
             namespaces[name] = namespace.copy()
 
         self._data_plane.write(index, write, now)
-        return 200, _described(name, namespace, version)
+        return 200, _described(index, name, namespace, version)
 
     async def _describe(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
         index = self._data_plane.index(host)
         if internal(namespace) and internal(namespace) not in index.namespaces(now):
             raise ApiError(404, f"Namespace {namespace} not found.")
-        return 200, _described(namespace, find_namespace(index, namespace, now), version)
+        return 200, _described(index, namespace, find_namespace(index, namespace, now), version)
 
     async def _delete(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
         index = self._data_plane.index(host)
@@ -123,13 +123,12 @@ def _read_schema(body: Model) -> Model | None:
     return schema
 
 
-def _described(name: str, namespace: Namespace, version: Version) -> Model:
+def _described(index: Index, name: str, namespace: Namespace, version: Version) -> Model:
     count = len(namespace)
     described: Model = {"name": name, "record_count": str(count) if version.counts_as_text else count}
     if namespace.schema is not None:
         described["schema"] = namespace.schema
         described["indexed_fields"] = {"fields": sorted(namespace.schema["fields"])}
     if version.counts_as_text:
-        sample = islice(namespace.ids_from(""), 1)
-        described["size_bytes"] = str(count * sum(namespace.get(record_id).size for record_id in sample))
+        described["size_bytes"] = str(count * 4 * (index.dimension or 16))
     return described

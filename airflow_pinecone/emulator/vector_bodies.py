@@ -9,7 +9,17 @@ import orjson
 
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest
-from airflow_pinecone.emulator.records import Floats, Model, Record, SparseValues, floats, metadata_of, record_of
+from airflow_pinecone.emulator.records import (
+    Document,
+    Floats,
+    Model,
+    Record,
+    SparseValues,
+    document_of,
+    floats,
+    metadata_of,
+    record_of,
+)
 from airflow_pinecone.emulator.resources import Index
 
 MAX_RECORDS = 1000
@@ -38,12 +48,18 @@ def read_body(request: ApiRequest, known: set[str], max_bytes: int | None = None
     return body
 
 
+def read_written(request: ApiRequest, known: set[str], name: str) -> tuple[Model, list[Any]]:
+    """Return a body, and the 1 to 1,000 items that it writes."""
+    body = read_body(request, known, _MAX_BODY)
+    items: list[Any] = typed(body, name, list, [])
+    if not 1 <= len(items) <= MAX_RECORDS:
+        raise ApiError(400, f"A request has 1 to {MAX_RECORDS} {name}, not {len(items)}.")
+    return body, items
+
+
 def read_upsert(request: ApiRequest, index: Index) -> tuple[str, list[Record]]:
     """Return the namespace and the records of an upsert."""
-    body = read_body(request, {"vectors", "namespace"}, _MAX_BODY)
-    vectors = typed(body, "vectors", list, [])
-    if not 1 <= len(vectors) <= MAX_RECORDS:
-        raise ApiError(400, f"An upsert has 1 to {MAX_RECORDS} records, not {len(vectors)}.")
+    body, vectors = read_written(request, {"vectors", "namespace"}, "vectors")
     return typed(body, "namespace", str, ""), [_record(vector, index) for vector in vectors]
 
 
@@ -87,8 +103,11 @@ def read_values(values: Any, index: Index) -> Floats:
     return parsed
 
 
-def check_dimension(record: Record, index: Index) -> Record:
-    """Return a record; 400 if it does not have as many dense values as the index has dimensions."""
+def stored(body: Model, index: Index) -> Record | Document:
+    """Return what an index stores for a record that has the API's shape; 400 if its dimension is another one."""
+    if index.is_document_index:
+        return document_of(body, index.model["schema"]["fields"])
+    record = record_of(body)
     _check_length(len(record.values), index)
     return record
 

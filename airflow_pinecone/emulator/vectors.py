@@ -208,8 +208,7 @@ def _read_update(body: Model, index: Index) -> Callable[[Record], Record]:
     metadata = read_metadata(body["setMetadata"]) if "setMetadata" in body else {}
 
     def update(record: Record) -> Record:
-        merged = {**(record.metadata or {}), **metadata} or None
-        return replace(record, metadata=merged, **changes)
+        return replace(record.with_metadata(metadata), **changes)
 
     return update
 

@@ -203,7 +203,7 @@ def test_query_of_sparse_and_hybrid_values(ask: Ask, emulator: Emulator, path: s
 @pytest.mark.parametrize(
     ("call", "body", "message"),
     [
-        ("vectors/upsert", {}, "1 to 1000 records"),
+        ("vectors/upsert", {}, "1 to 1000 vectors"),
         ("vectors/upsert", {"vectors": [{"id": "x", "values": [1, 2]}]}, "dimension 2 does not match"),
         ("vectors/upsert", {"vectors": [{"id": "x", "values": [0, 1e-9, -1e-9]}]}, "Vector ID x contains only zeros"),
         ("vectors/upsert", {"vectors": [{"id": "x", "values": [1, 2, 1e39]}]}, "32-bit"),
