@@ -78,7 +78,7 @@ class RestoreReportOperator(PineconeOperator):
         Raises:
             AirflowFailException: The test has not passed; not retried.
             AirflowSkipException: The test was skipped.
-            ReportNotWritten: The record was not written to ``report_to``; a retry can succeed.
+            RestoreTestFailed: The record was not written to ``report_to``; a retry can succeed.
         """
         plan: Plan | None = self._pull(context, "choose")
         if plan is None and self._is_skipped(context):
