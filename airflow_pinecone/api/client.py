@@ -197,8 +197,8 @@ class PineconeClient:
         url = self._data_plane(self.describe_index(index_name), operation)
         return responses.index_stats(self._transport.request(operation, body={}, url=url), operation)
 
-    def records(self, index_name: str) -> IndexRecords:
-        """Return a reader of the records of an index."""
+    def records(self, index_name: str, *, retry: bool = True) -> IndexRecords:
+        """Return a reader of the records of an index. Without ``retry``, no request is repeated."""
         try:
             from airflow_pinecone.api.records import IndexRecords
         except ImportError as error:
@@ -209,9 +209,10 @@ class PineconeClient:
                     "Install airflow-pinecone[records] on the workers.",
                 )
             ) from error
-        index = self.describe_index(index_name)
+        index = self.describe_index(index_name, retry=retry)
         operation = Operation("describe_index", "GET", ("indexes", index_name), f"read the records of {index_name}")
-        return IndexRecords(self._transport, index, self._data_plane(index, operation), self._clock, self._log)
+        url = self._data_plane(index, operation)
+        return IndexRecords(self._transport, index, url, self._clock, self._log, retry=retry)
 
     def _data_plane(self, index: IndexModel, operation: Operation) -> str:
         """Return the URL of the data plane of an index."""

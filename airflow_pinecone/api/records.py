@@ -89,16 +89,20 @@ class IndexRecords:
         url: The URL of its data plane.
         clock: The clock for delays between requests.
         log: Logs a message.
+        retry: Whether to repeat failed requests.
 
     Attributes:
         index: The index.
         usage: What the requests have cost so far.
     """
 
-    def __init__(self, transport: Transport, index: IndexModel, url: str, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, transport: Transport, index: IndexModel, url: str, clock: Clock, log: Log, *, retry: bool = True
+    ) -> None:
         self.index = index
         self.usage = Usage()
         self._transport = transport.with_limits(MAX_ATTEMPTS, RETRY_BUDGET, self._keep_message)
+        self._retry = retry
         self._url = url
         self._log = log
         # Pinecone has one limit for listing ids, and another one for fetching records.
@@ -355,7 +359,9 @@ class IndexRecords:
         return {} if name == DEFAULT_NAMESPACE else {"namespace": name}
 
     def _send(self, operation: Operation, **request: Any) -> Body:
-        body: Body = self._transport.request(operation, url=self._url, decode=record_bodies.decode, **request)
+        body: Body = self._transport.request(
+            operation, url=self._url, decode=record_bodies.decode, retry=self._retry, **request
+        )
         with self._lock:
             self.usage.requests += 1
             self.usage.read_units += record_bodies.read_units(body.json)
