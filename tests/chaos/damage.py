@@ -31,6 +31,7 @@ _home = tempfile.TemporaryDirectory(prefix="airflow-pinecone-chaos-", ignore_cle
 os.environ["AIRFLOW_HOME"] = _home.name
 
 import numpy as np
+import structlog
 from support.clock import FakeClock
 from support.constants import API_KEY, CONNECTION_VARIABLE
 from support.groups import GroupRun
@@ -343,7 +344,9 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
     print(f"SEED={seed}", flush=True)
+    # Without the logs of the tasks and of the emulator.
     logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     results: dict[bool, list[Case]] = {True: [], False: []}
     for is_damaged, kinds in ((True, list(DAMAGE)), (False, list(FAULTS))):
         for number in range(arguments.cases):
