@@ -16,6 +16,14 @@ _SHOWN_IDS = 3
 _ID_LENGTH = 40
 # These kinds only fail a test above a limit, or not at all.
 _LIMITED = ("missing", "changed")
+_LABELS = {
+    "unreadable": "Ids that are listed, but whose records cannot be read",
+    "wrong_dimension": "Records with another number of values than the index has dimensions",
+    "not_finite": "Records with a value that is not finite",
+    "missing": "Records of the index that are missing",
+    "extra": "Records that the index does not have",
+    "changed": "Records that differ from those of the index",
+}
 _ADVICE = {
     "count": "Create a new backup, and ask Pinecone's support with the ids of the backup and the restore job.",
     "empty": "Create a new backup, after a check that the index has records.",
@@ -180,22 +188,15 @@ def _of_records(namespaces: Mapping[str, NamespaceResult], rules: RestoreTestRul
         kind: sum(finding["count"] for finding in found if finding["kind"] == kind) / max(1, reference)
         for kind in _LIMITED
     }
-    words = {
-        "unreadable": "are listed, but cannot be read",
-        "wrong_dimension": "have another number of values than the index has dimensions",
-        "not_finite": "have a value that is not finite",
-        "missing": "of the index are missing",
-        "extra": "are not in the index",
-        "changed": "differ from those of the index",
-    }
     for finding in found:
         kind = finding["kind"]
         fails = kind != "extra" and (kind not in _LIMITED or shares[kind] > limits[kind])
-        text = f"{counted(finding['count'], 'record')} {words[kind]}"
-        if kind in _LIMITED:
-            text += f"; of the whole index, {shares[kind]:.4%}, and max_{kind} is {limits[kind]:.4%}"
+        text = f"{_LABELS[kind]}: {finding['count']:,}"
         if finding["parts"]:
-            text += f" (in {', '.join(f'{part}: {number:,}' for part, number in finding['parts'].items())})"
+            text += f" ({', '.join(f'{part}: {number:,}' for part, number in finding['parts'].items())})"
+        if kind in _LIMITED:
+            share, limit = 100 * shares[kind], 100 * limits[kind]
+            text += f"; in all namespaces, {share:.4g}% of the index, and max_{kind} is {limit:.4g}%"
         yield _finding(
             kind,
             text,

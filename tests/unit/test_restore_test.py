@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_sound_restore_passes(
     assert text in logged()
 
 
+@pytest.mark.parametrize("api_version", ["2025-10", "2026-04", "2026-07"])
+def test_sound_restore_passes_in_each_version_of_the_api(
+    api_version: str, backup: dict[str, Any], test_of: Start
+) -> None:
+    assert test_of().record["findings"] == []
+
+
+def test_sparse_index_has_no_queries(world: Emulator, test_of: Start) -> None:
+    world.add_index(INDEX, records=0, namespaces=0, dimension=None, metric="dotproduct", vector_type="sparse")
+    records = [{"id": f"r{n}", "sparseValues": {"indices": [1, n + 2], "values": [0.5, n + 0.1]}} for n in range(9)]
+    world.add_records(INDEX, records)
+    world.add_backup(INDEX, age=3600)
+    world.next_restore(change=damage.change_sparse_index("", "r3", 1, 99))
+    run = test_of()
+    assert run.findings == [("changed", "__default__", True)]
+    assert run.record["findings"][0]["parts"] == {"sparse_values": 1}
+    assert "Queries of 1 namespace were not checked: the index has no dense vectors." in run.record["not_checked"]
+
+
 def test_record_is_small_json(backup: dict[str, Any], test_of: Start) -> None:
     assert len(json.dumps(test_of().record)) < 4000
 
@@ -149,7 +169,7 @@ def test_message_and_log_name_the_record(
     world.next_restore(change=damage.flip_bit("b", "record-00000003", 5, 0))
     message = test_of().outcomes["report"].message
     assert message.startswith(f"The restore test of backup {backup['backup_id']} of index {INDEX} failed: 1 finding;")
-    assert "Namespace b: 1 record differ" in message
+    assert "Namespace b: records that differ from those of the index: 1 (values: 1);" in message
     assert "Such as: record-00000003." in logged()
 
 
@@ -201,6 +221,62 @@ def test_query_that_fails_is_a_finding(backup: dict[str, Any], world: Emulator, 
     run = test_of()
     assert run.findings == [("query_failed", name, True) for name in ("__default__", "b", "c")]
     assert run.record["read"]["records"] == 130
+
+
+def test_queries_that_find_too_few_of_the_nearest_records(
+    backup: dict[str, Any], world: Emulator, test_of: Start
+) -> None:
+    def cut(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "matches": answer["matches"][:8]}
+
+    world.fault("POST", "/data-plane/restore-test-*/query", change_answer=cut, times=None)
+    assert test_of().findings == [("low_recall", name, True) for name in ("__default__", "b", "c")]
+    assert test_of(min_recall=0.8).record["verdict"] == "passed"
+
+
+def test_index_of_which_queries_cannot_find_the_records(
+    backup: dict[str, Any], world: Emulator, test_of: Start
+) -> None:
+    world.fault(
+        "POST", "/data-plane/restore-test-*/query", change_answer=lambda answer: {**answer, "matches": []}, times=None
+    )
+    assert {row["recall"] for row in test_of().record["namespaces"].values()} == {0.0}
+
+
+def test_record_that_is_listed_and_cannot_be_fetched(backup: dict[str, Any], world: Emulator, test_of: Start) -> None:
+    def lose(answer: dict[str, Any]) -> dict[str, Any]:
+        vectors = {name: row for name, row in answer["vectors"].items() if name != "record-00000003"}
+        return {**answer, "vectors": vectors}
+
+    world.fault("GET", "/data-plane/restore-test-*/vectors/fetch", change_answer=lose, times=None)
+    run = test_of(compare_to_index=False)
+    assert run.findings == [("unreadable", name, True) for name in ("__default__", "b", "c")]
+    assert (run.record["read"]["listed"], run.record["read"]["records"]) == (130, 127)
+
+
+def test_record_with_too_few_values(backup: dict[str, Any], world: Emulator, test_of: Start) -> None:
+    def shorten(answer: dict[str, Any]) -> dict[str, Any]:
+        vectors = {name: {**row, "values": row["values"][:7]} for name, row in answer["vectors"].items()}
+        return {**answer, "vectors": vectors}
+
+    world.fault("GET", "/data-plane/restore-test-*/vectors/fetch", change_answer=shorten, times=None)
+    run = test_of(compare_to_index=False)
+    assert run.findings == [("wrong_dimension", name, True) for name in ("__default__", "b", "c")]
+    assert "Queries of 3 namespaces were not checked: no record can be a query." in run.record["not_checked"]
+
+
+def test_progress_is_logged_each_minute(
+    backup: dict[str, Any], world: Emulator, test_of: Start, clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    """Each request for records takes 40 seconds."""
+
+    def wait(answer: dict[str, Any]) -> dict[str, Any]:
+        clock.advance(40)
+        return answer
+
+    world.fault("GET", "/data-plane/*/vectors/fetch", change_answer=wait, times=None)
+    assert test_of(parts=1).record["verdict"] == "passed"
+    assert re.search(r"\d+ records, \d+ records/s, \d+ read units so far", logged())
 
 
 # The index has changed since the backup
@@ -352,6 +428,14 @@ def test_random_choice_is_the_same_for_each_try_of_a_run(
     assert len({chosen(run_id="a") for _ in range(3)}) == 1
     assert len({chosen(run_id=f"run-{number}") for number in range(20)}) > 3
     assert {chosen(seed=number, last=2) for number in range(20)} == set(ids[:2])
+
+
+def test_retry_has_the_same_name_for_the_scratch_index(backup: dict[str, Any], clock: FakeClock) -> None:
+    def name(run_id: str) -> str:
+        run = GroupRun(clock, INDEX, run_id=run_id)
+        return str(run.run("choose").value["scratch"])
+
+    assert name("a") == name("a") != name("b")
 
 
 # Failures
