@@ -9,24 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from airflow_pinecone.api.models import (
     BackupModel,
     IndexModel,
-    RestoreJobModel,
     backup_phase,
-    completed_at,
     count_of,
     created_at,
-    is_completed,
     is_planned,
     is_pod_based,
     is_ready,
     run_time,
     why_unsupported,
 )
-from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.durations import validate_optional_duration
 from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, matches
@@ -42,11 +39,11 @@ from airflow_pinecone.rules.report import (
     Problem,
     Project,
     Report,
-    RestoreFacts,
     RuleName,
     ScheduleFacts,
     rows_with_problems,
 )
+from airflow_pinecone.rules.tested import Restore, completed_restores, last_restore_of, restore_problems
 
 
 def is_selected(name: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
@@ -78,7 +75,7 @@ def report(
         for name, history in histories_of(project).items()
         if name in indexes or is_selected(name, include, exclude)
     }
-    restores = None if project.restore_jobs is None else _completed_restores(project.restore_jobs, now)
+    restores = None if project.restore_jobs is None else completed_restores(project.restore_jobs, now)
     rows = [
         _row(
             name,
@@ -124,25 +121,6 @@ def histories_of(project: Project) -> dict[str, BackupHistory]:
     return {name: BackupHistory(of_name, index_exists=name in names) for name, of_name in backups.items()}
 
 
-class _Restore(NamedTuple):
-    # Sorts first: a restore that is dated in the future only counts if there is no other.
-    is_past: bool
-    completed_at: datetime
-    restore_job_id: str
-    backup_id: str
-
-
-def _completed_restores(jobs: Iterable[RestoreJobModel], now: datetime) -> dict[str, _Restore]:
-    """Return the last Completed restore of each backup."""
-    last: dict[str, _Restore] = {}
-    for job in jobs:
-        moment = completed_at(job) if is_completed(job) else None
-        if moment is not None:
-            restore = _Restore(not age_of(moment, now).in_future, moment, job["restore_job_id"], job["backup_id"])
-            last[restore.backup_id] = max(restore, last.get(restore.backup_id, restore))
-    return last
-
-
 def _schedule(project: Project, index_name: str) -> ScheduleFacts | None:
     """Return the enabled backup schedule of an index. Pinecone allows one."""
     schedules = (project.schedules or {}).get(index_name, ())
@@ -160,7 +138,7 @@ def _schedule(project: Project, index_name: str) -> ScheduleFacts | None:
 def _row(
     name: str,
     history: BackupHistory,
-    restores: Mapping[str, _Restore] | None,
+    restores: Mapping[str, Restore] | None,
     schedule: ScheduleFacts | None,
     rules: IndexRules,
     now: datetime,
@@ -174,19 +152,19 @@ def _row(
     running = _newer(_first(history, "running", now), newest, current)
     if running and not history.age(running, now).is_below(rules.max_age_seconds):
         running = None
-    last_restore = _last_restore(current, restores or {}, now)
-    restore_problems = _restore_problems(last_restore, rules, are_known=restores is not None)
+    last_restore = last_restore_of(current, restores or {}, now)
+    untested = restore_problems(last_restore, rules, are_known=restores is not None)
     previous, unknown_previous = _previous(history, newest)
     text = f"{why_unsupported}, so Pinecone cannot back it up, and include names it"
     problems = [
         *([Problem(status="unprotected", text=text)] if why_unsupported else []),
         *_age_problems(history, newest, age, rules),
         *_failures(failed, newest, previous, unknown_previous, rules),
-        *restore_problems,
+        *untested,
     ]
     broken: dict[RuleName, bool] = {
         "max_age": not age.is_below(rules.max_age_seconds),
-        "max_restore_age": bool(restore_problems),
+        "max_restore_age": bool(untested),
         "min_records": bool(newest and check_backup(newest, None, CheckRules(rules.min_records))),
         "max_shrink": bool(newest and _shrank(newest, previous, unknown_previous, rules)),
     }
@@ -281,39 +259,6 @@ def _failures(
     if unknown_previous and rules.max_shrink is not None:
         texts.append(unknown_previous[:1].lower() + unknown_previous[1:].rstrip("."))
     return [Problem(status="failing", text=text) for text in texts]
-
-
-def _restore_problems(last: RestoreFacts | None, rules: IndexRules, *, are_known: bool) -> list[Problem]:
-    if rules.max_restore_age is None:
-        return []
-    max_age = validate_duration(rules.max_restore_age, "max_restore_age")
-    allowed = f"max_restore_age is {show_seconds(max_age)}"
-    if not are_known:
-        text = f"its last restore is unknown: the restore jobs could not be listed, and {allowed}"
-        return [Problem(status="untested", text=text)]
-    if last is None:
-        return [Problem(status="untested", text=f"none of its backups was restored, and {allowed}")]
-    if last["age"] is None:
-        text = f"its last restore was completed at {last['completed_at']}, in the future: check the clock"
-        return [Problem(status="untested", text=text)]
-    if last["age"] < max_age:
-        return []
-    text = f"its last restore was {show_seconds(last['age'])} ago, and {allowed}"
-    return [Problem(status="untested", text=text)]
-
-
-def _last_restore(
-    backups: Iterable[BackupModel], restores: Mapping[str, _Restore], now: datetime
-) -> RestoreFacts | None:
-    last = max((restores[b["backup_id"]] for b in backups if b["backup_id"] in restores), default=None)
-    if last is None:
-        return None
-    return RestoreFacts(
-        restore_job_id=last.restore_job_id,
-        backup_id=last.backup_id,
-        completed_at=iso(last.completed_at),
-        age=age_of(last.completed_at, now).seconds,
-    )
 
 
 def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> list[Leftover]:
