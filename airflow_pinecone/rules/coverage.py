@@ -6,7 +6,7 @@ deleted index, and those of an earlier index with the same name, are listed sepa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -39,11 +39,23 @@ from airflow_pinecone.rules.report import (
     Problem,
     Project,
     Report,
+    RestoreTests,
     RuleName,
     ScheduleFacts,
     rows_with_problems,
 )
-from airflow_pinecone.rules.tested import Restore, completed_restores, last_restore_of, restore_problems
+from airflow_pinecone.rules.tested import (
+    Restore,
+    completed_restores,
+    failed_test_problems,
+    last_restore_of,
+    restore_problems,
+    restore_test_problems,
+    tested_by,
+)
+
+# What an untested index lacks, without restore tests and with them.
+_NO_RECENT = ("had no recent restore", "passed no recent restore test")
 
 
 def is_selected(name: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
@@ -81,6 +93,7 @@ def report(
             name,
             histories[name],
             restores,
+            None if project.restore_tests is None else project.restore_tests.get(name, RestoreTests()),
             _schedule(project, name),
             policy.rules_of(index),
             now,
@@ -112,6 +125,12 @@ def report(
     )
 
 
+def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return the ids of the backups of some indexes, including those of earlier indexes with their names."""
+    histories = histories_of(project)
+    return {name: frozenset(row.backup["backup_id"] for row in histories[name].rows) for name in index_names}
+
+
 def histories_of(project: Project) -> dict[str, BackupHistory]:
     """Return the history of each name that an index or a backup has; "" is that of backups without a name."""
     names = {index["name"] for index in project.indexes}
@@ -139,6 +158,7 @@ def _row(
     name: str,
     history: BackupHistory,
     restores: Mapping[str, Restore] | None,
+    restore_tests: RestoreTests | None,
     schedule: ScheduleFacts | None,
     rules: IndexRules,
     now: datetime,
@@ -153,13 +173,18 @@ def _row(
     if running and not history.age(running, now).is_below(rules.max_age_seconds):
         running = None
     last_restore = last_restore_of(current, restores or {}, now)
-    untested = restore_problems(last_restore, rules, are_known=restores is not None)
+    tested = tested_by(restore_tests, history, {backup["backup_id"] for backup in current}, now)
+    if restore_tests is None:
+        untested = restore_problems(last_restore, rules, are_known=restores is not None)
+    else:
+        untested = restore_test_problems(tested, rules)
     previous, unknown_previous = _previous(history, newest)
     text = f"{why_unsupported}, so Pinecone cannot back it up, and include names it"
     problems = [
         *([Problem(status="unprotected", text=text)] if why_unsupported else []),
         *_age_problems(history, newest, age, rules),
         *_failures(failed, newest, previous, unknown_previous, rules),
+        *failed_test_problems(tested),
         *untested,
     ]
     broken: dict[RuleName, bool] = {
@@ -193,6 +218,10 @@ def _row(
         schedule=schedule,
         is_backed_up_twice=schedule is not None and _has_own_backup(history, rules.max_age_seconds, now),
         last_restore=last_restore,
+        restore_tests_known=tested.is_known,
+        last_restore_test=tested.last,
+        passed_restore_test=tested.passed,
+        failed_restore_test=tested.failed,
     )
 
 
@@ -318,14 +347,21 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
     if not rows:
         return " ".join(filter(None, [*incomplete, "There are no indexes that can be backed up."]))
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
-    failing = len(rows_with_problems(rows, ["failing"]))
+    failed_tests = sum(row["failed_restore_test"] is not None for row in rows)
+    # The failed restore test is one of the problems of its row.
+    failing = sum(
+        sum(problem["status"] == "failing" for problem in row["problems"]) > (row["failed_restore_test"] is not None)
+        for row in rows
+    )
     untested = len(rows_with_problems(rows, ["untested"]))
+    tests_are_read = any(row["restore_tests_known"] is not None for row in rows)
     has = "has" if not_fresh == 1 else "have"
     problems = [
         *incomplete,
         f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
-        f"{counted(untested, 'index')} had no recent restore." if untested else "",
+        f"The last restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
+        f"{counted(untested, 'index')} {_NO_RECENT[tests_are_read]}." if untested else "",
     ]
     if any(problems):
         return " ".join(filter(None, problems))
