@@ -26,7 +26,7 @@
     ├── BackupCheckFailed             the backup does not meet the rules of a check
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
-    ├── RestoreTestFailed             a restore test did not pass, or cannot start
+    ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
     ├── PruneIncomplete               some backups could not be deleted
@@ -249,7 +249,7 @@ class RestoreNotFound(PineconeError):
 
 
 class RestoreTestFailed(PineconeError):
-    """A restore test did not pass, or cannot start."""
+    """A restore test did not pass, or one of its tasks could not start it, report it, or delete its index."""
 
 
 class WaitTimeout(PineconeError):

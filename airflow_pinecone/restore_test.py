@@ -132,7 +132,7 @@ def restore_test(
         "settle_seconds": settle_seconds,
     }
     # Its annotation does not fit its converter.
-    defaults: Any = task_args or None
+    defaults: Any = task_args
     with TaskGroup(group_id, default_args=defaults) as group:
         plan = ChooseBackupOperator(
             task_id="choose",

@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 RECORDS, DIMENSION = 1_000_000, 768
 # The official client keeps nothing here, so its memory says nothing about a loop that collects what it reads.
 WAYS = ("idle", "package", "resumed", "sdk")
-KEY, INDEX = "bench-key-1", "bench"
+KEY, INDEX, NS = "bench-key-1", "bench", "namespace-1"
 # How often a body is parsed to measure it.
 _PARSES = 20
 
@@ -103,7 +103,7 @@ def measure(way: str, url: str) -> dict[str, Any]:
         if way == "resumed":
             position, extra["stopped_after"] = _position_of_the_middle(records)
             records = PineconeHook().records(INDEX)
-        for batch in records.read(after=position):
+        for batch in records.read(NS, after=position):
             count += len(batch.records)
         extra["requests"] = records.usage.requests
     measured = {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu, "peak": _peak_mib()}
@@ -116,7 +116,7 @@ def _position_of_the_middle(records: Any) -> tuple[Any, int]:
     """Read the first half, and return where to resume, and after how many records."""
     half = next(iter(records.namespaces().values())) // 2
     count = 0
-    for batch in records.read():
+    for batch in records.read(NS):
         count += len(batch.records)
         if count >= half:
             return batch.position, count
@@ -128,11 +128,11 @@ def _read_with_sdk(url: str) -> tuple[int, int]:
     from pinecone import Pinecone
 
     client = Pinecone(api_key=KEY, host=url)
-    index = client.Index(host=client.describe_index(INDEX).host)
+    index = client.Index(host=str(client.describe_index(INDEX).host))
     count = requests = 0
-    for page in index.list():
-        ids = [getattr(item, "id", item) for item in getattr(page, "vectors", page)]
-        count += len(index.fetch(ids=ids).vectors)
+    for page in index.list(namespace=NS):
+        ids = [str(item.id) for item in page.vectors]
+        count += len(index.fetch(ids=ids, namespace=NS).vectors)
         requests += 2
     return count, requests
 
@@ -143,6 +143,7 @@ def _parse(url: str, response_bytes: int) -> dict[str, Any]:
     import orjson
     import requests
     from pinecone import Pinecone
+    from pinecone._internal.adapters.vectors_adapter import VectorsAdapter
 
     from airflow_pinecone.api import record_bodies
     from airflow_pinecone.api.operation import Operation
@@ -150,29 +151,22 @@ def _parse(url: str, response_bytes: int) -> dict[str, Any]:
     client = Pinecone(api_key=KEY, host=url)
     host = client.describe_index(INDEX).host
     headers = {"Api-Key": KEY, "X-Pinecone-Api-Version": "2025-10"}
-    page = requests.get(f"{host}/vectors/list", headers=headers, timeout=60).json()
+    page = requests.get(f"{host}/vectors/list", params={"namespace": NS}, headers=headers, timeout=60).json()
     ids = [row["id"] for row in page["vectors"]]
-    content = requests.get(f"{host}/vectors/fetch", params={"ids": ids}, headers=headers, timeout=60).content
+    content = requests.get(
+        f"{host}/vectors/fetch", params={"ids": ids, "namespace": NS}, headers=headers, timeout=60
+    ).content
     operation = Operation("fetch", "GET", ("vectors", "fetch"), "fetch records")
     parsers: dict[str, Callable[[], Any]] = {
         "json": lambda: json.loads(content),
         "orjson": lambda: orjson.loads(content),
         "msgspec": lambda: msgspec.json.decode(content),
         "record": lambda: record_bodies.vectors(record_bodies.decode(content).json, operation, ids),
-        "sdk": _sdk_parser(content),
+        "sdk": lambda: VectorsAdapter.to_fetch_response(content),
     }
     result: dict[str, Any] = {name: _milliseconds(parse) for name, parse in parsers.items()}
     all_bodies = result["orjson"] / 1000 * response_bytes / len(content)
     return {"records": len(ids), "bytes": len(content), **result, "orjson_all": all_bodies}
-
-
-def _sdk_parser(content: bytes) -> Callable[[], Any]:
-    from types import SimpleNamespace
-
-    from pinecone._internal.adapters.vectors_adapter import VectorsAdapter
-
-    response = SimpleNamespace(content=content, headers={})
-    return lambda: VectorsAdapter.to_fetch_response(response)  # type: ignore[arg-type]
 
 
 def _milliseconds(function: Callable[[], Any]) -> float:

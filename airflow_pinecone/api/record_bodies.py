@@ -78,15 +78,14 @@ def page(answer: Any, operation: Operation) -> Page:
 
 def vectors(answer: Any, operation: Operation, requested: Iterable[str]) -> dict[str, Record]:
     """Return an answer of the vectors API as records by id."""
+    return _records(answer, "vectors", operation, requested, _vector)
 
-    def record(record_id: str, row: Any) -> Record:
-        sparse = row.get("sparseValues")
-        metadata = row.get("metadata") or {}
-        if row.get("id", record_id) != record_id or not isinstance(metadata, dict):
-            raise TypeError
-        return Record(record_id, _float32(row.get("values")), _sparse(sparse) if sparse else None, metadata)
 
-    return _records(answer, "vectors", operation, requested, record)
+def _vector(record_id: str, row: Any) -> Record:
+    sparse, metadata = row.get("sparseValues"), row.get("metadata") or {}
+    if row.get("id", record_id) != record_id or type(metadata) is not dict:
+        raise TypeError
+    return Record(record_id, _float32(row.get("values")), _sparse(sparse) if sparse else None, metadata)
 
 
 def documents(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ _MAX_EMPTY_PAGES = 20
 _TOO_LONG = (413, 414, 500)
 # Messages about repeated requests that are logged. After them, they are only counted.
 _LOGGED_MESSAGES = 3
+
+_NEEDS_NO_QUOTES = re.compile("[A-Za-z0-9_.~-]+").fullmatch
 
 Answer = TypeVar("Answer")
 
@@ -245,7 +248,7 @@ class IndexRecords:
         position = start or Position("")
         for page, token in self._pages(namespace, start, pool):
             for record_id in page:
-                length = len(quote(record_id, safe="")) + len("&ids=")
+                length = len(_quoted(record_id)) + len("&ids=")
                 if ids and (len(ids) >= self._max_ids or url_length + length > _MAX_URL):
                     yield _Chunk(ids, listed, position)
                     ids, listed, url_length = [], 0, 0
@@ -335,8 +338,10 @@ class IndexRecords:
             answer = self._send(operation, body={"ids": ids}, gate=self._fetch_limit, renew=renew)
             return record_bodies.documents(answer.json, operation, ids, self._fields)
         operation = self._operation("fetch", "GET", ("vectors", "fetch"), f"fetch records in namespace {namespace}")
-        params: Params = {"ids": ids, **self._vectors_namespace(namespace)}
-        answer = self._send(operation, params=params, gate=self._fetch_limit, renew=renew)
+        # Much faster than a dict, of which requests quotes each id.
+        query = "&".join([f"ids={_quoted(record_id)}" for record_id in ids])
+        query += "".join(f"&namespace={_quoted(name)}" for name in self._vectors_namespace(namespace).values())
+        answer = self._send(operation, params=query, gate=self._fetch_limit, renew=renew)
         return record_bodies.vectors(answer.json, operation, ids)
 
     def _list_operation(self, namespace: str) -> Operation:
@@ -385,6 +390,11 @@ class IndexRecords:
             self.usage.messages += 1
             if self.usage.messages <= _LOGGED_MESSAGES:
                 self._log(text)
+
+
+def _quoted(text: str) -> str:
+    """Return a text as it is in the query of a URL."""
+    return text if _NEEDS_NO_QUOTES(text) else quote(text, safe="")
 
 
 def _is_in_sample(record_id: str, share: float, seed: int) -> bool:

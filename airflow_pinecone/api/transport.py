@@ -53,8 +53,8 @@ _GRPC_CODES = {
 _BACKOFF = wait_random_exponential(multiplier=1, max=20)
 
 Log = Callable[[str], object]
-# The query of a request. A list repeats its parameter.
-Params = Mapping[str, str | int | list[str]]
+# The query of a request, or its quoted text.
+Params = Mapping[str, str | int] | str
 Created = TypeVar("Created")
 
 
@@ -331,6 +331,11 @@ def was_not_processed(error: BaseException) -> bool:
 
 def _read(response: requests.Response) -> bytes:
     """Read at most MAX_RESPONSE_BYTES of the body."""
+    headers = response.headers
+    length = headers.get("Content-Length", "")
+    if "Content-Encoding" not in headers and length.isdecimal() and int(length) <= MAX_RESPONSE_BYTES:
+        # Without the copies of the loop below: most responses.
+        return response.raw.read()
     content = bytearray()
     while chunk := response.raw.read(65536, decode_content=True):
         content += chunk

@@ -1,4 +1,4 @@
-"""An emulator of Pinecone's control plane on your machine: indexes, backups, backup schedules and restores.
+"""An emulator of Pinecone on your machine: indexes and their records, backups, backup schedules and restores.
 
 In a test::
 

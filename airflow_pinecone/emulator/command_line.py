@@ -77,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
-        description="Emulate Pinecone's control plane (API versions 2025-10, 2026-04, 2026-07 and\n"
-        "unstable): indexes, backups, backup schedules and restores. Prints its URL when it is ready,\n"
-        "and logs one line for each request.",
+        description="Emulate Pinecone's control plane and data plane (API versions 2025-10, 2026-04, 2026-07 and\n"
+        "unstable): indexes and their records, backups, backup schedules and restores. Prints its URL when\n"
+        "it is ready, and logs one line for each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

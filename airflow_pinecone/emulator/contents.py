@@ -72,12 +72,10 @@ class Contents:
         return namespaces
 
 
-def spread(records: int, namespaces: int, dimension: int | None) -> Namespaces:
-    """Spread generated records evenly over namespaces."""
+def spread(records: int, namespaces: int, generate: Callable[[int, int], GeneratedNamespace]) -> Namespaces:
+    """Spread generated records evenly over namespaces; `generate` gets a count and a seed."""
     if records <= 0:
         return {}
-    each, rest = divmod(records, min(namespaces, _MAX_NAMESPACES))
-    return {
-        f"namespace-{n + 1}": GeneratedNamespace(each + (n < rest), dimension, seed=n)
-        for n in range(min(namespaces, _MAX_NAMESPACES))
-    }
+    namespaces = min(namespaces, _MAX_NAMESPACES)
+    each, rest = divmod(records, namespaces)
+    return {f"namespace-{n + 1}": generate(each + (n < rest), n) for n in range(namespaces)}

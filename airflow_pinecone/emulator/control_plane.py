@@ -1,4 +1,4 @@
-"""The control plane: its state, and which operation a request is."""
+"""The state of the emulator, and which operation a request is."""
 
 import asyncio
 import threading
@@ -9,17 +9,21 @@ import orjson
 from aiohttp import web
 
 from airflow_pinecone.emulator import data_plane, request_bodies
-from airflow_pinecone.emulator.contents import Contents, Write, spread
-from airflow_pinecone.emulator.data_plane import DataPlane, rpc_status
+from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.data_plane import DataPlane, internal, rpc_status
+from airflow_pinecone.emulator.documents import Documents
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
-from airflow_pinecone.emulator.namespaces import GeneratedNamespace, put
+from airflow_pinecone.emulator.namespace_calls import NamespaceCalls
+from airflow_pinecone.emulator.namespaces import put
 from airflow_pinecone.emulator.operations import Operations
 from airflow_pinecone.emulator.project import Project
-from airflow_pinecone.emulator.records import encode, record_of
+from airflow_pinecone.emulator.records import encode
 from airflow_pinecone.emulator.resources import Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
 from airflow_pinecone.emulator.schedules import Schedules
+from airflow_pinecone.emulator.vector_bodies import stored
+from airflow_pinecone.emulator.vectors import Vectors
 from airflow_pinecone.emulator.versions import DEFAULT_VERSION, VERSIONS, Version
 
 # The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
@@ -60,9 +64,11 @@ class ControlPlane:
         self.base_url = base_url
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
-        data_plane_routes = DataPlane(self.project, scenario).routes()
-        self._data_plane_operations = {operation for _, _, operation in data_plane_routes}
-        for method, path, operation in [*self._operations.routes(), *data_plane_routes]:
+        self._data_plane = DataPlane(self.project, scenario)
+        data_plane_routes = [*NamespaceCalls(self._data_plane).routes(), *Vectors(self._data_plane).routes()]
+        self._rpc_operations = {operation for _, _, operation in data_plane_routes}
+        routes = [*self._operations.routes(), *data_plane_routes, *Documents(self._data_plane).routes()]
+        for method, path, operation in routes:
             # By default, a variable matches neither "" nor braces.
             self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
         self._lock = threading.RLock()
@@ -119,7 +125,7 @@ class ControlPlane:
         request_bodies.check_index_name(name)
         with self._lock:
             index = self.project.add_index({"name": name, **fields})
-            index.contents = Contents(spread(records, namespaces, index.dimension))
+            index.contents = Contents(spread(records, namespaces, index.generate))
             index.state = state
             return self._shown(index)
 
@@ -137,15 +143,15 @@ class ControlPlane:
         with self._lock:
             self._now()
             index = self.project.index(index_name)
-            index.contents = Contents(spread(records, namespaces, index.dimension))
+            index.contents = Contents(spread(records, namespaces, index.generate))
 
     def add_records(self, index_name: str, records: Iterable[Model], namespace: str = "") -> None:
         """Write records without a request. Creates the namespace.
 
         Args:
             index_name: The name of the index.
-            records: The records in the API's shape: `id`, `values`, `sparseValues` and `metadata`. They replace those
-                with the same ids.
+            records: The records in the API's shape: `id`, `values`, `sparseValues` and `metadata`; for a document
+                index, documents: `_id` and their fields. They replace those with the same ids.
             namespace: The namespace; "" for the default one.
 
         Raises:
@@ -153,8 +159,8 @@ class ControlPlane:
         """
         with self._lock:
             index = self.project.index(index_name)
-            added = [record_of(record) for record in records]
-            self._write(index, lambda namespaces: put(namespaces, namespace, added))
+            added = [stored(record, index) for record in records]
+            self._data_plane.write(index, lambda namespaces: put(namespaces, internal(namespace), added), self._now())
 
     def generate_records(self, index_name: str, count: int, namespace: str = "", seed: int = 0) -> None:
         """Fill a namespace with records that are computed when they are read, so that they take no memory.
@@ -172,8 +178,10 @@ class ControlPlane:
         """
         with self._lock:
             index = self.project.index(index_name)
-            generated = GeneratedNamespace(count, index.dimension, seed)
-            self._write(index, lambda namespaces: namespaces.update({namespace: generated}))
+            generated = index.generate(count, seed)
+            self._data_plane.write(
+                index, lambda namespaces: namespaces.update({internal(namespace): generated}), self._now()
+            )
 
     def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
         """Return the visible records of a namespace by id, as in a response.
@@ -186,7 +194,7 @@ class ControlPlane:
             ApiError: The index does not exist.
         """
         with self._lock:
-            found = self.project.index(index_name).namespaces(self._now()).get(namespace)
+            found = self.project.index(index_name).namespaces(self._now()).get(internal(namespace))
             if found is None:
                 return {}
             shown: dict[str, Model] = orjson.loads(encode({i: found.get(i).to_api() for i in found.ids_from("")}))
@@ -273,7 +281,7 @@ class ControlPlane:
             with self._lock:
                 response = ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
-            body = rpc_status(error) if operation in self._data_plane_operations else error.body
+            body = rpc_status(error) if operation in self._rpc_operations else error.body
             response = ApiResponse(error.status, body, error.headers)
         if request.path.startswith(data_plane.PATH) and self.scenario.latency:
             await asyncio.sleep(self.scenario.latency)
@@ -284,10 +292,6 @@ class ControlPlane:
         now = self.scenario.clock()
         self._schedules.run(now)
         return now
-
-    def _write(self, index: Index, write: Write) -> None:
-        scenario = self.scenario
-        index.contents.write(write, self._now(), scenario.writes_visible_after, scenario.backup_lag)
 
     def _shown(self, index: Index) -> Model:
         return DEFAULT_VERSION.index(index, self._now(), self.base_url)

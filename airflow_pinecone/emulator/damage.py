@@ -92,7 +92,7 @@ def change_metadata_type(namespace: str, record_id: str, field: str) -> Change:
         record = _record(copy, namespace, record_id)
         if field not in (record.metadata or {}):
             raise ValueError(f"Record {record_id!r} has no metadata field {field!r}.")
-        copy[namespace].put(replace(record, metadata={**record.metadata, field: _other_type(record.metadata[field])}))
+        copy[namespace].put(record.with_metadata({field: _other_type(record.metadata[field])}))
 
     return change
 

@@ -66,6 +66,19 @@ class Exchange:
     raw_query: str = ""
 
 
+def _get_answer(exchange: Exchange) -> Any:
+    """Parse a body of the data plane when it is read, because thousands of them are kept."""
+    kept = exchange.__dict__["answer"]
+    return orjson.loads(kept.content) if isinstance(kept, Json) else kept
+
+
+def _set_answer(exchange: Exchange, answer: Any) -> None:
+    exchange.__dict__["answer"] = answer
+
+
+Exchange.answer = property(_get_answer, _set_answer)
+
+
 class Handler:
     """Handles the requests to an emulator from its start to its stop.
 
@@ -251,8 +264,6 @@ def _answer(path: str, body: Body, content: bytes) -> Any:
     """Return what an exchange keeps of a response body."""
     if not _is_kept(path, content):
         return None
-    if isinstance(body, Json):
-        return orjson.loads(content)
     return body.decode(errors="replace") if isinstance(body, bytes) else body
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from airflow_pinecone.emulator.records import NO_VALUES, Floats, Model, Record, SparseValues, encode
+from airflow_pinecone.emulator.records import NO_VALUES, Document, Floats, Model, Record, SparseValues, encode
 
 # The records of a generated namespace repeat these rows of values, each with another first value.
 _POOL_ROWS = 64
@@ -117,14 +117,16 @@ class GeneratedNamespace:
 
     schema: Model | None = None
 
-    def __init__(self, count: int, dimension: int | None, seed: int = 0) -> None:
+    def __init__(self, count: int, dimension: int | None, seed: int = 0, schema: Model | None = None) -> None:
         """Create a namespace.
 
         Args:
             count: The number of records.
             dimension: The number of dense values of a record; None for sparse values.
             seed: Another seed gives other values.
+            schema: The fields in the schema of a document index, which has documents instead of records.
         """
+        self._document_fields = schema
         self._count = count
         self._dimension = dimension
         self._seed = seed
@@ -139,7 +141,7 @@ class GeneratedNamespace:
         numbers = range(self._count)
         return map(self._id, numbers[bisect_left(numbers, start, key=self._id) :])
 
-    def get(self, record_id: str) -> Record | None:
+    def get(self, record_id: str) -> Record | Document | None:
         """Return a record, or None if there is none with this id."""
         digits = record_id.removeprefix(_ID_PREFIX)
         if not (digits.isascii() and digits.isdecimal()) or record_id != self._id(int(digits[: self._digits])):
@@ -147,7 +149,9 @@ class GeneratedNamespace:
         number = int(digits)
         if number >= self._count:
             return None
-        return _record(record_id, number, self._dimension, _pool(self._dimension or _SPARSE_PAIRS, self._seed))
+        if self._document_fields is not None:
+            return _document(record_id, number, self._document_fields, self._seed)
+        return _record(record_id, number, self._dimension, self._seed)
 
     def copy(self) -> "GeneratedNamespace":
         """Return itself, because it never changes."""
@@ -212,8 +216,8 @@ def _pool(width: int, seed: int) -> tuple[Floats, list[bytes]]:
     return rows, [encode(row[1:])[1:] for row in rows]
 
 
-def _record(record_id: str, number: int, dimension: int | None, pool: tuple[Floats, list[bytes]]) -> Record:
-    rows, tails = pool
+def _record(record_id: str, number: int, dimension: int | None, seed: int) -> Record:
+    rows, tails = _pool(dimension or _SPARSE_PAIRS, seed)
     values = rows[number % _POOL_ROWS].copy()
     values[0] = (number + 1) / 2**24  # exact, so no two records of a namespace have the same values
     metadata = {
@@ -229,3 +233,16 @@ def _record(record_id: str, number: int, dimension: int | None, pool: tuple[Floa
     comma = b"," if dimension > 1 else b""
     json = encode(values[:1])[:-1] + comma + tails[number % _POOL_ROWS]
     return Record(record_id, values, None, metadata, json)
+
+
+def _document(document_id: str, number: int, schema: Model, seed: int) -> Document:
+    fields: Model = dict(_record(document_id, number, None, seed).metadata or {})
+    for name, settings in schema.items():
+        match settings.get("type"):
+            case "dense_vector":
+                fields[name] = _record(document_id, number, settings["dimension"], seed).values
+            case "sparse_vector":
+                fields[name] = _record(document_id, number, None, seed).sparse
+            case "string":
+                fields[name] = f"The text of document {number}."
+    return Document(document_id, fields)

@@ -189,7 +189,7 @@ class Project:
         )
         restored = self.add_index(model, job)
         restored.records_visible_after = records_visible_after
-        restored.contents = Contents(_restored(backup, now, restored.dimension))
+        restored.contents = Contents(_restored(backup, now, restored))
         if lifecycle.change is not None:
             namespaces = restored.contents.namespaces
             copy_to_change = {name: writable(namespaces, name) for name in list(namespaces)}
@@ -207,7 +207,7 @@ class Project:
         return job
 
 
-def _restored(backup: Backup, now: float, dimension: int | None) -> Namespaces:
+def _restored(backup: Backup, now: float, index: Index) -> Namespaces:
     """Return the namespaces of a restored index.
 
     They are those of the backup. If all its records are generated, and its fields claim other counts, then other
@@ -218,4 +218,4 @@ def _restored(backup: Backup, now: float, dimension: int | None) -> Namespaces:
     counts = (sum(map(len, backup.namespaces.values())), len(backup.namespaces))
     if not isinstance(records, int) or (records, count) == counts or not Contents(backup.namespaces).is_plain:
         return copies(backup.namespaces)
-    return spread(records, count if isinstance(count, int) and count > 0 else 1, dimension)
+    return spread(records, count if isinstance(count, int) and count > 0 else 1, index.generate)

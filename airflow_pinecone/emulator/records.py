@@ -1,7 +1,7 @@
 """Records: what an index stores, and how the API shows it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,16 +48,42 @@ class Record:
         values: Any = self.values if self.values_json is None else orjson.Fragment(self.values_json)
         shown: Model = {"id": self.id, "values": values}
         if self.sparse is not None:
-            shown["sparseValues"] = {"indices": self.sparse.indices, "values": self.sparse.values}
+            shown["sparseValues"] = _shown(self.sparse)
         if self.metadata:
             shown["metadata"] = self.metadata
         return shown
 
+    def with_metadata(self, changes: Mapping[str, Any]) -> "Record":
+        """Return a record with this metadata changed."""
+        return replace(self, metadata={**(self.metadata or {}), **changes} or None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A document, which is what a document index stores. It never changes: a write replaces it.
+
+    Attributes:
+        id: Its id, which is unique in its namespace.
+        fields: Its fields. Those with dense and sparse vectors are arrays.
+    """
+
+    id: str
+    fields: Model
+
     @property
-    def size(self) -> int:
-        """Its approximate size in bytes."""
-        sparse = 0 if self.sparse is None else self.sparse.indices.nbytes + self.sparse.values.nbytes
-        return len(self.id) + self.values.nbytes + sparse + (len(orjson.dumps(self.metadata)) if self.metadata else 0)
+    def metadata(self) -> Model:
+        """The fields that a filter can select by."""
+        vectors = (np.ndarray, SparseValues)
+        return {name: value for name, value in self.fields.items() if not isinstance(value, vectors)}
+
+    def with_metadata(self, changes: Mapping[str, Any]) -> "Document":
+        """Return a document with these fields changed."""
+        return replace(self, fields={**self.fields, **changes})
+
+    def to_api(self) -> Model:
+        """Return the document as in a response, for `encode`."""
+        fields = {name: _shown(value) for name, value in self.fields.items()}
+        return {"_id": self.id, **fields}
 
 
 def encode(value: Any) -> bytes:
@@ -77,6 +103,17 @@ def record_of(body: Mapping[str, Any]) -> Record:
     )
 
 
+def document_of(body: Mapping[str, Any], schema: Mapping[str, Any]) -> Document:
+    """Return a document that has the API's shape, for an index with these fields in its schema."""
+    fields = metadata_of({name: value for name, value in body.items() if name != "_id" and value is not None})
+    for name, settings in schema.items():
+        if name in fields and settings.get("type") == "dense_vector":
+            fields[name] = floats(fields[name])
+        elif name in fields and settings.get("type") == "sparse_vector":
+            fields[name] = sparse_values(fields[name])
+    return Document(body["_id"], fields)
+
+
 def floats(values: Sequence[float] | Floats) -> Floats:
     """Return numbers as the float32 that the service stores. One that is too large becomes infinite."""
     with np.errstate(over="ignore"):
@@ -90,7 +127,11 @@ def sparse_values(body: Mapping[str, Any]) -> SparseValues:
 
 def metadata_of(metadata: Mapping[str, Any]) -> Model:
     """Return metadata as the service stores it."""
-    return {name: _number(value) if isinstance(value, int) else value for name, value in metadata.items()}
+    return {name: _number(value) if type(value) is int else value for name, value in metadata.items()}
+
+
+def _shown(value: Any) -> Any:
+    return {"indices": value.indices, "values": value.values} if isinstance(value, SparseValues) else value
 
 
 def _number(value: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from airflow_pinecone.emulator.contents import Contents
 from airflow_pinecone.emulator.damage import Change
-from airflow_pinecone.emulator.namespaces import FirstRecords, Namespaces
+from airflow_pinecone.emulator.namespaces import FirstRecords, GeneratedNamespace, Namespaces
 
 Model = dict[str, Any]
 
@@ -196,6 +196,11 @@ class Index:
     def is_document_index(self) -> bool:
         """Whether the Documents API serves it, and not the vectors API."""
         return "schema" in self.model
+
+    def generate(self, count: int, seed: int = 0) -> GeneratedNamespace:
+        """Return a namespace with generated records or documents that the index can store."""
+        schema = self.model["schema"]["fields"] if self.is_document_index else None
+        return GeneratedNamespace(count, self.dimension, seed, schema)
 
     def namespaces(self, now: float) -> Namespaces:
         """Return the namespaces that requests see at the time `now`."""

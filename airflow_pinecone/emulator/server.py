@@ -71,7 +71,7 @@ class _Server(web.Server):
 
 
 class Emulator:
-    """Pinecone's control plane on a port of this machine.
+    """Pinecone's control plane and data plane on a port of this machine.
 
     As a context manager, it listens inside the block.
 

@@ -27,6 +27,7 @@ _ADVICE = {
     "changed": "If they were updated after the backup, increase max_changed. Otherwise create a new backup.",
     "extra": "This does not fail the test: they may have been deleted from the index after the backup.",
     "digest_changed": "The same backup had other records before. Ask Pinecone's support with the id of the backup.",
+    "query_failed": "Query the restored index again with a new test. Ask Pinecone's support if it fails, too.",
     "low_recall": "Query the index itself. If it finds the records, ask Pinecone's support about the restored one.",
     "slow_restore": "Allow more time for a restore in your recovery plan, or increase max_restore_time.",
 }
@@ -36,8 +37,8 @@ class TestFinding(TypedDict):
     """What a restore test has found, as JSON types.
 
     Attributes:
-        kind: A kind of a Finding, or ``count``, ``empty``, ``namespace_count``, ``digest_changed``, ``low_recall`` or
-            ``slow_restore``.
+        kind: A kind of a Finding, or ``count``, ``empty``, ``namespace_count``, ``digest_changed``, ``query_failed``,
+            ``low_recall`` or ``slow_restore``.
         namespace: The namespace; None if it is about the index.
         fails: Whether it fails the test.
         count: The number of records; None if it is not about records.
@@ -87,6 +88,8 @@ def findings_of(
         if row["expected"] is not None and row["expected"] != row["listed"]:
             text = f"The stats of the restored index have {counted(row['expected'], 'record')}, "
             findings.append(_finding("count", f"{text}but {row['listed']:,} were listed", name))
+        if row["query_error"]:
+            findings.append(_finding("query_failed", f"The queries failed: {row['query_error']}", name))
         recall = row["recall"]
         if recall is not None and recall < rules.min_recall:
             text = f"Queries found {recall:.1%} of the nearest records, not {rules.min_recall:.1%}"

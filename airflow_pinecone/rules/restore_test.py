@@ -118,6 +118,7 @@ class NamespaceResult(TypedDict):
         findings: What is wrong with them.
         recall: The recall of the queries, from 0 to 1; None if there were none.
         why_no_recall: Why there were none.
+        query_error: Why a query failed; empty if none did.
         reference_count: How many records of the index were compared; None if they were not compared.
     """
 
@@ -128,6 +129,7 @@ class NamespaceResult(TypedDict):
     findings: list[Finding]
     recall: float | None
     why_no_recall: str
+    query_error: str
     reference_count: int | None
 
 

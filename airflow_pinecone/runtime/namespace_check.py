@@ -10,6 +10,7 @@ import numpy as np
 
 from airflow_pinecone.api.models import dimension_of, metric_of
 from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.errors import PineconeError
 from airflow_pinecone.rules.recall import ExactNeighbors
 from airflow_pinecone.rules.record_check import RecordCheck, merge
 from airflow_pinecone.rules.restore_test import NamespaceResult
@@ -168,7 +169,13 @@ def check_namespace(
     else:
         for record, other in merge(restored(), reference.read(namespace, sample=sample, seed=seed)):
             check.compare(record, other)
-    recall = queries.recall() if queries is not None else None
+    recall, query_error = None, ""
+    if queries is not None:
+        try:
+            recall = queries.recall()
+        except PineconeError as error:  # The records were read, which can take hours.
+            query_error = error.reason
+    has_no_query = queries is not None and recall is None and not query_error and listed > 0
     return NamespaceResult(
         listed=listed,
         read=check.digest.count,
@@ -176,6 +183,7 @@ def check_namespace(
         digest=str(check.digest),
         findings=list(check.findings.values()),
         recall=recall,
-        why_no_recall="no record can be a query" if queries is not None and recall is None and listed else "",
+        why_no_recall="no record can be a query" if has_no_query else "",
+        query_error=query_error,
         reference_count=None if reference is None else check.reference_count,
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from airflow_pinecone.common.text import explain, one_line
-from airflow_pinecone.errors import PineconeError
+from airflow_pinecone.errors import RestoreTestFailed
 from airflow_pinecone.rules.report import RestoreTest, RestoreTests
 from airflow_pinecone.rules.tested import parse_record
 from airflow_pinecone.runtime.airflow_versions import storage_path
@@ -30,12 +30,6 @@ class Earlier(NamedTuple):
 
     record: dict[str, Any] | None
     why_none: str = ""
-
-
-class ReportNotWritten(PineconeError):
-    """The record of a restore test was not written."""
-
-    can_retry = True
 
 
 def oldest_passed(report_to: Any, index_name: str, backup_id: str, warn: Callable[..., object]) -> Earlier:
@@ -196,7 +190,7 @@ def write(report_to: Any, index_name: str, backup_id: str, record: dict[str, Any
         The path of the file. ``latest.json`` in the folder of the index has the same content.
 
     Raises:
-        ReportNotWritten: The file has other content, or cannot be read.
+        RestoreTestFailed: The file has other content, or cannot be read.
     """
     content = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
     folder = storage_path(report_to) / index_name
@@ -218,6 +212,6 @@ def write(report_to: Any, index_name: str, backup_id: str, record: dict[str, Any
     return str(file)
 
 
-def _not_written(path: Any, why: str) -> ReportNotWritten:
+def _not_written(path: Any, why: str) -> RestoreTestFailed:
     advice = "Check report_to and its Airflow connection, then clear this task."
-    return ReportNotWritten(explain(f"Could not write the record of the restore test to {path}.", why, advice))
+    return RestoreTestFailed(explain(f"Could not write the record of the restore test to {path}.", why, advice))

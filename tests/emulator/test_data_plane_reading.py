@@ -125,7 +125,8 @@ def test_generated_records_differ_and_can_be_repeated(ask: Ask, emulator: Emulat
     assert len({json.dumps(record["values"]) for record in records.values()}) == 300
     assert {len(record["values"]) for record in records.values()} == {dimension}
     emulator.generate_records("many", 1000, namespace="more", seed=5)
-    assert {name: emulator.records("many", "more")[name] for name in records} == records
+    more = emulator.records("many", "more")
+    assert {name: more[name] for name in records} == records
     ids = list(records)[:100]
     fetched = ask("GET", host_path(emulator, "many") + "/vectors/fetch", params={"ids": ids})
     assert fetched.json()["vectors"] == {name: records[name] for name in ids}
@@ -173,6 +174,16 @@ def test_url_that_is_too_long(ask: Ask, path: str, emulator: Emulator) -> None:
     response = ask("GET", path + "/vectors/fetch", params={"ids": short})
     assert response.status_code == 414
     assert response.json()["code"] == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "allowed"),
+    [("describe_index_stats", "GET, POST"), ("vectors/list", "GET"), ("vectors/upsert", "POST"), ("query", "POST")],
+)
+def test_other_methods_are_not_allowed(ask: Ask, path: str, call: str, allowed: str) -> None:
+    response = ask("PUT", f"{path}/{call}")
+    assert (response.status_code, response.headers["Allow"]) == (405, allowed)
+    assert response.json()["error"]["code"] == "UNIMPLEMENTED"
 
 
 def test_unknown_host(ask: Ask) -> None:

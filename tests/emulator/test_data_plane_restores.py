@@ -122,7 +122,7 @@ def test_change_of_the_restored_copy(
     expected(changed)
     assert repr(changed) != repr(before)
     assert repr(contents(emulator, "restored")) == repr(changed)
-    total = ask("POST", host_path(emulator, "restored") + "/describe_index_stats").json()["totalVectorCount"]
+    total = ask("POST", host_path(emulator, "restored") + "/describe_index_stats", json={}).json()["totalVectorCount"]
     assert total == sum(map(len, changed.values()))
     assert contents(emulator, source) == before
     restore(ask, backup_id, "unchanged")

@@ -266,7 +266,6 @@ def test_invalid_query(ask: Ask, query: dict[str, str], message: str) -> None:
         ("/backups/x/create-index", {"POST"}),
         ("/restore-jobs", {"GET"}),
         ("/restore-jobs/x", {"GET"}),
-        ("/data-plane/x/describe_index_stats", {"GET", "POST"}),
     ],
 )
 def test_other_methods_are_not_allowed(emulator: Emulator, path: str, methods: set[str]) -> None:

@@ -14,7 +14,6 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     NotFound,
     PineconeInputError,
-    PineconePermanentError,
     PineconeTransientError,
     QuotaExceeded,
     Unauthorized,
@@ -221,15 +220,8 @@ def test_empty_page_with_a_token_is_not_the_end(world: Emulator, records: IndexR
 
 
 def test_empty_pages_without_an_end_are_an_error(world: Emulator, records: IndexRecords, index: str) -> None:
-    tokens = iter(range(1000))
-    fault = world.fault(
-        "GET",
-        LIST,
-        times=None,
-        status=200,
-        body=b"{}",
-        change_answer=lambda _: {"vectors": [], "pagination": {"next": f"token-{next(tokens)}"}},
-    )
+    world.add_records(index, rows([f"{number:04d}" for number in range(3000)]))
+    fault = world.fault("GET", LIST, times=None, change_answer=lambda page: change(page, vectors=[]))
     with pytest.raises(PineconeTransientError, match="20 pages without an id"):
         read(records)
     assert fault.hits <= 21
@@ -305,9 +297,7 @@ def test_answer_that_would_be_too_long_is_requested_in_parts(
     assert fault.hits == 2
 
 
-def test_each_repeated_request_is_counted_but_few_are_logged(
-    world: Emulator, index: str, clock: FakeClock
-) -> None:
+def test_each_repeated_request_is_counted_but_few_are_logged(world: Emulator, index: str, clock: FakeClock) -> None:
     messages: list[str] = []
     records = make_client(world.url, clock, log=messages.append).records(index)
     world.add_records(index, rows([f"{number:04d}" for number in range(2000)]))
