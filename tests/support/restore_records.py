@@ -70,6 +70,7 @@ def make_record(
         findings=[],
         recall=None,
         why_no_recall="canaries is 0",
+        query_error="",
         reference_count=None,
     )
     usage = {"requests": 2, "read_units": 11, "response_bytes": 100}
