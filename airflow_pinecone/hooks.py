@@ -357,11 +357,12 @@ class PineconeHook(BaseHook):
         """
         return self.client.describe_index_stats(index_name)
 
-    def records(self, index_name: str) -> IndexRecords:
+    def records(self, index_name: str, *, retry: bool = True) -> IndexRecords:
         """Return a reader of the records of an index, which needs the extra ``records``.
 
         Args:
             index_name: The index.
+            retry: Whether to repeat failed requests, also those of the reader.
 
         Returns:
             The reader. Its method ``read`` yields the records of a namespace in the order of their ids.
@@ -371,7 +372,7 @@ class PineconeHook(BaseHook):
             PineconeInputError: The extra is not installed.
             PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
         """
-        return self.client.records(index_name)
+        return self.client.records(index_name, retry=retry)
 
     def create_index_from_backup(
         self,
