@@ -1,4 +1,4 @@
-"""The Asset of an index's backups. It can schedule DAGs, which read the details of a backup from its events.
+"""The Assets of an index: its backups, and its restore tests. They can schedule DAGs, which read details from events.
 
 In Airflow 2, an Asset is a Dataset.
 """
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel
 
-__all__ = ["backup_asset"]
+__all__ = ["backup_asset", "restore_test_asset"]
 
 SCHEME = "pinecone"
+_TESTS_PATH = "/restore-tests"
 # The fields of a backup that an event contains. The description is free text and is left out.
 _FIELDS = (
     "backup_id",
@@ -56,6 +57,21 @@ def backup_asset(index_name: str) -> Asset:
         PineconeInputError: The name is invalid. This is a ValueError.
     """
     return Asset(uri=backups_uri(validate_index_name(index_name)))
+
+
+def restore_test_asset(index_name: str) -> Asset:
+    """Return the Asset of an index's restore tests. A test that has passed updates it.
+
+    Args:
+        index_name: The index. It cannot be a template, because Airflow has to know its assets before a run.
+
+    Returns:
+        The Asset ``pinecone://INDEX/restore-tests``.
+
+    Raises:
+        PineconeInputError: The name is invalid. This is a ValueError.
+    """
+    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}{_TESTS_PATH}")
 
 
 def backups_uri(index_name: str) -> str:
@@ -143,6 +159,37 @@ def add_facts_to_events(
                 )
             elif uri is not None:
                 context["outlet_events"][outlet].extra.update(facts)
+
+
+def add_restore_test_to_events(
+    context: Context, outlets: Iterable[Any], record: Mapping[str, Any], warn: Callable[..., None]
+) -> None:
+    """Add the details of a passed restore test to the asset events of a task.
+
+    Through each AssetAlias among the outlets, an event of the Asset of the restore tests is added. The event of an
+    Asset of another index's restore tests stays as it is.
+    """
+    facts = {
+        "backup_id": record["backup"]["backup_id"],
+        "index_name": record["index_name"],
+        "verdict": record["verdict"],
+        "sampled": record["sampled"],
+        "records": record["read"]["records"],
+        "namespaces": record["read"]["namespaces"],
+        "compared": record["read"]["compared"],
+        "started_at": record["started_at"],
+        "ended_at": record["ended_at"],
+    }
+    asset = restore_test_asset(record["index_name"])
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].add(asset, extra=dict(facts))
+            continue
+        uri = _uri_of(outlet)
+        if uri == asset.uri:
+            context["outlet_events"][outlet].extra.update(facts)
+        elif urlsplit(uri).scheme == SCHEME and urlsplit(uri).path == _TESTS_PATH:
+            warn("The event of %s has no details, because the test was of index %s.", uri, record["index_name"])
 
 
 def has_backups(outlet: Any) -> bool:

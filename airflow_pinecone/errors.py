@@ -26,6 +26,7 @@
     ├── BackupCheckFailed             the backup does not meet the rules of a check
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
+    ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
     ├── PruneIncomplete               some backups could not be deleted
@@ -67,6 +68,7 @@ __all__ = [
     "QuotaExceeded",
     "RestoreFailed",
     "RestoreNotFound",
+    "RestoreTestFailed",
     "Unauthorized",
     "WaitTimeout",
 ]
@@ -244,6 +246,10 @@ class RestoreNotFound(PineconeError):
     """The restore job, or the index that it created, no longer exists."""
 
     can_recreate = True
+
+
+class RestoreTestFailed(PineconeError):
+    """A restore test did not pass, or one of its tasks could not start it, report it, or delete its index."""
 
 
 class WaitTimeout(PineconeError):

@@ -14,7 +14,6 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +21,18 @@ import pytest
 import requests
 from support.api_spec import check_exchanges, load_descriptions
 from support.clock import FakeClock
-from support.constants import API_KEY, CONNECTION_VARIABLE, INDEX
+from support.constants import API_KEY
 from support.emulator_client import Ask
+from support.pytest_options import UNREGISTERED_PLUGINS
 
 from airflow_pinecone.emulator import Emulator
 
 if TYPE_CHECKING:
     from support.tasks import Connect
 
+    from airflow_pinecone.pytest_plugin import ConnectionFactory
+
+pytest_plugins = UNREGISTERED_PLUGINS
 
 # The versions of the API that have a description.
 API_VERSIONS = ["2025-10", "2026-04", "2026-07"]
@@ -42,6 +45,7 @@ VERSIONED = {
     "test_delete_operator",
     "test_freshness_sensor",
     "test_prune_operator",
+    "test_records",
     "test_restore_operator",
     "test_reuse_within",
     "test_settle",
@@ -62,16 +66,16 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
+def emulator(pinecone_emulator: Emulator) -> Iterator[Emulator]:
     """Run an emulator with the index docs-example.
 
     If PINECONE_SPEC_DIR is set, all requests and responses must match Pinecone's published description of the API.
     """
-    with Emulator(api_key=API_KEY, indexes=[INDEX]) as emulator:
-        yield emulator
+    yield pinecone_emulator
+    pinecone_emulator.stop()
     descriptions = load_descriptions()
     if descriptions:
-        check_exchanges(emulator.requests, descriptions)
+        check_exchanges(pinecone_emulator.requests, descriptions)
 
 
 @pytest.fixture
@@ -102,13 +106,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, api_version: str) -> "Connect":
+def connect(pinecone_connection_factory: "ConnectionFactory", emulator: Emulator, api_version: str) -> "Connect":
     """Point the connection pinecone_default to the emulator: `connect(timeout=1)` sets a field of its extra."""
 
     def connect(**extra: Any) -> None:
-        extra = {"api_version": api_version, **extra}
-        value = {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key, "extra": extra}
-        monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(value))
+        pinecone_connection_factory(emulator=emulator, **{"api_version": api_version, **extra})
 
     return connect
 

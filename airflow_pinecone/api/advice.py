@@ -61,6 +61,7 @@ class Refusal(NamedTuple):
 
 _NOT_FROM_PINECONE = "Check the host of {connection}, and any proxy or firewall (HTTPS_PROXY, NO_PROXY)."
 _TOO_MANY_REQUESTS = "Run fewer tasks at the same time, such as in a pool. If no retry is left, clear the task later."
+_MONTH_IS_USED_UP = "The plan permits no more in this month. Upgrade the plan, or wait until the next month."
 _UNAVAILABLE = "See https://status.pinecone.io. If no retry is left, clear the task when Pinecone responds again."
 _NO_CONNECTION = "Check the network and the host of {connection}. If no retry is left, clear the task."
 _UNKNOWN_CERTIFICATE = "Set the environment variable REQUESTS_CA_BUNDLE to your CA bundle."
@@ -141,6 +142,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         *("not yet completed", "not finished", "must be … ready", "initializing"),
         "still being created",
     ),
+    "month": ("per month", "monthly", "this month", "current month", "month's"),
     "parse": ("parse", "parsed", "deserialize", "json"),
 }
 # Which quota: the call, what the message is about, and the advice.
@@ -252,6 +254,7 @@ REFUSALS = (
         (422,),
         words="parse",
     ),
+    Refusal(QuotaExceeded, _MONTH_IS_USED_UP, (429,), words="month"),
     # The status.
     Refusal(Unauthorized, _INVALID_KEY, (401,)),
     Refusal(PaymentRequired, _PAST_DUE, (402,)),

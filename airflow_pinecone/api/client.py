@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -35,6 +35,9 @@ from airflow_pinecone.errors import (
     PineconeInputError,
     PineconePermanentError,
 )
+
+if TYPE_CHECKING:
+    from airflow_pinecone.api.records import IndexRecords
 
 _BACKUPS = Listing(
     Operation("list_project_backups", "GET", ("backups",), "list the backups of the project"),
@@ -68,6 +71,7 @@ class PineconeClient:
     ) -> None:
         self._transport = Transport(settings, log, clock, read_again)
         self._log = log
+        self._clock = clock
         self._warnings: set[str] = set()
 
     @property
@@ -188,15 +192,37 @@ class PineconeClient:
     def describe_index_stats(self, index_name: str) -> dict[str, Any]:
         """Describe the contents of an index, as its data plane reports them."""
         path = ("describe_index_stats",)
-        operation = Operation("describe_index_stats", "POST", path, f"describe the stats of index {index_name}")
-        host = self.describe_index(index_name).get("host")
+        description = f"describe the stats of index {index_name}"
+        operation = Operation("describe_index_stats", "POST", path, description, is_read=True)
+        url = self._data_plane(self.describe_index(index_name), operation)
+        return responses.index_stats(self._transport.request(operation, body={}, url=url), operation)
+
+    def records(self, index_name: str, *, retry: bool = True) -> IndexRecords:
+        """Return a reader of the records of an index. Without ``retry``, no request is repeated."""
         try:
-            url = data_plane_url(host, self.settings.url)
+            from airflow_pinecone.api.records import IndexRecords
+        except ImportError as error:
+            raise PineconeInputError(
+                explain(
+                    f"Could not read the records of index {index_name}.",
+                    f"The package {error.name} is not installed.",
+                    "Install airflow-pinecone[records] on the workers.",
+                )
+            ) from error
+        index = self.describe_index(index_name, retry=retry)
+        operation = Operation("describe_index", "GET", ("indexes", index_name), f"read the records of {index_name}")
+        url = self._data_plane(index, operation)
+        return IndexRecords(self._transport, index, url, self._clock, self._log, retry=retry)
+
+    def _data_plane(self, index: IndexModel, operation: Operation) -> str:
+        """Return the URL of the data plane of an index."""
+        host = index.get("host")
+        try:
+            return data_plane_url(host, self.settings.url)
         except ValueError as error:
             raise PineconePermanentError(
                 f"Could not {operation.description}: its host {one_line(host)!r} {error}."
             ) from error
-        return responses.index_stats(self._transport.request(operation, body={}, url=url), operation)
 
     def create_index_from_backup(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Required, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, Required, TypedDict, TypeVar
 
 Phase = Literal["running", "succeeded", "failed"]
 
@@ -29,6 +29,9 @@ _SCHEDULED_NAME = re.compile(r"-([0-9]{8}T[0-9]{6}Z)\Z")
 
 # Keys of a dict that Airflow's serialization of XComs and trigger events does not accept, or takes for a class.
 _RESERVED_KEYS = {"__classname__", "__id__", "__type"}
+
+# The fields of the schema of an index that the vectors API serves.
+_RESERVED_FIELDS = ("_values", "_sparse_values")
 
 Value = TypeVar("Value")
 
@@ -172,6 +175,48 @@ def why_unsupported(index: IndexModel) -> str:
     if is_pod_based(index):
         return "it is pod-based"
     return "its creation failed" if _object(index, "status").get("state") == "InitializationFailed" else ""
+
+
+class VectorFields(NamedTuple):
+    """The fields of a document that are vectors."""
+
+    dense: frozenset[str]
+    sparse: frozenset[str]
+
+
+def document_fields(index: IndexModel) -> VectorFields | None:
+    """Return which fields of the documents of an index are vectors; None for an index that the vectors API serves.
+
+    Such an index has a schema, too, with the reserved fields ``_values`` and ``_sparse_values``, and with fields that
+    are only for filters.
+    """
+    fields = {name: f for name, f in _schema_fields(index).items() if f.get("type") and name not in _RESERVED_FIELDS}
+    # An integrated index embeds a text. The vectors API serves its records.
+    if not fields or all(f["type"] == "semantic_text" for f in fields.values()):
+        return None
+    dense = frozenset(name for name, f in fields.items() if f["type"] == "dense_vector")
+    return VectorFields(dense, frozenset(name for name, f in fields.items() if f["type"] == "sparse_vector"))
+
+
+def dimension_of(index: IndexModel | BackupModel) -> int | None:
+    """Return the dimension of the dense vectors of an index, or of the index of a backup; None if it has none."""
+    # Version 2026-07 has it in the schema.
+    dimension = index.get("dimension") or _schema_fields(index).get("_values", {}).get("dimension")
+    return count_of(dimension)
+
+
+def metric_of(index: IndexModel | BackupModel) -> str | None:
+    """Return the metric of the dense vectors of an index, or of the index of a backup; None if it is unknown."""
+    metric = index.get("metric") or _schema_fields(index).get("_values", {}).get("metric")
+    return metric if isinstance(metric, str) else None
+
+
+def _schema_fields(model: IndexModel | BackupModel) -> dict[str, dict[str, Any]]:
+    schema = model.get("schema")
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    return (
+        {name: field for name, field in fields.items() if isinstance(field, dict)} if isinstance(fields, dict) else {}
+    )
 
 
 def _object(index: IndexModel, field: str) -> dict[str, Any]:

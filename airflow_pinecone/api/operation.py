@@ -18,6 +18,7 @@ class Operation(NamedTuple):
         path: The segments of the path, not quoted. The second one is the name or id of a resource.
         description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
         since: The first version of the API that has it.
+        is_read: Whether it is a POST that changes nothing, so that it may be repeated like a GET.
     """
 
     name: str
@@ -25,6 +26,12 @@ class Operation(NamedTuple):
     path: tuple[str, ...]
     description: str
     since: str = API_VERSIONS[0]
+    is_read: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a second request has the same effect as one."""
+        return self.is_read or self.method in ("GET", "DELETE")
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
         """Return the error for a response that is not valid. ``problem`` completes 'the response ...'."""

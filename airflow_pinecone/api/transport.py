@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -38,10 +39,45 @@ MAX_ATTEMPTS = 5
 RETRY_BUDGET = 60.0
 # Far larger than a page of 100 backups with full metadata schemas.
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+# Reference: https://grpc.io/docs/guides/status-codes/
+_GRPC_CODES = {
+    3: "INVALID_ARGUMENT",
+    5: "NOT_FOUND",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    12: "UNIMPLEMENTED",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    16: "UNAUTHENTICATED",
+}
 _BACKOFF = wait_random_exponential(multiplier=1, max=20)
 
 Log = Callable[[str], object]
+# The query of a request, or its quoted text.
+Params = Mapping[str, str | int] | str
 Created = TypeVar("Created")
+
+
+def decode_json(content: bytes) -> Any:
+    """Return the JSON of a body, or None for an empty body.
+
+    Raises:
+        ValueError: It is not JSON, or XCom cannot store it.
+        RecursionError: It is nested too deeply.
+    """
+    answer = json.loads(content) if content.strip() else None
+    _check_json(answer)
+    return answer
+
+
+class Gate(Protocol):
+    """Limits how often requests are sent."""
+
+    def wait(self) -> None:
+        """Wait until the next request may be sent."""
+
+    def slow_down(self, retry_after: float | None) -> None:
+        """Send fewer requests: Pinecone has rejected one with 429, and asks to wait so many seconds."""
 
 
 class Transport:
@@ -60,20 +96,37 @@ class Transport:
         self.session = Session(self._key, settings.api_version)
         self._log = log
         self._clock = clock
+        self._max_attempts = MAX_ATTEMPTS
+        self._retry_budget = RETRY_BUDGET
 
     @property
     def settings(self) -> Settings:
         """The settings, with the API key that is in use."""
         return self._key.settings
 
+    def with_limits(self, max_attempts: int, retry_budget: float, log: Log) -> Self:
+        """Return a transport that repeats requests for longer, with the same key and session.
+
+        Args:
+            max_attempts: How often a request is attempted at most.
+            retry_budget: Seconds from the first attempt during which another one may start.
+            log: Logs a message when a request is repeated.
+        """
+        transport = copy.copy(self)
+        transport._max_attempts, transport._retry_budget, transport._log = max_attempts, retry_budget, log
+        return transport
+
     def request(
         self,
         operation: Operation,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Params | None = None,
         body: Mapping[str, Any] | None = None,
         retry: bool = True,
         url: str | None = None,
+        decode: Callable[[bytes], Any] = decode_json,
+        gate: Gate | None = None,
+        renew: bool = True,
     ) -> Any:
         """Send a request, and repeat it if that is safe and can help.
 
@@ -84,9 +137,12 @@ class Transport:
             retry: Whether the request may be repeated after a failure that may be temporary. After a 401, it is
                 repeated once if there is a new API key.
             url: The base URL to send it to; None for the control plane.
+            decode: Reads the body of a response. It raises ValueError if the body is invalid.
+            gate: Limits how often requests are sent; None does not.
+            renew: Whether to read the connection again after a 401. Only the thread of a task may.
 
         Returns:
-            The JSON of a 2xx response; None if it has no body, or if a repeated DELETE found nothing.
+            What ``decode`` makes of a 2xx response; None if a repeated DELETE found nothing.
 
         Raises:
             PineconePermanentError: Pinecone rejected the request.
@@ -100,7 +156,7 @@ class Transport:
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"the body of the request is not JSON: {error}"
             raise PineconeInputError(explain(f"Could not {operation.description}.", problem)) from None
-        deadline = self._clock.monotonic() + RETRY_BUDGET
+        deadline = self._clock.monotonic() + self._retry_budget
 
         may_be_processed = False
         logged = ""
@@ -110,7 +166,7 @@ class Transport:
             if not isinstance(error, PineconeTransientError):
                 return False
             may_be_processed = may_be_processed or not was_not_processed(error)
-            return operation.method in ("GET", "DELETE") or was_not_processed(error)
+            return operation.is_repeatable or was_not_processed(error)
 
         def backoff(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -128,7 +184,7 @@ class Transport:
             logged = reason
 
         def is_last(state: RetryCallState) -> bool:
-            return state.attempt_number >= (MAX_ATTEMPTS if retry else 1) or self._clock.monotonic() >= deadline
+            return state.attempt_number >= (self._max_attempts if retry else 1) or self._clock.monotonic() >= deadline
 
         attempts = Retrying(
             retry=retry_if_exception(can_repeat),
@@ -138,14 +194,18 @@ class Transport:
             before_sleep=log_attempt,
             reraise=True,
         )
-        send = partial(self._send, operation, url or self.settings.url, params, content)
+        send = partial(self._send, operation, url or self.settings.url, params, content, decode)
         for attempt in attempts:
             with attempt:
+                if gate is not None:
+                    gate.wait()
                 try:
-                    return self._with_valid_key(send)
-                except NotFound:
+                    return self._with_valid_key(send) if renew else send()
+                except PineconeRequestError as error:
+                    if gate is not None and error.status_code == 429:
+                        gate.slow_down(error.retry_after)
                     # An earlier attempt, whose response was lost, may have deleted the resource.
-                    if operation.method == "DELETE" and may_be_processed:
+                    if isinstance(error, NotFound) and operation.method == "DELETE" and may_be_processed:
                         return None
                     raise
         raise AssertionError("unreachable: tenacity returns or raises")
@@ -192,8 +252,9 @@ class Transport:
         self,
         operation: Operation,
         url: str,
-        params: Mapping[str, str | int] | None,
+        params: Params | None,
         content: bytes | None,
+        decode: Callable[[bytes], Any],
     ) -> Any:
         path = "/".join(quote(segment, safe="") for segment in operation.path)
         try:
@@ -211,21 +272,25 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = connection_error(operation, error, url, self.settings, self._key.hide)
         else:
-            return self._parse(response, content, operation)
+            return self._parse(response, content, operation, decode)
         # Raise outside the except block: the caught error holds the request, which contains the API key.
         raise failure
 
-    def _parse(self, response: requests.Response, content: bytes, operation: Operation) -> Any:
+    def _parse(
+        self, response: requests.Response, content: bytes, operation: Operation, decode: Callable[[bytes], Any]
+    ) -> Any:
+        is_success = 200 <= response.status_code < 300
         try:
-            answer = json.loads(content) if content.strip() else None
-            _check_json(answer)
+            answer = decode(content) if is_success else decode_json(content)
         except (ValueError, RecursionError):
             pass
         else:
-            if 200 <= response.status_code < 300:
+            if is_success:
                 return answer
-            if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-                raise self._error(operation, response, answer["error"].get("code"), answer["error"].get("message"))
+            # This name, because it is one of those that may hold the key if Pinecone quotes it.
+            answer = _details(answer)
+            if answer is not None:
+                raise self._error(operation, response, answer.get("code"), answer.get("message"))
         # Raise outside the except block: the caught error holds the content.
         raise self._error(operation, response, None, content)
 
@@ -241,7 +306,20 @@ class Transport:
             request_id=hide(headers.get("x-pinecone-request-id") or headers.get("x-request-id")) or None,
             retry_after=_retry_after(headers.get("Retry-After")),
         )
-        return request_error(operation, said, self.settings, max_retry_after=RETRY_BUDGET)
+        return request_error(operation, said, self.settings, max_retry_after=self._retry_budget)
+
+
+def _details(answer: Any) -> dict[str, Any] | None:
+    """Return the details of an error response; None if it has none."""
+    if not isinstance(answer, dict):
+        return None
+    if isinstance(answer.get("error"), dict):
+        details: dict[str, Any] = answer["error"]
+        return details
+    # The vectors API responds with a status of gRPC.
+    if type(answer.get("code")) is int and isinstance(answer.get("message"), str):
+        return {"code": _GRPC_CODES.get(answer["code"]), "message": answer["message"]}
+    return None
 
 
 def was_not_processed(error: BaseException) -> bool:
@@ -253,6 +331,11 @@ def was_not_processed(error: BaseException) -> bool:
 
 def _read(response: requests.Response) -> bytes:
     """Read at most MAX_RESPONSE_BYTES of the body."""
+    headers = response.headers
+    length = headers.get("Content-Length", "")
+    if "Content-Encoding" not in headers and length.isdecimal() and int(length) <= MAX_RESPONSE_BYTES:
+        # Without the copies of the loop below: most responses.
+        return response.raw.read()
     content = bytearray()
     while chunk := response.raw.read(65536, decode_content=True):
         content += chunk

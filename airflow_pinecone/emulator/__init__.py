@@ -1,4 +1,4 @@
-"""An emulator of Pinecone's control plane on your machine: indexes, backups, backup schedules and restores.
+"""An emulator of Pinecone on your machine: indexes and their records, backups, backup schedules and restores.
 
 In a test::
 
@@ -27,7 +27,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `python -m airflow_pinecone.emulator` can report that aiohttp is missing.
+    # Lazy, so that `python -m airflow_pinecone.emulator` can report that one of its packages is missing.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

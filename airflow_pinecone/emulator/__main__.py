@@ -4,8 +4,10 @@ import sys
 
 try:
     import aiohttp  # noqa: F401
-except ModuleNotFoundError:
-    sys.exit("The emulator requires aiohttp. Install it with: pip install 'airflow-pinecone[emulator]'")
+    import numpy  # noqa: F401
+    import orjson  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(f"The emulator requires {error.name}. Install it with: pip install 'airflow-pinecone[emulator]'")
 
 from airflow_pinecone.emulator.command_line import main
 

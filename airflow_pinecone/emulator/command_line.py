@@ -46,8 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options["api_key"]:
         parser.error("an API key is required: set --api-key or the environment variable PINECONE_API_KEY")
     indexes, faults = options.pop("index"), options.pop("fault")
+    seed_records, dimension = options.pop("seed_records"), options.pop("dimension")
     try:
-        emulator = Emulator(indexes=indexes, **options)
+        emulator = Emulator(**options)
+        for index in indexes:
+            name, _, records = index.partition(":")
+            emulator.add_index(name, records=0 if seed_records else int(records or 96), dimension=dimension)
+            if seed_records:
+                emulator.generate_records(name, seed_records)
     except ApiError as error:
         parser.error(f"argument --index: {error}")
     for fault in faults:
@@ -71,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
-        description="Emulate Pinecone's control plane (API versions 2025-10, 2026-04, 2026-07 and\n"
-        "unstable): indexes, backups, backup schedules and restores. Prints its URL when it is ready,\n"
-        "and logs one line for each request.",
+        description="Emulate Pinecone's control plane and data plane (API versions 2025-10, 2026-04, 2026-07 and\n"
+        "unstable): indexes and their records, backups, backup schedules and restores. Prints its URL when\n"
+        "it is ready, and logs one line for each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -116,6 +122,13 @@ def _parser() -> argparse.ArgumentParser:
         help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
     add_seconds("--restore-visible-after", "time until lists and describe requests find a new restore job")
+    add_seconds("--latency", "time added to each response of the data plane")
+    add_seconds("--writes-visible-after", "time until a write to the records of an index is visible")
+    add_seconds("--backup-lag", "a backup lacks what was written to its index in this time before it")
+    add_seconds(
+        "--restored-records-visible-after",
+        "time after a restore during which lists and counts show a growing part of the records",
+    )
     add(
         "--quota", type=_whole_number, default=500, metavar="N", help="maximum number of backups (default: %(default)s)"
     )
@@ -138,6 +151,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="longest retention of a backup schedule (default: %(default)s)",
     )
+    add(
+        "--seed-records",
+        type=_whole_number,
+        default=0,
+        metavar="N",
+        help="give each index this many generated records in its default namespace, instead of those of --index",
+    )
+    add(
+        "--dimension",
+        type=_whole_number,
+        default=1024,
+        metavar="N",
+        help="number of dense values of a record (default: %(default)s)",
+    )
+    for name, what in (
+        ("--list-requests-per-second", "requests for ids that an index answers in a second"),
+        ("--fetch-requests-per-second", "requests for records that an index answers in a second"),
+        ("--read-units-per-month", "read units of the project"),
+    ):
+        add(name, type=_whole_number, metavar="N", help=f"{what} (default: no limit)")
     add(
         "--planned-run-status",
         default="Scheduled",

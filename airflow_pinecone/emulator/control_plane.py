@@ -1,19 +1,29 @@
-"""The control plane: its state, and which operation a request is."""
+"""The state of the emulator, and which operation a request is."""
 
+import asyncio
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 from aiohttp import web
 
-from airflow_pinecone.emulator import request_bodies
+from airflow_pinecone.emulator import data_plane, request_bodies
+from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.data_plane import DataPlane, internal, rpc_status
+from airflow_pinecone.emulator.documents import Documents
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
+from airflow_pinecone.emulator.namespace_calls import NamespaceCalls
+from airflow_pinecone.emulator.namespaces import put
 from airflow_pinecone.emulator.operations import Operations
-from airflow_pinecone.emulator.project import Project, spread
+from airflow_pinecone.emulator.project import Project
+from airflow_pinecone.emulator.records import encode
 from airflow_pinecone.emulator.resources import Index, Lifecycle, Model, newest_first
 from airflow_pinecone.emulator.scenario import Scenario
 from airflow_pinecone.emulator.schedules import Schedules
+from airflow_pinecone.emulator.vector_bodies import stored
+from airflow_pinecone.emulator.vectors import Vectors
 from airflow_pinecone.emulator.versions import DEFAULT_VERSION, VERSIONS, Version
 
 # The methods of Pinecone's API. A path that the emulator does not know may have an operation with each of them.
@@ -21,7 +31,7 @@ _METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 
 
 class ControlPlane:
-    """Pinecone's control plane in all its versions, and describe_index_stats of the data plane.
+    """Pinecone's control plane and data plane in all their versions.
 
     Its attributes and methods show resources as in a response of version 2025-10.
 
@@ -54,7 +64,11 @@ class ControlPlane:
         self.base_url = base_url
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
-        for method, path, operation in self._operations.routes():
+        self._data_plane = DataPlane(self.project, scenario)
+        data_plane_routes = [*NamespaceCalls(self._data_plane).routes(), *Vectors(self._data_plane).routes()]
+        self._rpc_operations = {operation for _, _, operation in data_plane_routes}
+        routes = [*self._operations.routes(), *data_plane_routes, *Documents(self._data_plane).routes()]
+        for method, path, operation in routes:
             # By default, a variable matches neither "" nor braces.
             self._router.add_route(method, path.replace("}", ":[^/]*}"), operation)
         self._lock = threading.RLock()
@@ -110,7 +124,8 @@ class ControlPlane:
         """
         request_bodies.check_index_name(name)
         with self._lock:
-            index = self.project.add_index({"name": name, **fields}, spread(records, namespaces))
+            index = self.project.add_index({"name": name, **fields})
+            index.contents = Contents(spread(records, namespaces, index.generate))
             index.state = state
             return self._shown(index)
 
@@ -127,7 +142,72 @@ class ControlPlane:
         """
         with self._lock:
             self._now()
-            self.project.index(index_name).namespaces = spread(records, namespaces)
+            index = self.project.index(index_name)
+            index.contents = Contents(spread(records, namespaces, index.generate))
+
+    def add_records(self, index_name: str, records: Iterable[Model], namespace: str = "") -> None:
+        """Write records without a request. Creates the namespace.
+
+        Args:
+            index_name: The name of the index.
+            records: The records in the API's shape: `id`, `values`, `sparseValues` and `metadata`; for a document
+                index, documents: `_id` and their fields. They replace those with the same ids.
+            namespace: The namespace; "" for the default one.
+
+        Raises:
+            ApiError: The index does not exist, or a record has another dimension.
+        """
+        with self._lock:
+            index = self.project.index(index_name)
+            added = [stored(record, index) for record in records]
+            self._data_plane.write(index, lambda namespaces: put(namespaces, internal(namespace), added), self._now())
+
+    def generate_records(self, index_name: str, count: int, namespace: str = "", seed: int = 0) -> None:
+        """Fill a namespace with records that are computed when they are read, so that they take no memory.
+
+        They replace the records of the namespace. The same count and seed give the same records.
+
+        Args:
+            index_name: The name of the index.
+            count: The number of records.
+            namespace: The namespace; "" for the default one.
+            seed: Another seed gives other values.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            index = self.project.index(index_name)
+            generated = index.generate(count, seed)
+            self._data_plane.write(
+                index, lambda namespaces: namespaces.update({internal(namespace): generated}), self._now()
+            )
+
+    def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
+        """Return the visible records of a namespace by id, as in a response.
+
+        Args:
+            index_name: The name of the index.
+            namespace: The namespace; "" for the default one.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            found = self.project.index(index_name).namespaces(self._now()).get(internal(namespace))
+            if found is None:
+                return {}
+            shown: dict[str, Model] = orjson.loads(encode({i: found.get(i).to_api() for i in found.ids_from("")}))
+            return shown
+
+    def namespaces(self, index_name: str) -> list[str]:
+        """Return the names of the visible namespaces of an index, sorted; "" is the default one.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            return sorted(self.project.index(index_name).namespaces(self._now()))
 
     def add_backup(self, index_name: str, *, age: float = 0.0, statuses: Sequence[str] = (), **fields: Any) -> Model:
         """Add a backup without a request. Its index need not exist.
@@ -199,9 +279,13 @@ class ControlPlane:
             if request.content_error:
                 raise request.content_error
             with self._lock:
-                return ApiResponse(*await operation(request, self._now(), version, **route))
+                response = ApiResponse(*await operation(request, self._now(), version, **route))
         except ApiError as error:
-            return ApiResponse(error.status, error.body, error.headers)
+            body = rpc_status(error) if operation in self._rpc_operations else error.body
+            response = ApiResponse(error.status, body, error.headers)
+        if request.path.startswith(data_plane.PATH) and self.scenario.latency:
+            await asyncio.sleep(self.scenario.latency)
+        return response
 
     def _now(self) -> float:
         """Return the time, after the start of the scheduled backups that are due."""

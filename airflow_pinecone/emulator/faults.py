@@ -1,5 +1,6 @@
 """Faults: rules that make requests fail."""
 
+import json
 import random
 import shlex
 import threading
@@ -9,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from airflow_pinecone.emulator.errors import error_body
-from airflow_pinecone.emulator.messages import ApiResponse, Body
+from airflow_pinecone.emulator.messages import ApiResponse, Body, encode
 
 Point = Literal["before", "after", "response"]
 
@@ -41,6 +42,7 @@ class Fault:
             only the "body". Once released, the rest follows at once.
         endless: Whether the body continues with spaces until the fault is released: as fast as the client reads,
             or one by one with `drip`.
+        change_answer: Called with the JSON of the processed request. The response has what it returns.
         work: Whether the emulator processes the request before it responds with `status`. If it does, a create request
             succeeds although the client receives an error.
         hits: How many requests the fault has affected so far. A test can check that it is not 0.
@@ -62,6 +64,7 @@ class Fault:
     hang: Literal["before", "after"] | None = None
     drip: Literal["head", "body"] | None = None
     endless: bool = False
+    change_answer: Callable[[Any], Any] | None = None
     work: bool = False
 
     def __post_init__(self) -> None:
@@ -100,7 +103,9 @@ class Fault:
     @property
     def alters_response(self) -> bool:
         """Whether the client receives a different response or none. `hang` and `drip` only delay it."""
-        return bool(self.status or self.headers or self.body is not None or self.drop or self.endless)
+        return bool(
+            self.status or self.headers or self.body is not None or self.drop or self.endless or self.change_answer
+        )
 
     def claim(self, method: str, path: str, *, unclaimed: bool) -> bool:
         """Count a request if it matches, and return whether this fault takes effect on it.
@@ -121,6 +126,8 @@ class Fault:
     def response(self, original: ApiResponse | None) -> ApiResponse:
         """Return the response to send; `original` is that of the control plane, or None if `work` is false."""
         status, body, headers = original or ApiResponse(200, None)
+        if self.change_answer is not None and original is not None:
+            body = self.change_answer(json.loads(encode(body)[0]))
         if self.status is not None:
             status, headers = self.status, {}
             if status >= 400:

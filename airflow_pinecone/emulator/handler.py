@@ -8,18 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
 
+import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from airflow_pinecone.emulator import data_plane
 from airflow_pinecone.emulator.control_plane import ControlPlane
 from airflow_pinecone.emulator.errors import ApiError, error_body
 from airflow_pinecone.emulator.faults import Fault, Faults
-from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, encode
+from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse, Body, Json, encode
 from airflow_pinecone.emulator.request_bodies import parse_json
 from airflow_pinecone.emulator.slow_responses import send_slowly
 
 _REQUEST_ID = "x-pinecone-request-id"
 _REDACTED = "***"
+# Exchanges with the data plane do not keep a larger body.
+_MAX_KEPT_BODY = 64 * 1024
+# A longer URL is refused, as by most servers.
+_MAX_URL = 8 * 1024
 
 _log = logging.getLogger("airflow_pinecone.emulator")
 
@@ -31,14 +37,17 @@ class Exchange:
     Attributes:
         method: The HTTP method.
         path: The path, percent-encoded as it was sent.
-        query: The query parameters.
+        query: The query parameters; the last one of those with the same name.
+        raw_query: The query, percent-encoded as it was sent.
         headers: The headers; lookups ignore case. The API key is replaced by "***".
-        body: The request body parsed as JSON, or None if it is missing or not JSON.
+        body: The request body parsed as JSON, or None if it is missing or not JSON. Of the data plane, None if it has
+            more than 64 kB.
         peer: The host and port of the client's socket.
         time: When the request arrived, by the emulator's clock.
         status: The status of the response; None if there is no response, because the request still hangs or the
             connection was dropped.
-        answer: The response body: a JSON value, text, or None for no body.
+        answer: The response body: a JSON value, text, or None for no body. Of the data plane, None if it has more
+            than 64 kB.
         request_id: The request id of the response.
         fault: The fault that affected the request.
     """
@@ -54,6 +63,20 @@ class Exchange:
     answer: Any = None
     request_id: str = field(default_factory=lambda: str(uuid4()))
     fault: Fault | None = None
+    raw_query: str = ""
+
+
+def _get_answer(exchange: Exchange) -> Any:
+    """Parse a body of the data plane when it is read, because thousands of them are kept."""
+    kept = exchange.__dict__["answer"]
+    return orjson.loads(kept.content) if isinstance(kept, Json) else kept
+
+
+def _set_answer(exchange: Exchange, answer: Any) -> None:
+    exchange.__dict__["answer"] = answer
+
+
+Exchange.answer = property(_get_answer, _set_answer)
 
 
 class Handler:
@@ -106,7 +129,7 @@ class Handler:
             headers=http_request.headers,
             content=content,
             base_url=f"{http_request.scheme}://{http_request.host}",
-            content_error=content_error,
+            content_error=_url_error(http_request) or content_error,
         )
         exchange = self._record(request, http_request)
         fault = exchange.fault
@@ -145,7 +168,7 @@ class Handler:
         if "Api-Key" in headers:  # also a key that is not valid
             headers["Api-Key"] = _REDACTED
         try:
-            body = parse_json(request.content)
+            body = parse_json(request.content) if _is_kept(request.path, request.content) else None
         except ValueError:
             body = None
         peer = http_request.transport.get_extra_info("peername") if http_request.transport else ("", 0)
@@ -158,6 +181,7 @@ class Handler:
             peer=peer[:2],
             time=self._control_plane.scenario.clock(),
             fault=self._faults.claim(request.method, request.path),
+            raw_query=request.target.partition("?")[2],
         )
         self._exchanges.append(exchange)
         return exchange
@@ -226,7 +250,7 @@ def _http_response(exchange: Exchange, response: ApiResponse) -> web.Response:
     """Record a response and convert it for aiohttp."""
     content, content_type = encode(response.body)
     exchange.status = response.status
-    exchange.answer = response.body.decode(errors="replace") if isinstance(response.body, bytes) else response.body
+    exchange.answer = _answer(exchange.path, response.body, content)
     _log.info("%s %s %s", exchange.method, exchange.path, response.status)
     headers = CIMultiDict({_REQUEST_ID: exchange.request_id})
     if content_type:
@@ -234,6 +258,25 @@ def _http_response(exchange: Exchange, response: ApiResponse) -> web.Response:
     headers.update(response.headers)
     exchange.request_id = headers[_REQUEST_ID]
     return web.Response(status=response.status, body=content, headers=headers)
+
+
+def _answer(path: str, body: Body, content: bytes) -> Any:
+    """Return what an exchange keeps of a response body."""
+    if not _is_kept(path, content):
+        return None
+    return body.decode(errors="replace") if isinstance(body, bytes) else body
+
+
+def _is_kept(path: str, content: bytes) -> bool:
+    """Return whether an exchange keeps a body: a large one of the data plane would take too much memory."""
+    return len(content) <= _MAX_KEPT_BODY or not path.startswith(data_plane.PATH)
+
+
+def _url_error(http_request: web.BaseRequest) -> ApiError | None:
+    """Return the error of a URL that is too long."""
+    if len(http_request.raw_path) <= _MAX_URL:
+        return None
+    return ApiError(414, f"The URL has {len(http_request.raw_path)} bytes. At most {_MAX_URL} are allowed.")
 
 
 def _drop(http_request: web.BaseRequest, exchange: Exchange) -> web.Response:

@@ -12,7 +12,14 @@ from yarl import URL
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.request_bodies import read_object
 
-Body = bytes | str | dict[str, Any] | list[Any] | None
+
+class Json(NamedTuple):
+    """A body that is encoded already."""
+
+    content: bytes
+
+
+Body = Json | bytes | str | dict[str, Any] | list[Any] | None
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,14 @@ class ApiRequest:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query parameters."""
+        """The query parameters; the last one of those with the same name."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+    def query_values(self, name: str) -> list[str]:
+        """Return all values of a query parameter."""
+        return [
+            value for each, value in parse_qsl(self.target.partition("?")[2], keep_blank_values=True) if each == name
+        ]
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body, as `read_object` does."""
@@ -73,6 +86,8 @@ def encode(body: Body) -> tuple[bytes, str]:
     """Return the bytes of a response body and their Content-Type, which is "" for no body."""
     if body is None:
         return b"", ""
+    if isinstance(body, Json):
+        return body.content, "application/json"
     if isinstance(body, (bytes, str)):
         content = body.encode() if isinstance(body, str) else body
         return content, "text/html; charset=utf-8" if content.lstrip().startswith(b"<") else "text/plain; charset=utf-8"

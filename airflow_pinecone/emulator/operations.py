@@ -54,8 +54,6 @@ class Operations:
             ("GET", "/backup-schedules/{schedule_id}/history", self._list_schedule_history),
             ("GET", "/restore-jobs", self._list_restore_jobs),
             ("GET", "/restore-jobs/{job_id}", self._describe_restore_job),
-            ("GET", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
-            ("POST", "/data-plane/{host}/describe_index_stats", self._describe_index_stats),
         ]
 
     async def not_emulated(self, request: ApiRequest, now: float, version: Version) -> _Result:
@@ -68,7 +66,7 @@ class Operations:
         return 200, {"indexes": [version.index(index, now, request.base_url) for index in indexes]}
 
     async def _create_index(self, request: ApiRequest, now: float, version: Version) -> _Result:
-        index = self._project.add_index(version.parse_create_index(request.json()), {})
+        index = self._project.add_index(version.parse_create_index(request.json()))
         return 201, version.index(index, now, request.base_url)
 
     async def _describe_index(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
@@ -123,7 +121,9 @@ class Operations:
         status = self._project.backup(backup_id, now).status(now)
         if status != "Ready":
             raise version.unready_backup(backup_id, status)
-        job = self._project.add_restore_job(backup_id, index, now, self._scenario.take_restore_lifecycle(backup_id))
+        lifecycle = self._scenario.take_restore_lifecycle(backup_id)
+        visible_after = self._scenario.restored_records_visible_after
+        job = self._project.add_restore_job(backup_id, index, now, lifecycle, visible_after)
         return 202, {"restore_job_id": job.model["restore_job_id"], "index_id": job.model["target_index_id"]}
 
     async def _list_schedules(self, request: ApiRequest, now: float, version: Version, name: str) -> _Result:
@@ -167,12 +167,6 @@ class Operations:
         model = version.restore_job(job, now)
         job.describe_count += 1
         return 200, model
-
-    async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> _Result:
-        for index in self._project.indexes.values():
-            if index.data_plane_path.endswith("/" + host):
-                return 200, index.stats(now)
-        raise ApiError(404, f"No index has the host {host}.")
 
 
 def _list_backups(

@@ -4,7 +4,9 @@ import copy
 from uuid import uuid4
 
 from airflow_pinecone.emulator import shapes
+from airflow_pinecone.emulator.contents import Contents, spread
 from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.namespaces import Namespaces, copies, writable
 from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, RestoreJob, timestamp
 
 _DEFAULT_INDEX = {
@@ -22,9 +24,6 @@ _DEFAULT_INDEX = {
     },
 }
 
-# A restored index has at most this many namespaces, whatever a backup claims to have.
-_MAX_NAMESPACES = 2000
-
 
 class Project:
     """The indexes, backups and restore jobs of one project. Invalid requests raise ApiError."""
@@ -37,12 +36,12 @@ class Project:
         self.restore_jobs: dict[str, RestoreJob] = {}
         self._names_of_deleted_indexes: set[str] = set()
 
-    def add_index(self, fields: Model, namespaces: dict[str, int], restore_job: RestoreJob | None = None) -> Index:
-        """Add an index, with defaults for what `fields` leaves out; 409 if its name is in use."""
+    def add_index(self, fields: Model, restore_job: RestoreJob | None = None) -> Index:
+        """Add an empty index, with defaults for what `fields` leaves out; 409 if its name is in use."""
         model = shapes.index_of(fields)
         if model["name"] in self.indexes:
             raise ApiError(409, "Resource already exists.")
-        index = Index(str(uuid4()), {**copy.deepcopy(_DEFAULT_INDEX), **model}, dict(namespaces), restore_job)
+        index = Index(str(uuid4()), {**copy.deepcopy(_DEFAULT_INDEX), **model}, Contents({}), restore_job)
         if index.model["dimension"] is None:  # a sparse index
             del index.model["dimension"]
         self.indexes[index.name] = index
@@ -101,7 +100,7 @@ class Project:
         If `fields` has the id of another index than the one that has the name, the backup is one of that earlier index.
         """
         active = self.indexes.get(index_name)
-        index = active or Index(str(uuid4()), copy.deepcopy(_DEFAULT_INDEX), {})
+        index = active or Index(str(uuid4()), copy.deepcopy(_DEFAULT_INDEX), Contents({}))
         source = copy.deepcopy(index.model)
         source_id = fields.get("source_index_id")
         if active is None or (isinstance(source_id, str) and source_id != index.id):
@@ -110,7 +109,8 @@ class Project:
         else:
             source_id, deleted_at = index.id, None
         location = shapes.location(source["spec"])
-        records = sum(index.namespaces.values())
+        namespaces = index.contents.snapshot(now)
+        records = sum(map(len, namespaces.values()))
         model = {
             "backup_id": str(uuid4()),
             "source_index_id": index.id,
@@ -120,7 +120,7 @@ class Project:
             "region": location.region,
             "metric": source["metric"],
             "record_count": records,
-            "namespace_count": len(index.namespaces),
+            "namespace_count": len(namespaces),
             "size_bytes": records * (4 * source.get("dimension", 64) + 64),
             "created_at": timestamp(now, digits=9 if len(self.backups) % 2 else 6),
         }
@@ -138,7 +138,7 @@ class Project:
             fields=fields,
             source=source,
             source_id=str(source_id),
-            namespaces=dict(index.namespaces),
+            namespaces=namespaces,
             source_deleted_at=deleted_at,
         )
         self.backups[model["backup_id"]] = backup
@@ -169,7 +169,9 @@ class Project:
         if index_name in self.indexes:
             raise ApiError(409, "Resource already exists.")
 
-    def add_restore_job(self, backup_id: str, index: Model, now: float, lifecycle: Lifecycle) -> RestoreJob:
+    def add_restore_job(
+        self, backup_id: str, index: Model, now: float, lifecycle: Lifecycle, records_visible_after: float = 0.0
+    ) -> RestoreJob:
         """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection."""
         backup = self.backup(backup_id, now)
         model = {"dimension": None, **copy.deepcopy(backup.source), "deletion_protection": "disabled", **index}
@@ -185,7 +187,15 @@ class Project:
             now,
             lifecycle,
         )
-        job.model["target_index_id"] = self.add_index(model, _counts(backup.to_api(now), backup.namespaces), job).id
+        restored = self.add_index(model, job)
+        restored.records_visible_after = records_visible_after
+        restored.contents = Contents(_restored(backup, now, restored))
+        if lifecycle.change is not None:
+            namespaces = restored.contents.namespaces
+            copy_to_change = {name: writable(namespaces, name) for name in list(namespaces)}
+            lifecycle.change(copy_to_change)
+            restored.contents = Contents(dict(copy_to_change))
+        job.model["target_index_id"] = restored.id
         self.restore_jobs[job_id] = job
         return job
 
@@ -197,20 +207,15 @@ class Project:
         return job
 
 
-def _counts(backup: Model, namespaces: dict[str, int]) -> dict[str, int]:
-    """Return the number of records in each namespace of a restored index.
+def _restored(backup: Backup, now: float, index: Index) -> Namespaces:
+    """Return the namespaces of a restored index.
 
-    They are those of the index when it was backed up, unless the backup was given other counts.
+    They are those of the backup. If all its records are generated, and its fields claim other counts, then other
+    records are generated.
     """
-    records, count = backup.get("record_count"), backup.get("namespace_count")
-    if not isinstance(records, int) or (records, count) == (sum(namespaces.values()), len(namespaces)):
-        return dict(namespaces)
-    return spread(records, min(count, _MAX_NAMESPACES) if isinstance(count, int) and count > 0 else 1)
-
-
-def spread(records: int, namespaces: int) -> dict[str, int]:
-    """Spread records evenly over namespaces."""
-    if records <= 0:
-        return {}
-    each, rest = divmod(records, namespaces)
-    return {f"namespace-{n + 1}": each + (n < rest) for n in range(namespaces)}
+    model = backup.to_api(now)
+    records, count = model.get("record_count"), model.get("namespace_count")
+    counts = (sum(map(len, backup.namespaces.values())), len(backup.namespaces))
+    if not isinstance(records, int) or (records, count) == counts or not Contents(backup.namespaces).is_plain:
+        return copies(backup.namespaces)
+    return spread(records, count if isinstance(count, int) and count > 0 else 1, index.generate)

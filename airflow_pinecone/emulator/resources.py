@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from airflow_pinecone.emulator.contents import Contents
+from airflow_pinecone.emulator.damage import Change
+from airflow_pinecone.emulator.namespaces import FirstRecords, GeneratedNamespace, Namespaces
+
 Model = dict[str, Any]
 
 
@@ -22,6 +26,7 @@ class Lifecycle:
         described_after: When describe requests start to find it.
         disappears_after: When it no longer exists; None for never.
         fields: Fields to replace in every response; a value of `...` removes the field.
+        change: What changes the records of the restored index.
     """
 
     ends_after: float = 0.0
@@ -31,6 +36,7 @@ class Lifecycle:
     described_after: float = 0.0
     disappears_after: float | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    change: Change | None = None
 
 
 class _End(NamedTuple):
@@ -112,14 +118,14 @@ class Backup(Resource):
         fields: The fields that a request or a test gave it.
         source: A copy of the model of its index.
         source_id: The id of its index. A test can give the model another one, or none.
-        namespaces: The numbers of records in each namespace.
+        namespaces: A copy of its records.
         source_deleted_at: When its index was deleted, or None if it exists.
     """
 
     fields: Model
     source: Model
     source_id: str
-    namespaces: dict[str, int]
+    namespaces: Namespaces
     source_deleted_at: float | None = None
 
     initial_status = "Initializing"
@@ -148,16 +154,18 @@ class Index:
     Attributes:
         id: Its id.
         model: Its fields as in version 2025-10, but for `host` and `status`; a document index also has a `schema`.
-        namespaces: The number of records in each namespace.
+        contents: Its records.
         restore_job: The job that fills it, if it was created from a backup.
         state: Its state, if that is fixed.
+        records_visible_after: The seconds from the end of the restore job until lists and counts show all records.
     """
 
     id: str
     model: Model
-    namespaces: dict[str, int]
+    contents: Contents
     restore_job: RestoreJob | None = None
     state: str | None = None
+    records_visible_after: float = 0.0
 
     @property
     def name(self) -> str:
@@ -178,19 +186,38 @@ class Index:
         failed = self.restore_job.status(now) in {"Failed", "Cancelled"}
         return {"ready": False, "state": "InitializationFailed" if failed else "Initializing"}
 
-    def stats(self, now: float) -> Model:
-        """Return the response to describe_index_stats."""
-        namespaces = self.namespaces if self.status(now)["ready"] else {}
-        stats = {
-            "namespaces": {name: {"vectorCount": count} for name, count in namespaces.items()},
-            "indexFullness": 0.0,
-            "totalVectorCount": sum(namespaces.values()),
-            "metric": self.model["metric"],
-            "vectorType": self.model["vector_type"],
+    @property
+    def dimension(self) -> int | None:
+        """The number of dense values of a record; None in a sparse index."""
+        dimension: int | None = self.model.get("dimension")
+        return dimension
+
+    @property
+    def is_document_index(self) -> bool:
+        """Whether the Documents API serves it, and not the vectors API."""
+        return "schema" in self.model
+
+    def generate(self, count: int, seed: int = 0) -> GeneratedNamespace:
+        """Return a namespace with generated records or documents that the index can store."""
+        schema = self.model["schema"]["fields"] if self.is_document_index else None
+        return GeneratedNamespace(count, self.dimension, seed, schema)
+
+    def namespaces(self, now: float) -> Namespaces:
+        """Return the namespaces that requests see at the time `now`."""
+        self.contents.settle(now)
+        if not self.status(now)["ready"]:
+            return {}
+        namespaces = self.contents.namespaces
+        if self.restore_job is None or not self.records_visible_after:
+            return namespaces
+        shown = (now - (self.restore_job.ended_at(now) or now)) / self.records_visible_after
+        if shown >= 1:
+            return namespaces
+        return {
+            name: FirstRecords(namespace, int(len(namespace) * shown))
+            for name, namespace in namespaces.items()
+            if int(len(namespace) * shown)
         }
-        if "dimension" in self.model:
-            stats["dimension"] = self.model["dimension"]
-        return stats
 
 
 AnyResource = TypeVar("AnyResource", bound=Resource)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from airflow_pinecone.emulator.damage import Change
 from airflow_pinecone.emulator.resources import Lifecycle
 
 
@@ -36,6 +37,16 @@ class Scenario:
             of the run, or "Initializing", without it. The service was seen to return both.
         full_text_backups: Whether an index with fields for full-text search can be backed up. Pinecone's
             documentation says both.
+        writes_visible_after: Seconds until a write to the records of an index appears in counts and responses.
+        backup_lag: A backup lacks what was written to its index in the last seconds of this number. A write counts if
+            this is set when it happens.
+        restored_records_visible_after: Seconds after the end of a restore during which counts and lists of the new
+            index show a growing part of its records.
+        list_requests_per_second: How many requests for ids an index answers in a second; None for no limit. The others
+            get 429.
+        fetch_requests_per_second: The same for requests for records.
+        read_units_per_month: The read units of the project. When they are used up, reads get 429, and no waiting helps.
+        latency: Seconds added to each response of the data plane. Requests overlap.
         clock: Returns the time in seconds since the epoch. The emulator computes statuses when they are requested,
             so a test with its own clock advances the time without sleeping.
     """
@@ -52,6 +63,13 @@ class Scenario:
     full_text_backups: bool = True
     max_retention_days: int = 365
     planned_run_status: str = "Scheduled"
+    writes_visible_after: float = 0.0
+    backup_lag: float = 0.0
+    restored_records_visible_after: float = 0.0
+    list_requests_per_second: int | None = None
+    fetch_requests_per_second: int | None = None
+    read_units_per_month: int | None = None
+    latency: float = 0.0
     clock: Callable[[], float] = time.time
     _next_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_scheduled_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
@@ -134,6 +152,7 @@ class Scenario:
         statuses: Sequence[str] = (),
         restore_visible_after: float | None = None,
         fields: Mapping[str, Any] | None = None,
+        change: Change | None = None,
     ) -> None:
         """Plan the lifecycle of the next restore job. Repeated calls plan the ones after it.
 
@@ -147,8 +166,11 @@ class Scenario:
                 `restore_after` and `restore_ends`.
             restore_visible_after: Seconds until lists and describe requests find the job.
             fields: Fields to replace in every response; a value of `...` removes the field.
+            change: Called with the namespaces of the restored copy by name when the restore is created. It may change
+                them. The module `damage` has ready-made changes.
         """
         changes = {
+            "change": change,
             "ends_after": restore_after,
             "final_status": restore_ends,
             "statuses": tuple(statuses),

@@ -3,17 +3,25 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
+from airflow_pinecone.emulator import data_plane
 from airflow_pinecone.emulator.control_plane import ControlPlane
 from airflow_pinecone.emulator.faults import Fault, Faults
 from airflow_pinecone.emulator.handler import Exchange, Handler, invalid_http_response
 from airflow_pinecone.emulator.resources import Model
 from airflow_pinecone.emulator.scenario import Scenario
+
+# The handler refuses a URL that is too long, with a status of its own.
+_MAX_LINE = 2**20
+_MAX_BODY = 2**20
+_MAX_DATA_PLANE_BODY = 2**22
 
 
 class _Connection(web.RequestHandler):
@@ -36,17 +44,34 @@ class _Connection(web.RequestHandler):
         return response
 
 
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """Create a request; one to the data plane may have a larger body."""
+    limit = _MAX_DATA_PLANE_BODY if message.path.startswith(data_plane.PATH) else _MAX_BODY
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
+
+
 class _Server(web.Server):
-    """A server whose connections are of the class above."""
+    """A server whose connections are of the class above, and whose requests have the size that its API allows."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        """Create a server that calls `handler` with each request."""
+        super().__init__(handler, request_factory=_request)
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
         # None disables the access log, although the type does not allow it.
-        return _Connection(self, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
+        return _Connection(self, loop=asyncio.get_running_loop(), access_log=None, max_line_size=_MAX_LINE)  # type: ignore[arg-type]
 
 
 class Emulator:
-    """Pinecone's control plane on a port of this machine.
+    """Pinecone's control plane and data plane on a port of this machine.
 
     As a context manager, it listens inside the block.
 
@@ -61,6 +86,10 @@ class Emulator:
         next_scheduled_backup: See `Scenario.next_scheduled_backup`.
         add_index: See `ControlPlane.add_index`.
         set_records: See `ControlPlane.set_records`.
+        add_records: See `ControlPlane.add_records`.
+        generate_records: See `ControlPlane.generate_records`.
+        records: See `ControlPlane.records`.
+        namespaces: See `ControlPlane.namespaces`.
         add_backup: See `ControlPlane.add_backup`.
         add_backup_schedule: See `ControlPlane.add_backup_schedule`.
         finish_backup: See `ControlPlane.finish_backup`.
@@ -109,6 +138,10 @@ class Emulator:
         self.next_scheduled_backup = self.scenario.next_scheduled_backup
         self.add_index = self.control_plane.add_index
         self.set_records = self.control_plane.set_records
+        self.add_records = self.control_plane.add_records
+        self.generate_records = self.control_plane.generate_records
+        self.records = self.control_plane.records
+        self.namespaces = self.control_plane.namespaces
         self.add_backup = self.control_plane.add_backup
         self.add_backup_schedule = self.control_plane.add_backup_schedule
         self.finish_backup = self.control_plane.finish_backup

@@ -29,6 +29,10 @@ class Version:
         configured_index: The status of the response to a request that configures an index.
         no_plan: The code of the error if the plan of the project does not include backups.
         has_schedules: Whether the version has backup schedules.
+        has_documents: Whether the version has the Documents API.
+        default_namespace: The name of the default namespace in the stats of an index.
+        counts_as_text: Whether the counts of a namespace are decimal strings, and it has a size.
+        counts_egress: Whether the usage of a request includes the bytes of the response.
     """
 
     name: str
@@ -38,6 +42,10 @@ class Version:
     configured_index: int = 202
     no_plan: str = "FORBIDDEN"
     has_schedules: bool = False
+    has_documents: bool = False
+    default_namespace: str = "__default__"
+    counts_as_text: bool = False
+    counts_egress: bool = False
 
     def unauthorized(self) -> ApiError:
         """Return the error for an invalid API key."""
@@ -95,6 +103,10 @@ class SchemaVersion(Version):
     configured_index: int = 200
     no_plan: str = "PERMISSION_DENIED"
     has_schedules: bool = True
+    has_documents: bool = True
+    default_namespace: str = ""
+    counts_as_text: bool = True
+    counts_egress: bool = True
 
     def unauthorized(self) -> ApiError:
         """Return the error for an invalid API key, which is plain text."""

@@ -33,7 +33,7 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.operators.base import WaitingOperator
 from airflow_pinecone.rules.history import CLOCK_SKEW
-from airflow_pinecone.rules.identity import Origin
+from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, checked_arguments
 from airflow_pinecone.runtime.tries import Try
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-# The tag of a restored index that identifies the origin of the restore.
-_ORIGIN_TAG = "airflow-pinecone"
 # Seconds to connect, and to receive the response, when the backup is described for OpenLineage. Airflow stops the
 # process after 10 s.
 _LINEAGE_TIMEOUT = 3.0
@@ -232,7 +230,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
             "Restoring backup %s into index %s. The tag %s of the index is %s",
             self.backup_id,
             self.index_name,
-            _ORIGIN_TAG,
+            ORIGIN_TAG,
             origin.digest,
         )
         rejection: Conflict | None = None
@@ -336,7 +334,7 @@ class CreateIndexFromBackupOperator(WaitingOperator):
         inherited = tags_of(self.hook.describe_backup(self.backup_id))
         # Pinecone returns other values too, but rejects them in a request.
         accepted = {name: value for name, value in inherited.items() if isinstance(value, str)}
-        return {**accepted, **(self.tags or {}), _ORIGIN_TAG: origin.digest}
+        return {**accepted, **(self.tags or {}), ORIGIN_TAG: origin.digest}
 
     def _find(self, this_try: Try, *, retry: bool = False) -> _ExistingIndex | None:
         """Find the restore of this task, or the reason why its index cannot be created."""
@@ -374,12 +372,12 @@ class CreateIndexFromBackupOperator(WaitingOperator):
 
 def _foreign_tag(index: IndexModel, origin: Origin) -> str:
     """Return why an index is not the one that the tries of an origin restored; empty if it is."""
-    tag = tags_of(index).get(_ORIGIN_TAG)
+    tag = tags_of(index).get(ORIGIN_TAG)
     if tag == origin.digest:
         return ""
     if not tag:
-        return f"It does not have the tag {_ORIGIN_TAG}."
-    return f"Its tag {_ORIGIN_TAG} is {one_line(tag)}, not {origin.digest}."
+        return f"It does not have the tag {ORIGIN_TAG}."
+    return f"Its tag {ORIGIN_TAG} is {one_line(tag)}, not {origin.digest}."
 
 
 def _recency(job: RestoreJobModel) -> datetime:

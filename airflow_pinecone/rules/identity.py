@@ -19,6 +19,8 @@ from airflow_pinecone.common.text import iso
 
 # Pinecone documents no limit for descriptions. This one keeps them readable in the console.
 DESCRIPTION_LENGTH = 500
+# The tag of a restored index that identifies the origin of the restore.
+ORIGIN_TAG = "airflow-pinecone"
 _NAME_LENGTH = 45
 _MARK = re.compile(r"\[airflow-pinecone [0-9a-f]{32}\]\s*\Z")
 _HOLD = re.compile(r"\[hold until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\]\s*\Z")

@@ -93,6 +93,30 @@ def task_state(ti: Any) -> str | None:
     return cast("str | None", states[ti.run_id][ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"])
 
 
+def task_states(context: Context, task_ids: list[str]) -> dict[str, str | None]:
+    """Return the states of tasks of this run that are not mapped, as Airflow stores them now.
+
+    Airflow can raise any exception.
+    """
+    ti: Any = context["ti"]
+    if hasattr(ti, "current_state"):  # Airflow 2
+        run: Any = context["dag_run"]
+        return {each.task_id: each.state for each in run.get_task_instances() if each.task_id in task_ids}
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    return {task_id: states.get(ti.run_id, {}).get(task_id) for task_id in task_ids}
+
+
+def storage_path(path: Any) -> Any:
+    """Return Airflow's ObjectStoragePath for a URL, or for such a path."""
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:  # Airflow 2
+        from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found, no-redef]
+    return path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(str(path))
+
+
 def is_fail_fast(task: Any) -> bool:
     """Return whether a task is in a DAG with ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet."""
     dag = task.dag if task.has_dag() else None

@@ -100,6 +100,11 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
         return None
 
     @property
+    def _expected_count(self) -> int | None:
+        """The number of records that the index must report; only RecordCountsSensor has one."""
+        return None
+
+    @property
     def _resource_id(self) -> str:
         raise AssertionError("subclasses must override _resource_id")
 
@@ -207,6 +212,7 @@ class WaitSensor(ChangingPokeInterval, WaitingTask, BaseSensorOperator):
             by_execution_timeout=deadline_at < started_at + self.timeout,
             max_age=self.max_age,
             since=self._since,
+            expected_count=self._expected_count,
             rescheduled=is_rescheduled,
         )
         self._pokes = _Pokes(self._wait, monotonic_epoch_clock(self.clock))

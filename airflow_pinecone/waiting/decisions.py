@@ -33,7 +33,7 @@ from airflow_pinecone.waiting.intervals import (
     RejectedPolls,
     poll_interval,
 )
-from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, SCHEDULE, Model, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RECORD_COUNTS, RESOURCES, SCHEDULE, Model, Resource
 
 # It may not exist.
 _NOT_VISIBLE = "it is not visible yet"
@@ -44,9 +44,9 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup``, ``restore``, ``freshness`` or ``schedule``.
+        resource_type: ``backup``, ``restore``, ``freshness``, ``schedule`` or ``record_counts``.
         resource_id: The id of the backup, of the restore job or of the backup schedule, or the name of the index that
-            must have a fresh backup.
+            must have a fresh backup, or report its records.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.
@@ -54,6 +54,7 @@ class WaitSpec:
         max_age: A backup is fresh if it is younger than this, in seconds; only for ``freshness``.
         since: From when on a run of a backup schedule counts, in seconds since the epoch; only for ``schedule``.
         index_name: The index of the backup or of the restore job for messages, if it is known.
+        expected_count: The number of records that an index must report; only for ``record_counts``. None if unknown.
 
     Raises:
         PineconeInputError: A value is invalid.
@@ -68,6 +69,7 @@ class WaitSpec:
     max_age: float | None = None
     since: float | None = None
     index_name: str | None = None
+    expected_count: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values: they may come back from Airflow's database."""
@@ -79,8 +81,13 @@ class WaitSpec:
         else:
             age_is_valid = self.max_age is None
         since_is_valid = is_number(self.since) if self.resource_type == SCHEDULE.name else self.since is None
+        count = self.expected_count
+        count_is_valid = count is None or (
+            self.resource_type == RECORD_COUNTS.name and type(count) is int and count >= 0
+        )
         rest_is_valid = isinstance(self.by_execution_timeout, bool) and isinstance(self.index_name, str | None)
-        values_are_valid = times_are_valid and interval_is_valid and age_is_valid and since_is_valid and rest_is_valid
+        conditions_are_valid = age_is_valid and since_is_valid and count_is_valid
+        values_are_valid = times_are_valid and interval_is_valid and conditions_are_valid and rest_is_valid
         if self.resource_type not in RESOURCES or not values_are_valid:
             raise PineconeInputError(
                 explain(
@@ -222,7 +229,8 @@ class Wait:
         self._seen = False
         self._index = spec.index_name
         self._logged: str | None = None
-        self._continues = "" if self._resource is FRESHNESS else "It continues in Pinecone. "
+        self._is_of_index = self._resource in (FRESHNESS, RECORD_COUNTS)
+        self._continues = "" if self._is_of_index else "It continues in Pinecone. "
 
     def __str__(self) -> str:
         """Return such as ``Backup b-1``, for the start of a sentence."""
@@ -355,7 +363,7 @@ class Wait:
     def _message(self, what: str, why: str, advice: str, error: PineconeError | None = None) -> str:
         request_id = show_request_id(error.request_id if isinstance(error, PineconeRequestError) else None)
         label, resource_id = self._resource.label, self.spec.resource_id
-        if self._resource is FRESHNESS:
+        if self._is_of_index:
             return explain(f"Index {resource_id} {what}.", why, advice, request_id)
         of_index = f" of index {self._index}" if self._index else ""
         ids = f"{label} id: {resource_id}. {request_id}".rstrip()

@@ -1,4 +1,4 @@
-"""What can be waited for: a backup, a restore, a fresh backup of an index, or a backup of a schedule.
+"""What can be waited for: a backup, a restore, a fresh backup, a backup of a schedule, or the counts of an index.
 
 All differences are here.
 """
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from airflow_pinecone.api.client import PineconeClient
     from airflow_pinecone.api.listing import Listed
 
+# A poll of the counts of an index lists its namespaces only up to this number.
+_MAX_LISTED_NAMESPACES = 2_000
+
 Model = BackupModel | RestoreModel
 Find = Callable[["PineconeClient", Collection[str], int], tuple[dict[str, Any], int]]
 
@@ -55,6 +58,10 @@ class Conditions(Protocol):
     @property
     def max_age(self) -> float | None:
         """The age below which a backup is fresh, in seconds."""
+
+    @property
+    def expected_count(self) -> int | None:
+        """The number of records that an index must have; None if it is unknown."""
 
     @property
     def since(self) -> float | None:
@@ -195,6 +202,31 @@ def _first_of_schedule(
     return {"problem": f"its backup {running[-1]['backup_id']} has the status {running[-1]['status']}"}, None
 
 
+def _read_counts(client: PineconeClient, index_name: str) -> dict[str, Any]:
+    """Read how many records an index reports, by its stats and by its namespaces. This costs no read units."""
+    records = client.records(index_name, retry=False)
+    stats = records.stats()
+    # Each request lists 100 namespaces, and a poll must end in time.
+    is_listed = len(stats) <= _MAX_LISTED_NAMESPACES
+    return {
+        "index_name": index_name,
+        "stats": sum(stats.values()),
+        "namespaces": sum(records.namespaces().values()) if is_listed else None,
+    }
+
+
+def _settled_counts(counts: dict[str, Any], conditions: Conditions, now: float) -> tuple[Any, None]:
+    """Return the record count on which the stats, the namespaces and the backup agree, or why they do not."""
+    stats, namespaces, expected = counts["stats"], counts["namespaces"], conditions.expected_count
+    known = [count for count in (stats, namespaces, expected) if count is not None]
+    # Without an expected count, 0 records are those that are not visible yet.
+    if len(set(known)) == 1 and (stats or expected is not None):
+        return {"status": "Settled", "index_name": counts["index_name"], "record_count": stats}, None
+    in_namespaces = "" if namespaces is None else f" and its namespaces {namespaces:,}"
+    of_backup = "" if expected is None else f", not {expected:,} as the backup"
+    return {"problem": f"its stats have {stats:,} records{in_namespaces}{of_backup}"}, None
+
+
 BACKUP = Resource(
     name="backup",
     label="Backup",
@@ -260,4 +292,21 @@ SCHEDULE = Resource(
     find=None,
     judge=_first_of_schedule,
 )
-RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS, SCHEDULE)}
+# Its id is the name of an index. A restored index may report fewer records than it has for a while.
+RECORD_COUNTS = Resource(
+    name="record_counts",
+    label="Index",
+    goal="report all its records",
+    disappeared="",
+    remedy="",
+    index_field="index_name",
+    xcom_key="index_name",
+    phase=lambda model: "running" if "problem" in model else "succeeded",
+    state=lambda model: str(model["problem"]),
+    failed=NotFound,
+    not_found=NotFound,
+    poll=_read_counts,
+    find=None,
+    judge=_settled_counts,
+)
+RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS, SCHEDULE, RECORD_COUNTS)}

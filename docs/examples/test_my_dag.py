@@ -1,10 +1,8 @@
 """Run a DAG against the emulator."""
 
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,9 @@ from airflow.utils.db import initdb
 
 from airflow_pinecone.emulator import Emulator
 
+# All tests use the connection pinecone_default, with the emulator behind it.
+pytestmark = pytest.mark.usefixtures("pinecone_connection")
+
 
 @pytest.fixture(scope="session")
 def dag() -> Any:
@@ -38,25 +39,17 @@ def dag() -> Any:
     return dag
 
 
-@pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    with Emulator(api_key="test-key", indexes=["docs-example"]) as emulator:
-        connection = {"conn_type": "pinecone", "host": emulator.url, "password": emulator.api_key}
-        monkeypatch.setenv("AIRFLOW_CONN_PINECONE_DEFAULT", json.dumps(connection))
-        yield emulator
-
-
 def states(run: Any) -> dict[str, str]:
     return {task.task_id: task.state for task in run.get_task_instances()}
 
 
-def test_the_reindex_runs_after_the_backup(dag: Any, emulator: Emulator) -> None:
+def test_the_reindex_runs_after_the_backup(dag: Any, pinecone_emulator: Emulator) -> None:
     run = dag.test()
     assert states(run) == {"extract": "success", "backup": "success", "reindex": "success"}
-    assert [backup["status"] for backup in emulator.backups] == ["Ready"]
+    assert [backup["status"] for backup in pinecone_emulator.backups] == ["Ready"]
 
 
-def test_a_failed_backup_stops_the_reindex(dag: Any, emulator: Emulator) -> None:
-    emulator.next_backup(fails=True)
+@pytest.mark.pinecone(fails=True)
+def test_a_failed_backup_stops_the_reindex(dag: Any) -> None:
     run = dag.test()
     assert states(run) == {"extract": "success", "backup": "failed", "reindex": "upstream_failed"}

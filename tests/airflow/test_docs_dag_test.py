@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from support.dag_files import needs_airflow_3
+from support.pytest_options import LOAD_PLUGIN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +19,7 @@ def test_the_example_passes(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment |= {"TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     example = ROOT / "docs" / "examples" / "test_my_dag.py"
-    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    options = [*LOAD_PLUGIN, "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(example)],
         cwd=tmp_path,

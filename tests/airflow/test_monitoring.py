@@ -229,5 +229,5 @@ def test_lineage_leads_from_the_index_to_its_backups_and_to_the_restored_index(
 
     assert names("reindex_with_backup.backup", "inputs") == [INDEX]
     assert names("reindex_with_backup.backup", "outputs") == [f"{INDEX}/backups"]
-    assert names("restore_drill.restore", "inputs") == [f"{INDEX}/backups"]
-    assert names("restore_drill.restore", "outputs")[0].startswith("drill-")
+    assert names("restore_drill.restore_test.restore", "inputs") == [f"{INDEX}/backups"]
+    assert names("restore_drill.restore_test.restore", "outputs")[0].startswith("restore-test-")

@@ -9,7 +9,7 @@ from chaos.side_by_side import Case, on_runs, planned, run_case
 from local_airflow import LocalAirflow
 from support.real_airflow import Run
 
-from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator import Emulator, damage
 
 FLEET = 20
 
@@ -96,17 +96,11 @@ def restore_all_records(run: Run) -> Iterator[None]:
 
 
 def restore_other_records(run: Run) -> Iterator[None]:
-    """Remove records from the new index while the restore runs."""
+    """Change one bit of a record while the index is restored."""
     backup = run.emulator.add_backup(run.index, age=60)
-    run.emulator.next_restore(backup["backup_id"], restore_after=5)
+    change = damage.flip_bit("namespace-1", "record-00000001", 0, 0)
+    run.emulator.next_restore(backup["backup_id"], restore_after=2, change=change)
     yield
-
-    def started() -> list[str]:
-        jobs = run.emulator.restore_jobs
-        return [job["target_index_name"] for job in jobs if job["backup_id"] == backup["backup_id"]]
-
-    (target,) = run.airflow.wait_until(started, 240, "the restore")
-    run.emulator.set_records(target, 3)
 
 
 def fail_the_restore(run: Run) -> Iterator[None]:
@@ -115,33 +109,46 @@ def fail_the_restore(run: Run) -> Iterator[None]:
     run.emulator.fault("POST", f"/backups/{backup['backup_id']}/create-index", drop="after")
     run.emulator.next_restore(backup["backup_id"], restore_ends="Failed", restore_after=1)
     yield
-    run.wait_for_state("up_for_retry", "restore", 240)
-    run.set_state("failed", "restore")
+    run.wait_for_state("up_for_retry", "restore_test.restore", 240)
+    run.set_state("failed", "restore_test.restore")
 
 
 @on_runs("restore_drill", steps=restore_all_records)
-def test_restore_drill_compares_and_deletes_the_scratch_index(run: Run) -> None:
+def test_restore_test_reads_each_record_and_deletes_the_scratch_index(run: Run) -> None:
     assert run.final_state() == "success"
     assert run.warnings() == []
     (backup,) = run.backups
-    assert run.xcom("compare") == {"backup_id": backup["backup_id"], "records": backup["record_count"]}
+    record = run.xcom("restore_test.report")
+    assert (record["verdict"], record["backup"]["backup_id"]) == ("passed", backup["backup_id"])
+    assert record["read"]["records"] == record["read"]["compared"] == backup["record_count"]
     jobs = [job for job in run.emulator.restore_jobs if job["backup_id"] == backup["backup_id"]]
-    assert [job["target_index_name"] for job in jobs] == [run.xcom("choose", "scratch")]
+    assert [job["target_index_name"] for job in jobs] == [run.xcom("restore_test.choose", "scratch")]
     check_scratch_index_is_deleted(run)
 
 
-FAILED_DRILLS = [Case("restore_drill", fail_the_restore), Case("restore_drill", restore_other_records)]
+FAILED_TESTS = {
+    "restore fails": (fail_the_restore, "incomplete"),
+    "other records": (restore_other_records, "failed"),
+}
 
 
-@pytest.mark.parametrize("run", FAILED_DRILLS, ids=["restore fails", "other records"], indirect=True)
-def test_failed_restore_drill_deletes_the_scratch_index(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("run", "verdict"),
+    [(Case("restore_drill", steps), verdict) for steps, verdict in FAILED_TESTS.values()],
+    ids=FAILED_TESTS,
+    indirect=["run"],
+)
+def test_failed_restore_test_deletes_the_scratch_index(run: Run, verdict: str) -> None:
     assert run.final_state() == "failed"
+    # The task has failed, and its result is in XCom.
+    assert run.task("restore_test.report")["state"] == "failed"
+    assert run.xcom("restore_test.report")["verdict"] == verdict
     check_scratch_index_is_deleted(run)
 
 
 def check_scratch_index_is_deleted(run: Run) -> None:
-    assert run.task("delete_scratch")["state"] == "success"
-    assert run.xcom("choose", "scratch") not in [i["name"] for i in run.emulator.indexes]
+    assert run.task("restore_test.delete_scratch")["state"] == "success"
+    assert run.xcom("restore_test.choose", "scratch") not in [i["name"] for i in run.emulator.indexes]
 
 
 @on_runs("reindex_with_rollback", steps=planned())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.clock import FakeClock
+from support.official_data_plane import use_data_plane
 
 from airflow_pinecone.emulator import Emulator
 
@@ -150,3 +151,40 @@ def test_schedules(client: Any, emulator: Emulator, clock: FakeClock) -> None:
     client.backup_schedules.delete(schedule_id=schedule.schedule_id)
     with pytest.raises(errors.NotFoundError, match="Backup schedule not found"):
         client.backup_schedules.describe(schedule_id=schedule.schedule_id)
+
+
+def test_data_plane(client: Any, emulator: Emulator) -> None:
+    host = emulator.add_index("records", dimension=2, metric="dotproduct", records=0)["host"]
+    with client.index(host=host) as index:
+        use_data_plane(index)
+
+
+def test_documents(client: Any, emulator: Emulator) -> None:
+    host = emulator.add_index("documents", schema=DOCUMENTS, records=0)["host"]
+    written = [{"_id": f"d-{n:03d}", "embedding": [0.5] * 7 + [n], "body": f"text {n}", "n": n} for n in range(150)]
+    with client.index(host=host) as index:
+        documents = index.documents
+        assert documents.batch_upsert(namespace="a/b", documents=written, show_progress=False).failed_item_count == 0
+        assert documents.upsert(namespace="a/b", documents=[{"_id": "x", "body": "one"}]).upserted_count == 1
+        ids = [each.id for each in documents.list(namespace="a/b")]
+        assert ids == [*(each["_id"] for each in written), "x"]
+        fetched = documents.fetch(namespace="a/b", ids=["d-007", "x", "missing"])
+        assert {name: each.to_dict() for name, each in fetched.documents.items()} == {
+            "d-007": written[7],
+            "x": {"_id": "x", "body": "one"},
+        }
+        assert fetched.usage.read_units == 1
+        page = documents.fetch(namespace="a/b", filter={"n": {"$gte": 100}}, limit=40)
+        token = page.pagination.next
+        rest = documents.fetch(namespace="a/b", filter={"n": {"$gte": 100}}, limit=40, pagination_token=token)
+        assert (len(page.documents), len(rest.documents), rest.pagination) == (40, 10, None)
+        documents.update(namespace="a/b", documents=[{"_id": "x", "body": "two"}])
+        assert documents.fetch(namespace="a/b", ids=["x"]).documents["x"].body == "two"
+        assert documents.update(namespace="a/b", filter={"n": 5}, set_fields={"n": -5}).matched_records == 1
+        assert documents.delete(namespace="a/b", filter={"n": {"$lt": 0}}).matched_records == 1
+        documents.delete(namespace="a/b", ids=["x"])
+        assert index.describe_index_stats().total_vector_count == 149
+        documents.delete(namespace="a/b", delete_all=True)
+        assert index.describe_index_stats().total_vector_count == 0
+        with pytest.raises(errors.PineconeError, match="Documents API"):
+            index.fetch(ids=["x"])

@@ -211,9 +211,22 @@ def test_help_lists_settings_faults_and_defaults(capsys: pytest.CaptureFixture[s
         assert text in output
 
 
-def test_missing_aiohttp(tmp_path: Path) -> None:
-    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('no aiohttp', name='aiohttp')\n")
-    completed = run("--help", PYTHONPATH=str(tmp_path))
+def test_seed_records() -> None:
+    arguments = ["--api-key", KEY, "--index", "a", "--index", "b:5", "--seed-records", "1000", "--dimension", "8"]
+    with running(*arguments) as emulator:
+        for index in emulator.request("GET", "/indexes").json()["indexes"]:
+            path = index["host"].removeprefix(emulator.url)
+            stats = emulator.request("GET", path + "/describe_index_stats").json()
+            assert (stats["namespaces"], stats["dimension"]) == ({"__default__": {"vectorCount": 1000}}, 8)
+            fetched = emulator.request("GET", path + "/vectors/fetch?ids=record-00000999").json()["vectors"]
+            assert len(fetched["record-00000999"]["values"]) == 8
+
+
+@pytest.mark.parametrize("package", ["aiohttp", "numpy", "orjson"])
+def test_missing_package(tmp_path: Path, package: str) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}', name={package!r})\n")
+    completed = run("--help", PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     assert completed.returncode == 1
+    assert f"requires {package}" in completed.stderr
     assert "pip install 'airflow-pinecone[emulator]'" in completed.stderr
     assert "Traceback" not in completed.stderr

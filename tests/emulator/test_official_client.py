@@ -12,6 +12,7 @@ from pinecone.exceptions import (
     ServiceException,
     UnauthorizedException,
 )
+from support.official_data_plane import use_data_plane
 
 from airflow_pinecone.emulator import Emulator
 
@@ -129,3 +130,9 @@ def test_two_emulators_share_no_state() -> None:
             with Pinecone(api_key=KEY, host=emulator.url) as client:
                 assert [index.name for index in client.list_indexes()] == names
     assert two.backups == []
+
+
+def test_data_plane(client: Pinecone, emulator: Emulator) -> None:
+    host = emulator.add_index("records", dimension=2, metric="dotproduct", records=0)["host"]
+    with client.Index(host=host) as index:
+        use_data_plane(index)

@@ -726,6 +726,26 @@ STATUSES = [
     ),
     Case(422, "UNPROCESSABLE_ENTITY", CREATE, PineconePermanentError, NO_ADVICE, ("Failed", "Invalid name", "")),
     Case(451, None, GET, PineconePermanentError, NO_ADVICE, ("Legal", "Blocked", "")),
+    Case(
+        429,
+        "RESOURCE_EXHAUSTED",
+        GET,
+        QuotaExceeded,
+        "until the next month",
+        (
+            "Request failed. You've reached your read unit limit for the current month.",
+            "Monthly read units are used up",
+            "The egress of this month is exhausted",
+        ),
+    ),
+    Case(
+        429,
+        "RESOURCE_EXHAUSTED",
+        GET,
+        PineconeTransientError,
+        "in a pool",
+        ("Request failed. You've reached the max list requests per second for index docs.", "Wait a minute", "Slow"),
+    ),
     Case(429, "RESOURCE_EXHAUSTED", CREATE, PineconeTransientError, "in a pool", ("Too many, quota", "Max rate", "")),
     Case(408, None, GET, PineconeTransientError, "clear the task when Pinecone responds", ("", "<html>", "Timeout")),
     *(

@@ -172,7 +172,7 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
     for age, status in ((90 * 24 * HOUR, "Initializing"), (20 * HOUR, "Ready")):
         created_at = datetime.now(UTC) - timedelta(seconds=age)
         emulator.add_backup("fleet-stuck", created_at=created_at.isoformat(), status=status)
-    emulator.add_index("drill-0123456789ab")
+    emulator.add_index("restore-test-0123456789ab")
     emulator.add_index("fleet-pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
     list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
     fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-running", "fleet-stuck", "fleet-young"]
@@ -181,7 +181,7 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
     emulator.fault("GET", "/restore-jobs", status=403, times=None)
     due = [INDEX, "fleet-gold", "fleet-new", "fleet-old", "fleet-stuck"]
     assert list_indexes({"prefix": None, "only_due": True}) == due
-    assert "drill-0123456789ab" not in list_indexes({"prefix": "", "only_due": False})
+    assert "restore-test-0123456789ab" not in list_indexes({"prefix": "", "only_due": False})
 
 
 @needs_airflow_3
@@ -191,8 +191,8 @@ def test_the_fleet_fails_if_it_lists_no_index(emulator: Emulator) -> None:
     with pytest.raises(AirflowFailException, match="No index"):
         list_indexes({"prefix": "no-such-", "only_due": False})
     # A name that only begins like those of the scratch indexes is backed up.
-    emulator.add_index("drill-reports")
-    assert list_indexes({"prefix": "drill-", "only_due": False}) == ["drill-reports"]
+    emulator.add_index("restore-test-reports")
+    assert list_indexes({"prefix": "restore-test-", "only_due": False}) == ["restore-test-reports"]
 
 
 @needs_airflow_3

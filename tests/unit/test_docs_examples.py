@@ -8,7 +8,6 @@ import runpy
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -33,12 +32,14 @@ DAGS = [
     "reindex_when_all",
     "restore_backup",
     "restore_deleted_index",
+    "restore_test_weekly",
     "reuse_recent_backup",
 ]
 # They need a deadline of Airflow 3.2.
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
-SCRIPTS = ["faults", "list_backups", "retention_example", "test_my_dag"]
+# tests/unit/test_digests.py runs digest_alone.
+SCRIPTS = ["digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"]
 PAGES = [
     *ROOT.glob("*.md"),
     *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
@@ -67,11 +68,11 @@ def test_an_example_dag_does_not_run_for_a_past_time_when_it_is_unpaused(name: s
 
 
 @needs_airflow_3
-def test_a_drill_of_several_indexes_runs_the_drill_of_each() -> None:
-    drill = dags_of(EXAMPLES / "drill_several.py")["drill_several"].get_task("drill")
-    (dag_id,) = dags_of(ROOT / "dags" / f"{drill.partial_kwargs['trigger_dag_id']}.py")
+def test_a_test_of_several_indexes_runs_the_test_of_each() -> None:
+    test = dags_of(EXAMPLES / "drill_several.py")["drill_several"].get_task("test")
+    (dag_id,) = dags_of(ROOT / "dags" / f"{test.partial_kwargs['trigger_dag_id']}.py")
     assert dag_id == "restore_drill"
-    assert drill.expand_input.value["conf"] == [{"index": "docs-example"}, {"index": "docs-images"}]
+    assert test.expand_input.value["conf"] == [{"index": "docs-example"}, {"index": "docs-images"}]
 
 
 @needs_airflow_3
@@ -117,6 +118,14 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(emulator: Emulat
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
 
 
+def test_the_example_reads_the_records_of_each_namespace(world: Emulator) -> None:
+    digests = runpy.run_path(str(EXAMPLES / "read_records.py"))["digests"]("docs-example")
+    documented = runpy.run_path(str(EXAMPLES / "digest_alone.py"))["namespace_digest"]
+    assert len(digests) == 3
+    for namespace, digest in digests.items():
+        assert digest == documented(list(world.records("docs-example", namespace).values()))
+
+
 @needs_airflow_3
 def test_the_example_for_a_deleted_index_restores_its_newest_backup(world: Emulator, clock: FakeClock) -> None:
     dag = dags_of(EXAMPLES / "restore_deleted_index.py")["restore_deleted_index"]
@@ -142,28 +151,11 @@ def test_the_example_for_a_deleted_index_restores_its_newest_backup(world: Emula
 
 
 @needs_airflow_3
-def test_the_drill_chooses_a_backup_of_a_deleted_index(world: Emulator) -> None:
-    choose = dags_of(ROOT / "dags" / "restore_drill.py")["restore_drill"].get_task("choose").python_callable
-    backup = world.add_backup(INDEX)
-    PineconeHook().delete_index(INDEX)
-    assert choose({"index": INDEX})["backup"] == backup
-
-
-@needs_airflow_3
-@pytest.mark.parametrize(
-    ("backed_up", "restored", "is_proof"), [(96, 96, True), (96, 95, False), (None, 96, False), (0, 0, False)]
-)
-def test_the_drill_compares_known_counts_that_are_not_zero(
-    world: Emulator, backed_up: Any, restored: int, is_proof: bool
-) -> None:
-    compare = dags_of(ROOT / "dags" / "restore_drill.py")["restore_drill"].get_task("compare").python_callable
-    world.set_records(INDEX, restored)
-    backup = {"backup_id": "b-1", "record_count": backed_up}
-    if is_proof:
-        assert compare(backup, INDEX) == {"backup_id": "b-1", "records": 96}
-    else:
-        with pytest.raises(ValueError, match="records"):
-            compare(backup, INDEX)
+def test_the_restore_drill_is_a_restore_test_of_the_index_of_its_param() -> None:
+    dag = dags_of(ROOT / "dags" / "restore_drill.py")["restore_drill"]
+    assert dag.get_task("restore_test.choose").index_name == "{{ params.index }}"
+    names = ("choose", "restore", "settle", "check", "report", "delete_scratch")
+    assert {task.task_id for task in dag.tasks} == {f"restore_test.{name}" for name in names}
 
 
 @pytest.mark.parametrize("page", ROOT.glob("*.md"), ids=lambda page: page.name)
@@ -246,7 +238,9 @@ def messages() -> set[str]:
     for resource in RESOURCES.values():
         label = resource.label.lower()
         # Without a backup, the index of a schedule is unknown.
-        subject = {"freshness": "Index \n", "schedule": f"The {label} "}.get(resource.name, f"The {label} of index \n")
+        subject = {"freshness": "Index \n", "record_counts": "Index \n", "schedule": f"The {label} "}.get(
+            resource.name, f"The {label} of index \n"
+        )
         ends = (
             "failed",
             resource.disappeared,

@@ -354,7 +354,8 @@ FIELDS = {
     "list_backups of an index": "backup_id status",
     "list_indexes": "name",
     "describe_index": "name",
-    "create_index_from_backup": "restore_job_id index_id",
+    # Since API version 2026-07, index_id may be missing.
+    "create_index_from_backup": "restore_job_id",
     "describe_restore_job": _JOB_FIELDS,
     "list_restore_jobs": _JOB_FIELDS,
 }

@@ -52,6 +52,7 @@ RETRIED = {
     "BackupCheckFailed": False,
     "RestoreFailed": True,
     "RestoreNotFound": True,
+    "RestoreTestFailed": False,
     "WaitTimeout": True,
     "PruneIncomplete": True,
     "PineconeUnreachable": True,

@@ -69,6 +69,7 @@ def test_stored_arguments_are_these_and_contain_no_key(task: Any, world: Emulato
         "max_age": None,
         "since": None,
         "index_name": INDEX,
+        "expected_count": None,
     }
     assert API_KEY not in json.dumps([path, arguments, deferred.kwargs])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pinecone.api.advice import REFUSALS, WORDS, Refusal
-from airflow_pinecone.waiting.resources import FRESHNESS, RESOURCES, Resource
+from airflow_pinecone.waiting.resources import FRESHNESS, RECORD_COUNTS, RESOURCES, Resource
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -43,12 +43,13 @@ def test_first_line_of_a_message_is_documented(parts: list[str]) -> None:
 def test_first_line_of_each_end_of_a_wait_is_documented(resource: Resource) -> None:
     label = resource.label.lower()
     # Without a backup, the index of a schedule is unknown.
-    subject = {"freshness": "Index …", "schedule": f"The {label}"}.get(resource.name, f"The {label} of index …")
+    subjects = {"freshness": "Index …", "record_counts": "Index …", "schedule": f"The {label}"}
+    subject = subjects.get(resource.name, f"The {label} of index …")
     ends = [f"did not {resource.goal} within", f"did not {resource.goal} before the execution_timeout"]
     ends += ["could not be polled: … consecutive polls failed"]
     for end in ends:
         assert f"`{subject} {end}" in TEXT
-    for end in [] if resource is FRESHNESS else [resource.disappeared, "failed`"]:
+    for end in [] if resource in (FRESHNESS, RECORD_COUNTS) else [resource.disappeared, "failed`"]:
         assert f"`The {label} of index … {end}" in TEXT
 
 

@@ -1,0 +1,134 @@
+"""The stats of an index and its namespaces: the operations that all kinds of indexes have."""
+
+import re
+import reprlib
+from typing import Any
+
+from airflow_pinecone.emulator import keyset
+from airflow_pinecone.emulator.data_plane import (
+    DEFAULT_NAMESPACE,
+    HOST,
+    DataPlane,
+    Result,
+    check_namespace_exists,
+    find_namespace,
+    internal,
+    refuse_unknown_query,
+)
+from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.messages import ApiRequest
+from airflow_pinecone.emulator.namespaces import Namespace, Namespaces, StoredNamespace
+from airflow_pinecone.emulator.records import Model
+from airflow_pinecone.emulator.resources import Index
+from airflow_pinecone.emulator.vector_bodies import read_body, typed
+from airflow_pinecone.emulator.versions import Version
+
+_NAME = re.compile(r"[\x01-\x7F]{1,512}")
+_MAX_SCHEMA_FIELDS = 50
+
+
+class NamespaceCalls:
+    """The operations on namespaces. Each gets the request, the time, its version, and the variables of its path."""
+
+    def __init__(self, data_plane: DataPlane) -> None:
+        """Create the operations on the indexes of a data plane."""
+        self._data_plane = data_plane
+
+    def routes(self) -> list[tuple[str, str, Any]]:
+        """Return the method and the path of each operation."""
+        return [
+            ("GET", f"{HOST}/describe_index_stats", self._describe_index_stats),
+            ("POST", f"{HOST}/describe_index_stats", self._describe_index_stats),
+            ("GET", f"{HOST}/namespaces", self._list),
+            ("POST", f"{HOST}/namespaces", self._create),
+            ("GET", f"{HOST}/namespaces/{{namespace}}", self._describe),
+            ("DELETE", f"{HOST}/namespaces/{{namespace}}", self._delete),
+        ]
+
+    async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
+        index = self._data_plane.index(host)
+        namespaces = index.namespaces(now)
+        default = version.default_namespace
+        stats: Model = {
+            "namespaces": {name or default: {"vectorCount": len(records)} for name, records in namespaces.items()},
+            "indexFullness": 0.0,
+            "totalVectorCount": sum(map(len, namespaces.values())),
+            "metric": index.model["metric"],
+            "vectorType": index.model["vector_type"],
+        }
+        if index.dimension is not None:
+            stats["dimension"] = index.dimension
+        return 200, stats
+
+    async def _list(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
+        index = self._data_plane.index(host)
+        query = request.query
+        refuse_unknown_query(query, {"prefix", "limit", "paginationToken"})
+        page = keyset.read_page(query)
+        namespaces = {name or DEFAULT_NAMESPACE: records for name, records in index.namespaces(now).items()}
+        names = sorted(name for name in namespaces if name.startswith(page.prefix))
+        shown, token = page.of(name for name in names if name >= page.start)
+        body: Model = {
+            "namespaces": [_described(index, name, namespaces[name], version) for name in shown],
+            "total_count": len(names),
+        }
+        if token:
+            body["pagination"] = {"next": token}
+        return 200, body
+
+    async def _create(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
+        index = self._data_plane.index(host)
+        body = read_body(request, {"name", "schema"})
+        name = typed(body, "name", str, "")
+        if not _NAME.fullmatch(name) or name == DEFAULT_NAMESPACE:
+            raise ApiError(400, f"A namespace cannot be created with the name {reprlib.repr(name)}.")
+        if name in index.namespaces(now):
+            raise ApiError(409, f"Namespace {name} already exists.")
+        namespace = StoredNamespace(schema=_read_schema(body))
+
+        def write(namespaces: Namespaces) -> None:
+            namespaces[name] = namespace.copy()
+
+        self._data_plane.write(index, write, now)
+        return 200, _described(index, name, namespace, version)
+
+    async def _describe(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
+        index = self._data_plane.index(host)
+        if internal(namespace) and internal(namespace) not in index.namespaces(now):
+            raise ApiError(404, f"Namespace {namespace} not found.")
+        return 200, _described(index, namespace, find_namespace(index, namespace, now), version)
+
+    async def _delete(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
+        index = self._data_plane.index(host)
+        check_namespace_exists(index, namespace, now)
+        self._data_plane.write(index, lambda namespaces: _remove(namespaces, internal(namespace)), now)
+        return 200, {}
+
+
+def _remove(namespaces: Namespaces, name: str) -> None:
+    namespaces.pop(name, None)
+
+
+def _read_schema(body: Model) -> Model | None:
+    """Return the schema of a new namespace, or None."""
+    schema: Model | None = typed(body, "schema", dict)
+    if schema is None:
+        return None
+    fields = typed(schema, "fields", dict, {})
+    if set(schema) != {"fields"} or len(fields) > _MAX_SCHEMA_FIELDS:
+        raise ApiError(400, f"A schema has only fields, at most {_MAX_SCHEMA_FIELDS}.")
+    for name in fields:
+        if typed(fields, name, dict, {}) != {"filterable": True}:
+            raise ApiError(400, f"Field {name} of the schema must be filterable.")
+    return schema
+
+
+def _described(index: Index, name: str, namespace: Namespace, version: Version) -> Model:
+    count = len(namespace)
+    described: Model = {"name": name, "record_count": str(count) if version.counts_as_text else count}
+    if namespace.schema is not None:
+        described["schema"] = namespace.schema
+        described["indexed_fields"] = {"fields": sorted(namespace.schema["fields"])}
+    if version.counts_as_text:
+        described["size_bytes"] = str(count * 4 * (index.dimension or 16))
+    return described

@@ -1,0 +1,189 @@
+"""Check the records of one namespace of a restored index. This module needs numpy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_pinecone.api.models import dimension_of, metric_of
+from airflow_pinecone.common.clock import Clock
+from airflow_pinecone.errors import PineconeError
+from airflow_pinecone.rules.recall import ExactNeighbors
+from airflow_pinecone.rules.record_check import RecordCheck, merge
+from airflow_pinecone.rules.restore_test import NamespaceResult
+
+if TYPE_CHECKING:
+    from airflow_pinecone.api.record import Record, RecordBatch
+    from airflow_pinecone.api.records import IndexRecords
+
+# Seconds between two messages about the progress.
+_PROGRESS_SECONDS = 60.0
+
+
+class Progress:
+    """Log the progress of a task every minute.
+
+    Args:
+        readers: The readers of the records.
+        clock: The clock.
+        log: Logs a message with arguments.
+
+    Attributes:
+        records: The number of records that were read so far.
+    """
+
+    def __init__(self, readers: list[IndexRecords], clock: Clock, log: Callable[..., object]) -> None:
+        self.records = 0
+        self._readers = readers
+        self._clock = clock
+        self._log = log
+        self._started = self._logged = clock.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return self._clock.monotonic() - self._started
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """What the requests have cost so far."""
+        usages = [vars(reader.usage) for reader in self._readers]
+        return {name: sum(usage[name] for usage in usages) for name in ("requests", "read_units", "response_bytes")}
+
+    def add(self, records: int) -> None:
+        """Add records, and log the progress if a minute has passed."""
+        self.records += records
+        now = self._clock.monotonic()
+        if now - self._logged >= _PROGRESS_SECONDS:
+            self._logged = now
+            rate = self.records / max(self.seconds, 1.0)
+            self._log(
+                "%s records, %s records/s, %s read units so far.",
+                f"{self.records:,}",
+                f"{rate:,.0f}",
+                f"{self.usage['read_units']:,}",
+            )
+
+
+class QueryCheck:
+    """Check that queries of a namespace find the nearest records.
+
+    Args:
+        records: The reader of the restored index.
+        namespace: The namespace.
+        canaries: The number of records whose values are the query vectors.
+        top_k: The number of nearest records.
+        seed: Selects the records.
+    """
+
+    def __init__(self, records: IndexRecords, namespace: str, *, canaries: int, top_k: int, seed: int) -> None:
+        self._records = records
+        self._namespace = namespace
+        self._canaries = canaries
+        self._top_k = top_k
+        self._random = random.Random(f"{seed}/{namespace}")  # noqa: S311
+        self._dimension, self._metric = dimension_of(records.index), metric_of(records.index)
+        self._neighbors: ExactNeighbors | None = None
+
+    @property
+    def why_impossible(self) -> str:
+        """Why there can be no queries, as a clause for a message; empty if there can."""
+        if self._records.is_document_index:
+            return "only the Documents API serves the index"
+        if self._dimension is None:
+            return "the index has no dense vectors"
+        if self._metric not in ("cosine", "dotproduct", "euclidean"):
+            return "the metric of the index is unknown"
+        return ""
+
+    def add(self, records: list[Record]) -> None:
+        """Add records. The first ones with usable values are those from which the queries are chosen."""
+        usable = [record for record in records if self._is_usable(record)]
+        if self._neighbors is None and usable:
+            queries = self._random.sample(usable, min(self._canaries, len(usable)))
+            self._neighbors = ExactNeighbors(queries, str(self._metric), self._top_k)
+        if self._neighbors is not None:
+            self._neighbors.add(usable)
+
+    def recall(self) -> float | None:
+        """Send the queries, and return their mean recall; None if there are no usable records."""
+        if self._neighbors is None:
+            return None
+        shares = [
+            self._neighbors.recall(
+                number, self._records.query(self._namespace, query.values.tolist(), top_k=self._top_k)
+            )
+            for number, query in enumerate(self._neighbors.queries)
+        ]
+        return round(sum(shares) / len(shares), 4)
+
+    def _is_usable(self, record: Record) -> bool:
+        # Pinecone rejects a query with a vector of zeros.
+        values = record.values
+        return len(values) == self._dimension and bool(np.isfinite(values).all() and values.any())
+
+
+def check_namespace(
+    namespace: str,
+    records: IndexRecords,
+    reference: IndexRecords | None,
+    *,
+    sample: float,
+    seed: int,
+    expected: int | None,
+    queries: QueryCheck | None,
+    progress: Progress,
+) -> NamespaceResult:
+    """Read all records of a namespace, and check them.
+
+    Args:
+        namespace: The namespace.
+        records: The reader of the restored index.
+        reference: The reader of the index to compare with; None compares nothing.
+        sample: The share of the records to read.
+        seed: Selects the sample.
+        expected: The number of records in the stats of the restored index; None if unknown.
+        queries: Checks queries; None if there are none.
+        progress: Logs the progress.
+    """
+    check = RecordCheck(namespace, dimension_of(records.index))
+    listed = 0
+
+    def restored() -> Iterator[RecordBatch]:
+        nonlocal listed
+        for batch in records.read(namespace, sample=sample, seed=seed):
+            listed += batch.listed
+            check.add(batch.records)
+            check.add_unreadable(batch.missing)
+            if queries is not None:
+                queries.add(batch.records)
+            progress.add(len(batch.records))
+            yield batch
+
+    if reference is None:
+        for _ in restored():
+            pass
+    else:
+        for record, other in merge(restored(), reference.read(namespace, sample=sample, seed=seed)):
+            check.compare(record, other)
+    recall, query_error = None, ""
+    if queries is not None:
+        try:
+            recall = queries.recall()
+        except PineconeError as error:  # The records were read, which can take hours.
+            query_error = error.reason
+    has_no_query = queries is not None and recall is None and not query_error and listed > 0
+    return NamespaceResult(
+        listed=listed,
+        read=check.digest.count,
+        expected=expected,
+        digest=str(check.digest),
+        findings=list(check.findings.values()),
+        recall=recall,
+        why_no_recall="no record can be a query" if has_no_query else "",
+        query_error=query_error,
+        reference_count=None if reference is None else check.reference_count,
+    )
