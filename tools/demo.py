@@ -1,5 +1,7 @@
 """`make demo`: run dags/reindex_with_backup.py in a real Airflow, with the emulator or with a real index.
 
+With the emulator and Airflow 3, dags/restore_drill.py then tests the backup.
+
 Environment variables:
     KEEP: Set to 1 to keep the UI running until Ctrl-C.
     PORT: The port of the UI; a free port by default.
@@ -31,6 +33,8 @@ from airflow_pinecone.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
 DAG = "reindex_with_backup"
+# Restores the backup, and reads all its records, which costs something in Pinecone.
+TEST = "restore_drill"
 RUN_TIMEOUT = 300.0
 # A backup in Pinecone takes about ten minutes, and hours for a large index.
 REAL_RUN_TIMEOUT = 6.5 * 3600
@@ -85,10 +89,12 @@ def main() -> None:
 
 def run(home: Path, port: int | None, key: str, index: str) -> None:
     """Run the DAG in an Airflow whose files are in a folder, with the emulator if no index is given."""
-    # Airflow gets only this DAG: others have a schedule and would start by themselves, or need a later Airflow.
+    # Airflow gets only these DAGs: others have a schedule and would start by themselves, or need a later Airflow.
     dags = home / "dags"
     dags.mkdir()
-    shutil.copy(ROOT / "dags" / f"{DAG}.py", dags)
+    tests_backup = not index and InstalledAirflow is LocalAirflow
+    for dag_id in [DAG, *([TEST] if tests_backup else [])]:
+        shutil.copy(ROOT / "dags" / f"{dag_id}.py", dags)
     with ExitStack() as stack:
         if index:
             host = os.environ.get("PINECONE_CONTROLLER_HOST", "https://api.pinecone.io")
@@ -113,10 +119,18 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
             )
         )
         log(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
-        run_id = airflow.trigger(DAG, {"index": index})
-        log(f"Triggered run {run_id} of {DAG}")
-        show_progress(airflow, run_id, timeout)
-        show_result(airflow, run_id)
+        run_id = run_dag(airflow, DAG, index, timeout)
+        log("\nThe run succeeded. The backup in XCom:")
+        log(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
+        if tests_backup:
+            log("")
+            test_id = run_dag(airflow, TEST, index, timeout)
+            record = airflow.xcom(TEST, test_id, "restore_test.report")
+            read = record["read"]
+            log(
+                f"\nThe restore test {record['verdict']}: {read['records']} records in {read['namespaces']} namespaces were "
+                f"read, and {read['compared']} were compared with the index."
+            )
         if os.environ.get("KEEP"):
             log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
             log(f"The run: {airflow.run_url(DAG, run_id)}")
@@ -127,29 +141,31 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
         log("\nStopping Airflow. To look at the run in the UI: make demo KEEP=1")
 
 
-def show_progress(airflow: LocalAirflow, run_id: str, timeout: float) -> None:
+def run_dag(airflow: LocalAirflow, dag_id: str, index: str, timeout: float) -> str:
+    """Run a DAG, and return the id of the run; exit if it fails."""
+    run_id = airflow.trigger(dag_id, {"index": index})
+    log(f"Triggered run {run_id} of {dag_id}")
+    show_progress(airflow, dag_id, run_id, timeout)
+    if airflow.run_state(dag_id, run_id) != "success":
+        for task_id, state in airflow.tasks(dag_id, run_id).items():
+            if state == "failed":
+                log(airflow.log(dag_id, run_id, task_id)[-3000:])
+        fail(f"the run failed: {airflow.tasks(dag_id, run_id)}. The logs are in {airflow.home / 'logs'}")
+    return run_id
+
+
+def show_progress(airflow: LocalAirflow, dag_id: str, run_id: str, timeout: float) -> None:
     """Print each change of a task's state until the run has finished."""
     shown: dict[str, str | None] = {}
 
     def finished() -> bool:
-        for task_id, state in airflow.tasks(DAG, run_id).items():
+        for task_id, state in airflow.tasks(dag_id, run_id).items():
             if state and shown.get(task_id) != state:
                 shown[task_id] = state
                 log(f"  {time.strftime('%H:%M:%S')}  {task_id:<8}  {state}")
-        return airflow.run_state(DAG, run_id) in FINISHED
+        return airflow.run_state(dag_id, run_id) in FINISHED
 
     airflow.wait_until(finished, timeout, f"run {run_id} to finish")
-
-
-def show_result(airflow: LocalAirflow, run_id: str) -> None:
-    """Print the backup; exit if the run failed."""
-    if airflow.run_state(DAG, run_id) != "success":
-        for task_id, state in airflow.tasks(DAG, run_id).items():
-            if state == "failed":
-                log(airflow.log(DAG, run_id, task_id)[-3000:])
-        fail(f"the run failed: {airflow.tasks(DAG, run_id)}. The logs are in {airflow.home / 'logs'}")
-    log("\nThe run succeeded. The backup in XCom:")
-    log(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
 
 
 if __name__ == "__main__":
