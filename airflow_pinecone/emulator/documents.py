@@ -76,7 +76,7 @@ class Documents:
         found = find_namespace(index, namespace, now)
         next_token = None
         if body.get("ids"):
-            ids = list(dict.fromkeys(read_ids(body)))
+            ids = read_ids(body)
         else:
             token = typed(body, "pagination_token", str, "")
             limit = whole_number(body, "limit", _MAX_FETCHED, 100)

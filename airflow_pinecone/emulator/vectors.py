@@ -92,7 +92,7 @@ class Vectors:
         self._limits.check(index, "fetch", now)
         name = query.get("namespace", "")
         namespace = find_namespace(index, name, now)
-        records = [record for record in map(namespace.get, dict.fromkeys(ids)) if record is not None]
+        records = [record for record in map(namespace.get, ids) if record is not None]
         return 200, self._fetched(records, {"namespace": name}, version)
 
     async def _fetch_by_metadata(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:

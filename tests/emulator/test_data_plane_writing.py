@@ -262,10 +262,13 @@ def test_body_that_is_not_json(ask: Ask, path: str, content: bytes) -> None:
     assert (response.status_code, response.json()["code"]) == (400, 3)
 
 
-@pytest.mark.parametrize(("size", "status"), [(2 * 2**20 + 1, 400), (4 * 2**20 + 1, 413)])
-def test_body_that_is_too_large(ask: Ask, emulator: Emulator, path: str, size: int, status: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "status", "message"), [(2 * 2**20 + 1, 400, "2097152 bytes"), (4 * 2**20 + 1, 413, "4194304")]
+)
+def test_body_that_is_too_large(ask: Ask, emulator: Emulator, path: str, size: int, status: int, message: str) -> None:
     response = ask("POST", path + "/vectors/upsert", data=b" " * size, headers={"Content-Type": "application/json"})
     assert (response.status_code, response.json()["code"]) == (status, 3)
+    assert message in response.json()["message"]
     assert emulator.requests[-1].body is None
 
 
