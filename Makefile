@@ -6,6 +6,7 @@
 # make matrix      run the fast tests on each tested Airflow and Python              needs Python 3.11, 3.12 and 3.13
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
+# make chaos-records test restores of damaged backups, and of sound ones under faults      SEED=7 CASES=30 runs fewer
 # make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
 # make bench-records read 1,000,000 records from the emulator, beside the official client     RECORDS=20000 reads fewer
 # make live-test   compare what the package assumes of Pinecone with the service     needs PINECONE_API_KEY; YES=1 API_VERSION=2026-07
@@ -24,7 +25,7 @@ export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK RECORDS
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
-.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos bench bench-records live-test lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
 $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
@@ -66,6 +67,9 @@ matrix-real: $(VENV)/made
 
 chaos: $(VENV)/made
 	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))
+
+chaos-records: $(VENV)/made
+	@PYTHONPATH=tests $(BIN)/python tests/chaos/damage.py $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES))
 
 bench: $(VENV)/made
 	@PYTHONPATH=bench:tools $(BIN)/python bench/run.py

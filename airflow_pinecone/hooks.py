@@ -28,7 +28,8 @@ from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.reading import read_history, read_project, read_schedules
 from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.report import Report
+from airflow_pinecone.rules.report import ReadRestoreTests, Report
+from airflow_pinecone.rules.tested import unknown_tests
 
 if TYPE_CHECKING:
     from airflow_pinecone.api.records import IndexRecords
@@ -237,6 +238,7 @@ class PineconeHook(BaseHook):
         include: str | Sequence[str] = "*",
         exclude: str | Sequence[str] = (),
         include_schedules: bool = False,
+        read_restore_tests: ReadRestoreTests | None = None,
     ) -> Report:
         """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
 
@@ -246,6 +248,8 @@ class PineconeHook(BaseHook):
             exclude: A pattern for names to leave out, or several.
             include_schedules: Whether to read the backup schedules, with one request for each index of the report.
                 They need API version 2026-07 or later. If they cannot be read, the report has none.
+            read_restore_tests: Reads the restore tests of some indexes, by the ids of their backups. Then
+                ``max_restore_age`` is about passed restore tests, instead of restores.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -264,12 +268,17 @@ class PineconeHook(BaseHook):
         for text in project.invalid:
             self.log.warning("%s", text)
         if error is not None:
-            if policy.needs_restores:
+            if policy.needs_restores and read_restore_tests is None:
                 raise error
             self.log.warning("The report has no restores: %s.", error.reason)
+        selected = [i for i in project.indexes if coverage.is_selected(i["name"], included, excluded)]
         if include_schedules:
-            selected = [i for i in project.indexes if coverage.is_selected(i["name"], included, excluded)]
             project = project._replace(schedules=read_schedules(self.client, selected, self.log.warning))
+        if read_restore_tests is not None:
+            tests = read_restore_tests(coverage.backup_ids_of(project, [index["name"] for index in selected]))
+            for text in unknown_tests(tests):
+                self.log.warning("%s", text)
+            project = project._replace(restore_tests=tests)
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 

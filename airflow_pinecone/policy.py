@@ -50,7 +50,7 @@ class IndexRules(NamedTuple):
     Attributes:
         max_age: How old the newest Ready backup may be, in seconds or as a timedelta of up to 365 days.
         max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
-            requires no restore.
+            requires no restore. An audit with ``restore_tests`` requires a passed restore test.
         min_records: The minimum number of records in the newest Ready backup; None is 1, and 0 permits an empty one.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.

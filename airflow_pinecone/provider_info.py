@@ -84,6 +84,15 @@ CONFIG: dict[str, Any] = {
                 "example": "backup_audit.audit",
                 "default": "",
             },
+            "ui_restore_tests": {
+                "description": "The folder to which restore tests write their records (report_to). The page then shows "
+                "which indexes were tested, and calls an index failing if its last restore test failed. They are those "
+                "of the first of ui_connections. The page shows the findings to all users who may read it.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://aws_default@bucket/restore-tests",
+                "default": "",
+            },
         },
     }
 }

@@ -17,6 +17,9 @@ from backup_policy import MAX_AGE, POLICY, SCRATCH
 from airflow_pinecone.operators import AuditBackupsOperator
 
 RECIPIENT = "data-team@example.com"
+# The folder to which the restore tests write their records (report_to), such as s3://aws_default@bucket/restore-tests.
+# Then an index needs a passed restore test, instead of a restore.
+RESTORE_TESTS = None
 # The host of Airflow's URL, [api] base_url, tells production from staging. Other errors than a failed audit, such as a
 # rejected API key, have no headline and no page_url.
 SUBJECT = (
@@ -64,6 +67,7 @@ with DAG(
         max_shrink=0.5,
         policy=POLICY,
         exclude=SCRATCH,
+        restore_tests=RESTORE_TESTS,
         fail_on=["unprotected", "late", "failing", "untested"],
         # A failed audit is not retried; only a failed request is.
         retries=2,

@@ -138,14 +138,17 @@ def _float32(numbers: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return a list of numbers as float32.
 
     JSON has the digits of a float32, and they become a double first. That gives the same bits: 9 digits identify a
-    float32, and a double has more. A number that is too large for a float32 becomes infinite.
+    float32, and a double has more. A number that is too large for a float32 becomes infinite, and null, which stands
+    for a value that JSON cannot have, becomes NaN.
     """
     if not numbers:
         return _NO_VALUES
     try:
         # Much faster than numpy's conversion of a list.
         return np.frombuffer(_packer(len(numbers)).pack(*numbers), dtype=np.float32)
-    except OverflowError:
+    except (OverflowError, struct.error):
+        if not all(type(number) in (int, float) or number is None for number in numbers):
+            raise
         with np.errstate(over="ignore"):
             return np.array(numbers, dtype=np.float64).astype(np.float32)
 

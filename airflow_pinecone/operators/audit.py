@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import cell, counted, show_seconds, show_value, text_table
+from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
 from airflow_pinecone.rules.report import rows_with_problems
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.policy import Status
-    from airflow_pinecone.rules.report import BackupFacts, IndexReport, Report
+    from airflow_pinecone.rules.report import BackupFacts, IndexReport, ReadRestoreTests, Report
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
@@ -52,9 +53,10 @@ class AuditBackupsOperator(PineconeOperator):
 
     - ``unprotected``: it has no Ready backup.
     - ``late``: its newest Ready backup is as old as ``max_age``, or older.
-    - ``failing``: a backup that is newer than the newest Ready one failed, or the newest Ready one does not satisfy
-      ``min_records`` or ``max_shrink``.
-    - ``untested``: none of its existing backups was restored within ``max_restore_age``.
+    - ``failing``: a backup that is newer than the newest Ready one failed, the newest Ready one does not satisfy
+      ``min_records`` or ``max_shrink``, or the last restore test failed.
+    - ``untested``: none of its existing backups was restored within ``max_restore_age``. With ``restore_tests``, none
+      has passed a restore test.
     - ``ok``: none of these.
 
     Pinecone cannot back up some indexes, such as pod-based ones. They are listed, and fail the task only if ``include``
@@ -66,7 +68,7 @@ class AuditBackupsOperator(PineconeOperator):
     Args:
         max_age: How old the newest Ready backup of an index may be, in seconds or as a timedelta of up to 365 days.
         max_restore_age: How long ago one of the backups must have been restored, in seconds or as a timedelta; None
-            requires no restore.
+            requires no restore. With ``restore_tests``, it must have passed a restore test.
         min_records: The minimum number of records in the newest Ready backup; None is 1, and 0 permits an empty one.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.
@@ -78,6 +80,10 @@ class AuditBackupsOperator(PineconeOperator):
             rules above.
         fail_on: The statuses that fail the task. It also fails if there is no index to report. An empty list only
             reports.
+        restore_tests: The folder to which restore tests write their records (``report_to``), as a URL such as
+            ``s3://aws_default@bucket/restore-tests`` or an ObjectStoragePath (templated). This is one request for each
+            index, and more if its last test has not passed. Records that cannot be read prove nothing, and the log has
+            a warning. None reads no records.
         include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
             report. The log then shows their next runs, and warns of an index that a schedule and this package back up
             within ``max_age``. They need API version 2026-07 or later. If they cannot be read, the log has a warning.
@@ -89,7 +95,7 @@ class AuditBackupsOperator(PineconeOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
     """
 
-    template_fields: Sequence[str] = ("conn_id",)
+    template_fields: Sequence[str] = ("restore_tests", "conn_id")
     ui_color = "#fff3c4"
 
     def __init__(
@@ -103,6 +109,7 @@ class AuditBackupsOperator(PineconeOperator):
         exclude: str | Sequence[str] = (),
         policy: Mapping[str, IndexRules] | None = None,
         fail_on: Sequence[Status] = ("unprotected", "late", "failing"),
+        restore_tests: Any = None,
         include_schedules: bool = False,
         conn_id: str = "pinecone_default",
         **kwargs: Any,
@@ -116,6 +123,7 @@ class AuditBackupsOperator(PineconeOperator):
         self.exclude = exclude
         self.policy = {} if policy is None else policy
         self.fail_on = fail_on
+        self.restore_tests = restore_tests
         self.include_schedules = include_schedules
         with checked_arguments():
             self._policy.validate()
@@ -123,6 +131,7 @@ class AuditBackupsOperator(PineconeOperator):
             validate_patterns(exclude, "exclude")
             validate_statuses(fail_on)
             validate_bools(include_schedules=include_schedules)
+            _validate_folder(restore_tests)
 
     def execute(self, context: Context) -> Report:
         """List, report, and fail if the report has one of the statuses of ``fail_on``.
@@ -142,7 +151,11 @@ class AuditBackupsOperator(PineconeOperator):
         """
         with fail_without_retry():
             report = self.hook.backup_report(
-                self._policy, include=self.include, exclude=self.exclude, include_schedules=self.include_schedules
+                self._policy,
+                include=self.include,
+                exclude=self.exclude,
+                include_schedules=self.include_schedules,
+                read_restore_tests=self._read_restore_tests(),
             )
         self.log.info("%s\n%s", report["verdict"], _format(report))
         if report["unmatched"]:
@@ -183,10 +196,24 @@ class AuditBackupsOperator(PineconeOperator):
         except Exception:
             self.log.warning("Could not %s.", what, exc_info=True)
 
+    def _read_restore_tests(self) -> ReadRestoreTests | None:
+        if self.restore_tests is None:
+            return None
+        from airflow_pinecone.runtime.restore_reports import read_tests
+
+        _validate_folder(self.restore_tests)
+        return partial(read_tests, self.restore_tests)
+
     @property
     def _policy(self) -> Policy:
         default = IndexRules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink)
         return Policy(default, self.policy)
+
+
+def _validate_folder(value: Any) -> None:
+    # A path has such a method. A template can be empty when it is rendered.
+    if value is not None and not (value.strip() if isinstance(value, str) else hasattr(value, "iterdir")):
+        raise PineconeInputError(f"restore_tests must be the URL of a folder or a path, not {show_value(value)}.")
 
 
 def _message(report: Report, failed: list[IndexReport], headline: str) -> str:
@@ -221,7 +248,16 @@ def _change(row: IndexReport) -> str:
 
 
 def _last_restore(row: IndexReport, report: Report) -> str:
-    restore = row["last_restore"]
+    restore, test = row["last_restore"], row["passed_restore_test"]
+    if row["restore_tests_known"] is False:
+        return "unknown"
+    if row["failed_restore_test"]:
+        return "test failed"
+    if test:
+        age = "unknown" if test["age"] is None else f"tested {show_seconds(test['age'])} ago"
+        return f"{age} (a sample)" if test["sampled"] else age
+    if row["restore_tests_known"]:
+        return "restored, not tested" if restore else "not tested"
     if restore is None:
         return "never" if report["restores_known"] else "unknown"
     return "unknown" if restore["age"] is None else f"{show_seconds(restore['age'])} ago"
@@ -229,8 +265,9 @@ def _last_restore(row: IndexReport, report: Report) -> str:
 
 def _format(report: Report) -> str:
     """Format the report as a table with a row for each index, and lines for what is not in it."""
+    restore = "last restore" if all(row["restore_tests_known"] is None for row in report["indexes"]) else "restore test"
     rows: list[tuple[str, ...]] = [
-        ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", "last restore", "task")
+        ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", restore, "task")
     ]
     for row in report["indexes"]:
         newest = row["newest_ready"]

@@ -6,27 +6,24 @@ deleted index, and those of an earlier index with the same name, are listed sepa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from airflow_pinecone.api.models import (
     BackupModel,
     IndexModel,
-    RestoreJobModel,
     backup_phase,
-    completed_at,
     count_of,
     created_at,
-    is_completed,
     is_planned,
     is_pod_based,
     is_ready,
     run_time,
     why_unsupported,
 )
-from airflow_pinecone.common.durations import validate_duration, validate_optional_duration
+from airflow_pinecone.common.durations import validate_optional_duration
 from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, matches
@@ -42,11 +39,23 @@ from airflow_pinecone.rules.report import (
     Problem,
     Project,
     Report,
-    RestoreFacts,
+    RestoreTests,
     RuleName,
     ScheduleFacts,
     rows_with_problems,
 )
+from airflow_pinecone.rules.tested import (
+    Restore,
+    completed_restores,
+    failed_test_problems,
+    last_restore_of,
+    restore_problems,
+    restore_test_problems,
+    tested_by,
+)
+
+# What an untested index lacks, without restore tests and with them.
+_NO_RECENT = ("had no recent restore", "passed no recent restore test")
 
 
 def is_selected(name: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
@@ -78,12 +87,13 @@ def report(
         for name, history in histories_of(project).items()
         if name in indexes or is_selected(name, include, exclude)
     }
-    restores = None if project.restore_jobs is None else _completed_restores(project.restore_jobs, now)
+    restores = None if project.restore_jobs is None else completed_restores(project.restore_jobs, now)
     rows = [
         _row(
             name,
             histories[name],
             restores,
+            None if project.restore_tests is None else project.restore_tests.get(name, RestoreTests()),
             _schedule(project, name),
             policy.rules_of(index),
             now,
@@ -115,6 +125,12 @@ def report(
     )
 
 
+def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return the ids of the backups of some indexes, including those of earlier indexes with their names."""
+    histories = histories_of(project)
+    return {name: frozenset(row.backup["backup_id"] for row in histories[name].rows) for name in index_names}
+
+
 def histories_of(project: Project) -> dict[str, BackupHistory]:
     """Return the history of each name that an index or a backup has; "" is that of backups without a name."""
     names = {index["name"] for index in project.indexes}
@@ -122,25 +138,6 @@ def histories_of(project: Project) -> dict[str, BackupHistory]:
     for backup in project.backups:
         backups.setdefault(backup.get("source_index_name") or "", []).append(backup)
     return {name: BackupHistory(of_name, index_exists=name in names) for name, of_name in backups.items()}
-
-
-class _Restore(NamedTuple):
-    # Sorts first: a restore that is dated in the future only counts if there is no other.
-    is_past: bool
-    completed_at: datetime
-    restore_job_id: str
-    backup_id: str
-
-
-def _completed_restores(jobs: Iterable[RestoreJobModel], now: datetime) -> dict[str, _Restore]:
-    """Return the last Completed restore of each backup."""
-    last: dict[str, _Restore] = {}
-    for job in jobs:
-        moment = completed_at(job) if is_completed(job) else None
-        if moment is not None:
-            restore = _Restore(not age_of(moment, now).in_future, moment, job["restore_job_id"], job["backup_id"])
-            last[restore.backup_id] = max(restore, last.get(restore.backup_id, restore))
-    return last
 
 
 def _schedule(project: Project, index_name: str) -> ScheduleFacts | None:
@@ -160,7 +157,8 @@ def _schedule(project: Project, index_name: str) -> ScheduleFacts | None:
 def _row(
     name: str,
     history: BackupHistory,
-    restores: Mapping[str, _Restore] | None,
+    restores: Mapping[str, Restore] | None,
+    restore_tests: RestoreTests | None,
     schedule: ScheduleFacts | None,
     rules: IndexRules,
     now: datetime,
@@ -174,19 +172,24 @@ def _row(
     running = _newer(_first(history, "running", now), newest, current)
     if running and not history.age(running, now).is_below(rules.max_age_seconds):
         running = None
-    last_restore = _last_restore(current, restores or {}, now)
-    restore_problems = _restore_problems(last_restore, rules, are_known=restores is not None)
+    last_restore = last_restore_of(current, restores or {}, now)
+    tested = tested_by(restore_tests, history, {backup["backup_id"] for backup in current}, now)
+    if restore_tests is None:
+        untested = restore_problems(last_restore, rules, are_known=restores is not None)
+    else:
+        untested = restore_test_problems(tested, rules)
     previous, unknown_previous = _previous(history, newest)
     text = f"{why_unsupported}, so Pinecone cannot back it up, and include names it"
     problems = [
         *([Problem(status="unprotected", text=text)] if why_unsupported else []),
         *_age_problems(history, newest, age, rules),
         *_failures(failed, newest, previous, unknown_previous, rules),
-        *restore_problems,
+        *failed_test_problems(tested),
+        *untested,
     ]
     broken: dict[RuleName, bool] = {
         "max_age": not age.is_below(rules.max_age_seconds),
-        "max_restore_age": bool(restore_problems),
+        "max_restore_age": bool(untested),
         "min_records": bool(newest and check_backup(newest, None, CheckRules(rules.min_records))),
         "max_shrink": bool(newest and _shrank(newest, previous, unknown_previous, rules)),
     }
@@ -215,6 +218,10 @@ def _row(
         schedule=schedule,
         is_backed_up_twice=schedule is not None and _has_own_backup(history, rules.max_age_seconds, now),
         last_restore=last_restore,
+        restore_tests_known=tested.is_known,
+        last_restore_test=tested.last,
+        passed_restore_test=tested.passed,
+        failed_restore_test=tested.failed,
     )
 
 
@@ -283,39 +290,6 @@ def _failures(
     return [Problem(status="failing", text=text) for text in texts]
 
 
-def _restore_problems(last: RestoreFacts | None, rules: IndexRules, *, are_known: bool) -> list[Problem]:
-    if rules.max_restore_age is None:
-        return []
-    max_age = validate_duration(rules.max_restore_age, "max_restore_age")
-    allowed = f"max_restore_age is {show_seconds(max_age)}"
-    if not are_known:
-        text = f"its last restore is unknown: the restore jobs could not be listed, and {allowed}"
-        return [Problem(status="untested", text=text)]
-    if last is None:
-        return [Problem(status="untested", text=f"none of its backups was restored, and {allowed}")]
-    if last["age"] is None:
-        text = f"its last restore was completed at {last['completed_at']}, in the future: check the clock"
-        return [Problem(status="untested", text=text)]
-    if last["age"] < max_age:
-        return []
-    text = f"its last restore was {show_seconds(last['age'])} ago, and {allowed}"
-    return [Problem(status="untested", text=text)]
-
-
-def _last_restore(
-    backups: Iterable[BackupModel], restores: Mapping[str, _Restore], now: datetime
-) -> RestoreFacts | None:
-    last = max((restores[b["backup_id"]] for b in backups if b["backup_id"] in restores), default=None)
-    if last is None:
-        return None
-    return RestoreFacts(
-        restore_job_id=last.restore_job_id,
-        backup_id=last.backup_id,
-        completed_at=iso(last.completed_at),
-        age=age_of(last.completed_at, now).seconds,
-    )
-
-
 def _leftovers(name: str, history: BackupHistory, index: IndexModel | None) -> list[Leftover]:
     # An index that Pinecone cannot back up has no backups, so all of them belong to earlier indexes.
     has_no_backups = index is None or bool(why_unsupported(index))
@@ -373,14 +347,21 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
     if not rows:
         return " ".join(filter(None, [*incomplete, "There are no indexes that can be backed up."]))
     not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
-    failing = len(rows_with_problems(rows, ["failing"]))
+    failed_tests = sum(row["failed_restore_test"] is not None for row in rows)
+    # The failed restore test is one of the problems of its row.
+    failing = sum(
+        sum(problem["status"] == "failing" for problem in row["problems"]) > (row["failed_restore_test"] is not None)
+        for row in rows
+    )
     untested = len(rows_with_problems(rows, ["untested"]))
+    tests_are_read = any(row["restore_tests_known"] is not None for row in rows)
     has = "has" if not_fresh == 1 else "have"
     problems = [
         *incomplete,
         f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
-        f"{counted(untested, 'index')} had no recent restore." if untested else "",
+        f"The last restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
+        f"{counted(untested, 'index')} {_NO_RECENT[tests_are_read]}." if untested else "",
     ]
     if any(problems):
         return " ".join(filter(None, problems))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
 from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel
@@ -10,6 +11,47 @@ from airflow_pinecone.policy import Status
 
 RuleName = Literal["max_age", "max_restore_age", "min_records", "max_shrink"]
 LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
+TestVerdict = Literal["passed", "failed", "incomplete"]
+
+
+class RestoreTest(NamedTuple):
+    """What the record of a restore test says.
+
+    Attributes:
+        backup_id: The backup that was restored.
+        source_index_id: The index of this backup; None if that is unknown.
+        ended_at: When the test ended.
+        verdict: Its verdict. A test is ``incomplete`` if one of its tasks has no result.
+        records: How many records were read.
+        sampled: Whether only a sample of the records was read.
+        findings: Why it has not passed, in sentences.
+        path: The path of the record.
+    """
+
+    backup_id: str
+    source_index_id: str | None
+    ended_at: datetime
+    verdict: TestVerdict
+    records: int
+    sampled: bool
+    findings: tuple[str, ...]
+    path: str
+
+
+class RestoreTests(NamedTuple):
+    """The restore tests of an index name.
+
+    Attributes:
+        tests: The newest tests, the newest first. Those before a passed test of an existing backup are left out.
+        why_unknown: Why the newest ones are unknown, as a clause; empty if they are known.
+    """
+
+    tests: Sequence[RestoreTest] = ()
+    why_unknown: str = ""
+
+
+# Reads the restore tests of some indexes. Each one has the ids of its backups.
+ReadRestoreTests = Callable[[Mapping[str, Collection[str]]], Mapping[str, RestoreTests]]
 
 
 class Project(NamedTuple):
@@ -21,6 +63,7 @@ class Project(NamedTuple):
         restore_jobs: The restore jobs; None if they could not be listed.
         invalid: Which indexes were left out, because Pinecone listed them without a valid name.
         schedules: The backup schedules of each index, by its name; None if they were not read.
+        restore_tests: The restore tests of each index, by its name; None if they were not read.
     """
 
     indexes: Sequence[IndexModel]
@@ -28,6 +71,7 @@ class Project(NamedTuple):
     restore_jobs: Sequence[RestoreJobModel] | None
     invalid: Sequence[str] = ()
     schedules: Mapping[str, Sequence[BackupScheduleModel]] | None = None
+    restore_tests: Mapping[str, RestoreTests] | None = None
 
 
 class CreatedBy(TypedDict):
@@ -57,6 +101,23 @@ class RestoreFacts(TypedDict):
     backup_id: str
     completed_at: str
     age: float | None
+
+
+class RestoreTestFacts(TypedDict):
+    """A restore test in the report.
+
+    ``age`` is in seconds; None if it is in the future. ``records`` is how many were read, ``sampled`` whether these
+    were only a sample, ``finding`` the first reason why the test has not passed, and ``path`` that of the record.
+    """
+
+    backup_id: str
+    ended_at: str
+    age: float | None
+    verdict: TestVerdict
+    records: int
+    sampled: bool
+    finding: str
+    path: str
 
 
 class ScheduleFacts(TypedDict):
@@ -89,6 +150,9 @@ class IndexReport(TypedDict):
     backup schedule created, as far as their names tell. ``schedule`` is the enabled schedule, and
     ``is_backed_up_twice`` whether this package has created a backup within ``max_age``, too; without
     ``schedules_known``, they are None and False.
+    ``last_restore_test`` is the newest restore test, ``passed_restore_test`` the newest passed one whose backup exists,
+    and ``failed_restore_test`` the newest failed one, unless a later one has passed. ``restore_tests_known`` is None if
+    restore tests were not read, and False if the newest ones of this index are unknown.
     """
 
     index_name: str
@@ -115,6 +179,10 @@ class IndexReport(TypedDict):
     schedule: ScheduleFacts | None
     is_backed_up_twice: bool
     last_restore: RestoreFacts | None
+    restore_tests_known: bool | None
+    last_restore_test: RestoreTestFacts | None
+    passed_restore_test: RestoreTestFacts | None
+    failed_restore_test: RestoreTestFacts | None
 
 
 class Leftover(TypedDict):

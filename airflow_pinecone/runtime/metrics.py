@@ -52,8 +52,9 @@ def _send_ready(backup: BackupModel, now: float) -> None:
 def send_audit_metrics(report: Report) -> None:
     """Send the metrics of an audit.
 
-    For each index with a Ready backup, the gauge ``pinecone.index.backup_age`` in seconds, with the tag ``index``; and
-    the gauge ``pinecone.project.backups``, the number of all backups of the project.
+    For each index with a Ready backup, the gauge ``pinecone.index.backup_age`` in seconds, with the tag ``index``; for
+    each index with a passed restore test of an existing backup, the gauge ``pinecone.index.restore_test_age``, as well;
+    and the gauge ``pinecone.project.backups``, the number of all backups of the project.
 
     Args:
         report: The report of the audit.
@@ -61,4 +62,7 @@ def send_audit_metrics(report: Report) -> None:
     for row in report["indexes"]:
         if row["age"] is not None:
             Stats.gauge("pinecone.index.backup_age", row["age"], tags={"index": row["index_name"]})
+        test = row["passed_restore_test"]
+        if test is not None and test["age"] is not None and row["restore_tests_known"]:
+            Stats.gauge("pinecone.index.restore_test_age", test["age"], tags={"index": row["index_name"]})
     Stats.gauge("pinecone.project.backups", report["backup_count"])

@@ -22,8 +22,9 @@ from airflow_pinecone.ui.formats import UNKNOWN, show_minute, show_number, show_
 from airflow_pinecone.ui.index_page import index_page, page_of_backup
 from airflow_pinecone.ui.links import Links, task_of
 from airflow_pinecone.ui.overview import Known, age_of_old_copy, judge, overview
-from airflow_pinecone.ui.project_cache import NOTHING, Answer, ProjectCache
-from airflow_pinecone.ui.reading import read_copy
+from airflow_pinecone.ui.project_cache import NOTHING, Answer, CopyCache, ProjectCache
+from airflow_pinecone.ui.reading import Copy, read_copy
+from airflow_pinecone.ui.restore_tests import DEADLINE, Tests, reader_of_tests, with_tests
 from airflow_pinecone.ui.settings import PageSettings, read_settings
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH
 
@@ -63,7 +64,17 @@ def build_app() -> FastAPI:
 
     settings = read_settings()
     cache = ProjectCache(read_copy, settings.connections)
-    return create_app(settings, cache, requires_access_connection("GET"))
+    return create_app(settings, cache, requires_access_connection("GET"), tests=cache_of_tests(settings, cache))
+
+
+def cache_of_tests(
+    settings: PageSettings, projects: ProjectCache, *, clock: Clock = SYSTEM_CLOCK
+) -> CopyCache[Tests] | None:
+    """Return the cache of the restore tests, which are of the first connection; None if the settings have no folder."""
+    if not (settings.restore_tests and settings.connections):
+        return None
+    read = reader_of_tests(settings.restore_tests, projects.last, clock=clock)
+    return CopyCache(read, settings.connections[:1], deadline=DEADLINE, clock=clock)
 
 
 def create_app(
@@ -71,6 +82,7 @@ def create_app(
     cache: ProjectCache,
     access: Callable[..., Any],
     *,
+    tests: CopyCache[Tests] | None = None,
     read_result: ReadResult = newest_return_value,
     clock: Clock = SYSTEM_CLOCK,
 ) -> FastAPI:
@@ -81,6 +93,7 @@ def create_app(
         cache: The projects of the connections in the settings.
         access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not read
             the connection whose id is the path parameter ``connection_id``.
+        tests: The restore tests of the first connection in the settings; None if the page shows none.
         read_result: Reads the last result of a task, for the audit of the settings.
         clock: The clock.
 
@@ -100,7 +113,7 @@ def create_app(
 
     checks = [Depends(name_connection), Depends(access)]
 
-    async def serve(request: Request, show: Callable[[Links, Answer, Known], Response]) -> Response:
+    async def serve(request: Request, show: Callable[[Links, Answer[Copy], Known], Response]) -> Response:
         links = _links(request, settings)
         if not settings.connections:
             return render("off.html", links)
@@ -110,18 +123,20 @@ def create_app(
         if answer.copy is None:
             return render("failure.html", links, answer)
         copy = answer.copy
+        # Restore tests and an audit are of one project: that of the first connection.
+        is_first = links.connection == settings.connections[0]
+        if tests is not None and is_first:
+            copy = with_tests(copy, await tests.get(links.connection))
 
         def judge_and_show() -> Response:
-            # An audit is of one project: that of the first connection.
-            has_audit = settings.audit and links.connection == settings.connections[0]
-            audit = read_audit(settings.audit, settings.rules, read_result) if settings.audit and has_audit else None
+            audit = read_audit(settings.audit, settings.rules, read_result) if settings.audit and is_first else None
             return show(links, answer, judge(copy, settings.rules, clock.utcnow(), audit))
 
         return await to_thread.run_sync(judge_and_show, limiter=render_limiter)
 
     @app.get("/", dependencies=checks)
     async def get_overview(request: Request) -> Response:
-        def show(links: Links, answer: Answer, known: Known) -> Response:
+        def show(links: Links, answer: Answer[Copy], known: Known) -> Response:
             page = overview(known, links, settings.rules)
             return render("overview.html", links, answer, known.now, page=page)
 
@@ -130,7 +145,7 @@ def create_app(
     # With ``:path``, a name may contain slashes: backups can name an index in any way.
     @app.get("/indexes/{index_name:path}", dependencies=checks)
     async def get_index(request: Request, index_name: str) -> Response:
-        def show(links: Links, answer: Answer, known: Known) -> Response:
+        def show(links: Links, answer: Answer[Copy], known: Known) -> Response:
             page = index_page(known, index_name, links)
             if page is None:
                 return render("unknown_index.html", links, answer, known.now, status=404, index_name=index_name)
@@ -141,7 +156,7 @@ def create_app(
     # The links on tasks lead here: a task may not know the index of its backup.
     @app.get("/backups/{backup_id:path}", dependencies=checks)
     async def get_backup(request: Request, backup_id: str) -> Response:
-        def show(links: Links, answer: Answer, known: Known) -> Response:
+        def show(links: Links, answer: Answer[Copy], known: Known) -> Response:
             page = page_of_backup(known, backup_id, links)
             if page is None:
                 return render("unknown_backup.html", links, answer, known.now, status=404, backup_id=backup_id)
@@ -188,7 +203,7 @@ class _Renderer:
         self,
         template: str,
         links: Links,
-        answer: Answer = NOTHING,
+        answer: Answer[Copy] = NOTHING,
         now: datetime | None = None,
         *,
         status: int = 200,

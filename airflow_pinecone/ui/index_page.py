@@ -22,15 +22,20 @@ from airflow_pinecone.assets import backups_uri
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.rules.history import BackupHistory, Dated, age_of
 from airflow_pinecone.rules.identity import hold_of
-from airflow_pinecone.rules.report import IndexReport
+from airflow_pinecone.rules.report import IndexReport, RestoreTest, RestoreTests, TestVerdict
+from airflow_pinecone.rules.tested import unknown_tests
 from airflow_pinecone.ui.formats import iso_or_none, show_age, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Link, Links, creator_link
 from airflow_pinecone.ui.overview import Known
+from airflow_pinecone.ui.restore_tests import restore_test_state
 from airflow_pinecone.ui.trend import Trend, trend_of
 from airflow_pinecone.ui.trouble import Trouble, trouble_of
 
 # The longest name of an index.
 _NAME_LENGTH = 45
+# A restore test shows so many findings.
+_SHOWN_FINDINGS = 10
+_PHASES: dict[TestVerdict, Phase] = {"passed": "succeeded", "failed": "failed", "incomplete": "running"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,19 @@ class RestoreRow:
 
 
 @dataclass(frozen=True)
+class TestRow:
+    """A restore test of one of the backups."""
+
+    ended_at: str
+    verdict: str
+    phase: Phase
+    backup_id: str
+    records: str
+    findings: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True)
 class IndexPage:
     """The page of one index.
 
@@ -83,6 +101,9 @@ class IndexPage:
     backups: tuple[BackupRow, ...]
     earlier_backups: tuple[BackupRow, ...]
     restores: tuple[RestoreRow, ...]
+    restore_test_state: str
+    unknown_tests: tuple[str, ...]
+    tests: tuple[TestRow, ...]
     newest_ready: str | None
     snippet: str
     asset_uri: str
@@ -108,6 +129,7 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
     rows = {row.backup["backup_id"]: _backup_row(row, now, links) for row in history.rows}
     asked_for = rows.get(selected)
     trouble = trouble_of(row, now, links) if row else None
+    tests = (project.restore_tests or {}).get(index_name, RestoreTests())
     return IndexPage(
         name=index_name,
         can_be_backed_up=row is not None,
@@ -125,6 +147,9 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
         backups=tuple(rows[row.backup["backup_id"]] for row in current),
         earlier_backups=tuple(rows[row.backup["backup_id"]] for row in earlier),
         restores=_restore_rows(job for job in project.restore_jobs or () if job["backup_id"] in ids),
+        restore_test_state=restore_test_state(row) if row else "",
+        unknown_tests=tuple(unknown_tests({index_name: tests})),
+        tests=tuple(map(_test_row, tests.tests)),
         newest_ready=newest["backup_id"] if newest else None,
         snippet=restore_snippet(newest, links.connection) if newest else "",
         asset_uri=backups_uri(index_name),
@@ -221,6 +246,19 @@ def _restore_rows(jobs: Iterable[RestoreJobModel]) -> tuple[RestoreRow, ...]:
         for job in jobs
     ]
     return tuple(sorted(rows, key=lambda row: (row.created_at or "", row.restore_job_id), reverse=True))
+
+
+def _test_row(test: RestoreTest) -> TestRow:
+    more = len(test.findings) - _SHOWN_FINDINGS
+    return TestRow(
+        ended_at=iso(test.ended_at),
+        verdict=test.verdict,
+        phase=_PHASES[test.verdict],
+        backup_id=test.backup_id,
+        records=f"{show_number(test.records)}{' (a sample)' if test.sampled else ''}",
+        findings=(*test.findings[:_SHOWN_FINDINGS], *([f"{more} more are in the file."] if more > 0 else [])),
+        path=test.path,
+    )
 
 
 def _literal(text: str) -> str:

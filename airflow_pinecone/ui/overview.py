@@ -13,6 +13,7 @@ from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
 from airflow_pinecone.rules.history import Age, age_of
 from airflow_pinecone.rules.report import IndexReport, Leftover, Report
+from airflow_pinecone.rules.tested import unknown_tests
 from airflow_pinecone.ui.audit import AuditReport
 from airflow_pinecone.ui.formats import (
     UNKNOWN,
@@ -25,11 +26,14 @@ from airflow_pinecone.ui.formats import (
 )
 from airflow_pinecone.ui.links import Link, Links, creator_link
 from airflow_pinecone.ui.reading import Copy
+from airflow_pinecone.ui.restore_tests import restore_test_state
 from airflow_pinecone.ui.trouble import Trouble, trouble_of
 
 # Seconds after which a copy of the project is old: what it says may no longer be so.
 OLD_COPY = 300.0
 _NEVER = "never"
+# The page shows so many reasons why restore tests are unknown.
+_UNKNOWN_TESTS = 3
 
 
 class Cell(NamedTuple):
@@ -96,6 +100,8 @@ class Overview:
     missing: tuple[str, ...]
     invalid: tuple[str, ...]
     rows: tuple[IndexRow, ...]
+    shows_tests: bool
+    unknown_tests: tuple[str, ...]
     unsupported: tuple[tuple[str, str], ...]
     leftovers: tuple[tuple[str, str, str], ...]
     backup_count: int
@@ -118,6 +124,7 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
     report, audit = known.report, known.audit
     names = {row["index_name"] for row in report["indexes"]}
     backups = {backup["backup_id"]: backup for backup in known.copy.project.backups}
+    tests = known.copy.project.restore_tests
     missing = tuple(name for name in audit.missing if name not in names) if audit else ()
     return Overview(
         verdict=coverage.verdict_of(report["indexes"], missing, report["invalid"]),
@@ -126,6 +133,8 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
         missing=missing,
         invalid=tuple(report["invalid"]),
         rows=tuple(_index_row(row, known, backups, links) for row in report["indexes"]),
+        shows_tests=tests is not None,
+        unknown_tests=_at_most(unknown_tests(tests or {}), _UNKNOWN_TESTS),
         unsupported=tuple(report["unsupported"].items()),
         leftovers=tuple(
             (leftover["index_name"] or "(no name)", links.index(leftover["index_name"]), _leftover_text(leftover))
@@ -199,7 +208,9 @@ def _change_text(row: IndexReport) -> str:
 
 def _last_restore(row: IndexReport, *, are_known: bool) -> Cell:
     restore, max_age = row["last_restore"], row["max_restore_age"]
-    if not are_known:
+    if row["restore_tests_known"] is not None:
+        text = restore_test_state(row)
+    elif not are_known:
         text = UNKNOWN
     elif restore is None:
         text = _NEVER
@@ -207,6 +218,11 @@ def _last_restore(row: IndexReport, *, are_known: bool) -> Cell:
         text = UNKNOWN if restore["age"] is None else f"{show_duration(restore['age'])} ago"
     is_broken = "max_restore_age" in row["broken_rules"] and max_age is not None
     return Cell(text, f"{show_duration(max_age)} allowed" if is_broken and max_age else "")
+
+
+def _at_most(sentences: list[str], number: int) -> tuple[str, ...]:
+    more = len(sentences) - number
+    return (*sentences[:number], *([f"There are {more} more of these warnings."] if more > 0 else []))
 
 
 def _leftover_text(leftover: Leftover) -> str:

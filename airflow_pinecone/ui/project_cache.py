@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
@@ -17,11 +17,10 @@ from airflow_pinecone.ui.reading import DEADLINE, TOO_SLOW, Copy, Failure, expla
 COPY_LIFETIME = 30.0
 FAILURE_LIFETIME = 10.0
 
-# Reads a copy with a connection until a deadline.
-Read = Callable[[str, float], Copy]
+T = TypeVar("T")
 
 
-class Answer(NamedTuple):
+class Answer(NamedTuple, Generic[T]):
     """What is known of a project.
 
     Attributes:
@@ -29,18 +28,18 @@ class Answer(NamedTuple):
         failure: Why there is no newer copy; None if the last one is new.
     """
 
-    copy: Copy | None = None
+    copy: T | None = None
     failure: Failure | None = None
 
 
-NOTHING = Answer()
+NOTHING: Answer[Copy] = Answer()
 
 
 @dataclass
-class _Entry:
+class _Entry(Generic[T]):
     """What is known of the project of one connection."""
 
-    answer: Answer = NOTHING
+    answer: Answer[T]
     expires_at: float = -math.inf
     refresh: asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
@@ -54,27 +53,40 @@ class _Entry:
         self.expires_at = now + FAILURE_LIFETIME
 
 
-class ProjectCache:
-    """The projects of some connections. Each is read by one thread at a time, whatever the number of viewers.
+class CopyCache(Generic[T]):
+    """Something about the projects of some connections. Each is read by one thread at a time, for all viewers.
 
     The threads are not those that Airflow's own requests use.
 
     Args:
-        read: Reads a project, in a thread. It must end soon after the deadline.
+        read: Reads a copy with a connection until a deadline, in a thread. It must end soon after the deadline.
         connections: The ids of the connections.
+        deadline: Seconds that viewers wait at most.
         clock: The clock.
     """
 
-    def __init__(self, read: Read, connections: Iterable[str], *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        read: Callable[[str, float], T],
+        connections: Iterable[str],
+        *,
+        deadline: float = DEADLINE,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """Store the arguments; nothing is read yet."""
         self._read = read
+        self._deadline = deadline
         self._clock = clock
-        self._entries = {connection: _Entry() for connection in connections}
+        self._entries: dict[str, _Entry[T]] = {connection: _Entry(Answer()) for connection in connections}
         # Each connection has at most one thread.
         self._limiter = CapacityLimiter(max(1, len(self._entries)))
 
-    async def get(self, connection: str) -> Answer:
-        """Return what is known of a project. Read it again if that is too old, and wait for at most DEADLINE seconds.
+    def last(self, connection: str) -> T | None:
+        """Return the last copy, without reading."""
+        return self._entries[connection].answer.copy
+
+    async def get(self, connection: str) -> Answer[T]:
+        """Return what is known. Read it again if that is too old, and wait until the deadline at most.
 
         Args:
             connection: The id of the connection, one of those of the cache.
@@ -91,16 +103,16 @@ class ProjectCache:
             await asyncio.shield(entry.refresh)
         return entry.answer
 
-    async def _refresh(self, connection: str, entry: _Entry) -> None:
-        deadline_at = self._clock.monotonic() + DEADLINE
+    async def _refresh(self, connection: str, entry: _Entry[T]) -> None:
+        deadline_at = self._clock.monotonic() + self._deadline
         entry.reading = asyncio.create_task(self._read_in_thread(connection, entry, deadline_at))
-        timer = asyncio.create_task(self._clock.sleep_async(DEADLINE))
+        timer = asyncio.create_task(self._clock.sleep_async(self._deadline))
         await asyncio.wait({entry.reading, timer}, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
         if not entry.reading.done():
             entry.fail(TOO_SLOW, self._clock.monotonic())
 
-    async def _read_in_thread(self, connection: str, entry: _Entry, deadline_at: float) -> None:
+    async def _read_in_thread(self, connection: str, entry: _Entry[T], deadline_at: float) -> None:
         try:
             copy = await to_thread.run_sync(self._read, connection, deadline_at, limiter=self._limiter)
         except Exception as error:
@@ -108,3 +120,6 @@ class ProjectCache:
         else:
             entry.answer = Answer(copy, None)
             entry.expires_at = self._clock.monotonic() + COPY_LIFETIME
+
+
+ProjectCache = CopyCache[Copy]

@@ -23,12 +23,14 @@ class PageSettings(NamedTuple):
         rules: What the backups of an index must satisfy, if the audit does not say more.
         prefix: The path of Airflow's URL, without a slash at its end.
         audit: The ids of the DAG and of the task whose reports have the rules; None if there is none.
+        restore_tests: The folder of the records of restore tests; empty if there is none.
     """
 
     connections: tuple[str, ...]
     rules: IndexRules
     prefix: str
     audit: tuple[str, str] | None = None
+    restore_tests: str = ""
 
 
 def read_settings() -> PageSettings:
@@ -57,7 +59,8 @@ def read_settings() -> PageSettings:
     dag_id, dot, task_id = audit.partition(".")
     if audit and not (dag_id and dot and task_id):
         raise PineconeInputError(f"[pinecone] ui_audit must be dag_id.task_id, not {show_value(audit)}.")
-    return PageSettings(connections, rules, url_prefix(), (dag_id, task_id) if audit else None)
+    restore_tests = _text("ui_restore_tests").strip()
+    return PageSettings(connections, rules, url_prefix(), (dag_id, task_id) if audit else None, restore_tests)
 
 
 def _text(option: str) -> str:

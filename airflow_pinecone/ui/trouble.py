@@ -38,6 +38,7 @@ def trouble_of(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
     if not row["problems"]:
         return None
     newest, failed, broken = row["newest_ready"], row["failed"], row["broken_rules"]
+    failed_test = row["failed_restore_test"]
     newest_at = parse_time(newest["created_at"]) if newest else None
     failed_at = parse_time(failed["created_at"]) if failed else None
     has_bad_counts = bool({"min_records", "max_shrink"} & set(broken))
@@ -46,6 +47,7 @@ def trouble_of(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
         failed_at,
         newest_at if has_bad_counts else None,
         newest_at + timedelta(seconds=row["max_age"]) if newest_at and is_late else None,
+        parse_time(failed_test["ended_at"]) if failed_test else None,
     )
     since = min(filter(None, moments), default=None)
     creator = failed["created_by"] if failed else None
@@ -73,8 +75,11 @@ def _advice(row: IndexReport) -> tuple[str, ...]:
         sentences.append(f"Backup {row['running']['backup_id']} is still running.")
     elif "max_age" in broken and not failed:
         sentences.append("Check that its DAG runs." if newest else "Create a backup with CreateBackupOperator.")
+    if row["failed_restore_test"]:
+        sentences.append("Create a new backup, keep the earlier ones, and test the new one.")
     if "max_restore_age" in broken:
-        sentences.append("Restore a backup into a new index to test it.")
+        has_tests = row["restore_tests_known"] is not None
+        sentences.append("Run a restore test." if has_tests else "Restore a backup into a new index to test it.")
     return tuple(sentences)
 
 
@@ -86,7 +91,13 @@ def _restorable(row: IndexReport, now: datetime) -> str:
     records = backup["record_count"]
     counts = "an unknown number of records" if records is None else f"{show_number(records)} records"
     age = age_of(parse_time(backup["created_at"]), now)
-    return f"You can still restore backup {backup['backup_id']}: {counts}, {show_age(age)} old."
+    text = f"You can still restore backup {backup['backup_id']}: {counts}, {show_age(age)} old."
+    failed, passed = row["failed_restore_test"], row["passed_restore_test"]
+    if failed and failed["backup_id"] == backup["backup_id"]:
+        text += " Its restore test failed."
+    if failed and passed:
+        text += f" Backup {passed['backup_id']} has passed a restore test."
+    return text
 
 
 def _sentence(text: str) -> str:

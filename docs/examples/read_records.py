@@ -1,7 +1,7 @@
 """Count the records of an index, and compute their digests."""
 
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.rules.digests import NamespaceDigest
+from airflow_pinecone.records import NamespaceDigest
 
 
 def digests(index_name: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -12,6 +13,7 @@ from local_airflow import LocalAirflow
 from support.real_airflow import HOME, Run
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator.damage import flip_bit
 
 WAITS = [
     "worker",
@@ -31,6 +33,40 @@ needs_on_kill = pytest.mark.skipif(
 def test_backup_is_ready(run: Run) -> None:
     assert run.final_state() == "success"
     assert [backup["status"] for backup in run.backups] == ["Ready"]
+
+
+def with_backup(run: Run) -> Iterator[None]:
+    """Add a backup before the run."""
+    run.emulator.next_restore(run.emulator.add_backup(run.index, age=3600)["backup_id"], restore_after=4)
+    yield
+
+
+def with_damage(run: Run) -> Iterator[None]:
+    """Add a backup whose restore has another bit in one record."""
+    backup_id = run.emulator.add_backup(run.index, age=3600)["backup_id"]
+    run.emulator.next_restore(backup_id, restore_after=4, change=flip_bit("namespace-2", "record-00000007", 3, 0))
+    yield
+
+
+@on_runs("restore_test_worker", "restore_test_triggerer", steps=with_backup)
+def test_restore_test_passes(run: Run) -> None:
+    assert run.final_state() == "success"
+    check_restore_test(run, "passed", [])
+
+
+@on_runs("restore_test_worker", "restore_test_triggerer", steps=with_damage)
+def test_restore_test_finds_a_changed_record(run: Run) -> None:
+    assert run.final_state() == "failed"
+    check_restore_test(run, "failed", [("changed", "namespace-2", ["record-00000007"])])
+
+
+def check_restore_test(run: Run, verdict: str, findings: list[tuple[str, str, list[str]]]) -> None:
+    """Check the result of a restore test, and that it has deleted its index."""
+    record = run.xcom("restore_test.report")
+    assert record["verdict"] == verdict
+    assert record["read"] == {"records": 96, "listed": 96, "namespaces": 3, "compared": 96}
+    assert [(each["kind"], each["namespace"], each["ids"]) for each in record["findings"]] == findings
+    assert run.xcom("restore_test.choose", "scratch") not in {index["name"] for index in run.emulator.indexes}
 
 
 def test_fifteen_deferred_tasks_at_once_and_another_run_after_them(

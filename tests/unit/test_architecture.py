@@ -18,8 +18,10 @@ BASELINE = """
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, BaseOperator, BaseSensorOperator, conf
 """
 # Only a running task, the triggerer or the emulator needs these.
-SLOW_PACKAGES = ("requests", "urllib3", "tenacity", "aiohttp", "airflow.triggers", "sqlalchemy", "pydantic", "pinecone")
-SLOW_PACKAGES += ("numpy", "orjson")
+SLOW_PACKAGES = (
+    *("requests", "urllib3", "tenacity", "aiohttp", "numpy", "orjson"),
+    *("airflow.triggers", "sqlalchemy", "pydantic", "pinecone"),
+)
 LATER_MODULES = tuple(
     f"airflow_pinecone.{name}"
     for name in ("api.client", "api.settings", "emulator", "hooks", "runtime.on_kill", "api.transport", "triggers")

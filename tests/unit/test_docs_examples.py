@@ -38,7 +38,8 @@ DAGS = [
 # They need a deadline of Airflow 3.2.
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
-SCRIPTS = ["faults", "list_backups", "retention_example", "test_my_dag"]
+# tests/unit/test_digests.py runs digest_alone.
+SCRIPTS = ["digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"]
 PAGES = [
     *ROOT.glob("*.md"),
     *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
@@ -115,6 +116,14 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(emulator: Emulat
     # The backups of a deleted index are those that are needed most.
     emulator.control_plane.project.delete_index("docs-example", now=0.0)
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
+
+
+def test_the_example_reads_the_records_of_each_namespace(world: Emulator) -> None:
+    digests = runpy.run_path(str(EXAMPLES / "read_records.py"))["digests"]("docs-example")
+    documented = runpy.run_path(str(EXAMPLES / "digest_alone.py"))["namespace_digest"]
+    assert len(digests) == 3
+    for namespace, digest in digests.items():
+        assert digest == documented(list(world.records("docs-example", namespace).values()))
 
 
 @needs_airflow_3

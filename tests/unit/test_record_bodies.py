@@ -39,6 +39,12 @@ def test_number_that_is_too_large_becomes_infinite() -> None:
     assert vectors({"a": {"values": [1e39, 1.0]}})["a"].values.tolist() == [np.inf, 1.0]
 
 
+def test_null_becomes_nan() -> None:
+    values = vectors({"a": {"values": [None, 1.0]}})["a"].values
+    assert np.isnan(values[0])
+    assert values[1] == 1.0
+
+
 def test_record_with_everything() -> None:
     metadata = {"bool": True, "one": 1, "real": 1.0, "text": "1", "list": ["a"]}
     row = {"id": "a", "values": [0.5], "sparseValues": {"indices": [7, 2**32 - 1], "values": [1, 0.5]}}
@@ -67,7 +73,8 @@ def test_record_with_nothing() -> None:
         {"a": {"id": "b"}},
         {"a": None},
         {"a": {"values": ["1"]}},
-        {"a": {"values": [None]}},
+        {"a": {"values": [None, "1"]}},
+        {"a": {"values": [[1]]}},
         {"a": {"values": 5}},
         {"a": {"sparseValues": {"indices": [1], "values": []}}},
         {"a": {"sparseValues": {"indices": [-1], "values": [1]}}},

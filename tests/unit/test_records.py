@@ -366,3 +366,50 @@ def test_missing_extra(world: Emulator, clock: FakeClock, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "orjson", None)
     with pytest.raises(PineconeInputError, match=r"airflow-pinecone\[records\]"):
         PineconeHook(clock=clock).records(INDEX)
+
+
+# Documents
+
+SCHEMA = {
+    "fields": {
+        "title": {"type": "string", "full_text_search": {"language": "en", "stemming": False, "stop_words": False}},
+        "embedding": {"type": "dense_vector", "dimension": 3, "metric": "cosine"},
+        "lexical": {"type": "sparse_vector", "metric": "dotproduct"},
+    }
+}
+
+
+@pytest.mark.parametrize("api_version", ["2026-07"])
+def test_documents_are_read_with_the_documents_api(world: Emulator, clock: FakeClock) -> None:
+    world.add_index("documents", records=0, schema=SCHEMA)
+    ids = sorted(f"{number:04d}" for number in range(250))
+    exact = np.array([0.1, 1 / 3, 1e-20], np.float32)
+    documents = [
+        {
+            "_id": each,
+            "title": f"Title {each}",
+            "embedding": exact.tolist(),
+            "lexical": {"indices": [1, 7], "values": [0.5, 0.25]},
+            "pages": number,
+            "draft": number % 2 == 0,
+        }
+        for number, each in enumerate(ids)
+    ]
+    reader = PineconeHook(clock=clock).records("documents")
+    for start in range(0, 250, 100):
+        part = documents[start : start + 100]
+        response = (
+            PineconeHook(clock=clock)
+            .get_conn()
+            .post(f"{reader._url}/namespaces/__default__/documents/upsert", json={"documents": part}, timeout=20)
+        )
+        assert response.ok, response.text
+    found = read(reader)
+    assert ids_of(found) == ids
+    assert [record.metadata for record in found] == [
+        {name: value for name, value in document.items() if name != "_id"} for document in documents
+    ]
+    assert all(len(record.values) == 0 and record.sparse_values is None for record in found)
+    assert reader.namespaces() == {"__default__": 250}
+    position = next(iter(reader.read())).position
+    assert ids_of(read(reader, after=position)) == [each for each in ids if each > position.after]

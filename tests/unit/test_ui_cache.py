@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +24,10 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     Unauthorized,
 )
-from airflow_pinecone.rules.report import Project
-from airflow_pinecone.ui.project_cache import Answer, ProjectCache
+from airflow_pinecone.rules.report import Project, RestoreTests
+from airflow_pinecone.ui.project_cache import Answer, CopyCache, ProjectCache
 from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
+from airflow_pinecone.ui.restore_tests import DEADLINE, Tests, reader_of_tests, with_tests
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +88,7 @@ async def is_waiting(stepped: SteppedClock) -> None:
             await asyncio.to_thread(lambda: None)
 
 
-def read_at(answer: Answer) -> float:
+def read_at(answer: Answer[Copy]) -> float:
     assert answer.copy is not None
     return answer.copy.read_at.timestamp()
 
@@ -281,3 +283,45 @@ def test_each_failure_has_a_sentence_and_a_remedy(error: Exception, summary: str
     failure = explain(error)
     assert failure.summary == summary
     assert failure.text
+
+
+# The restore tests
+
+
+async def test_restore_tests_that_are_slow_are_unknown_and_nobody_waits_for_them_again(stepped: SteppedClock) -> None:
+    gate, started = threading.Event(), threading.Semaphore(0)
+
+    def read(connection: str, deadline_at: float) -> Tests:
+        started.release()
+        assert gate.wait(20)
+        return {}
+
+    cache = CopyCache(read, ["one"], deadline=DEADLINE, clock=stepped)
+    viewer = asyncio.create_task(cache.get("one"))
+    assert await asyncio.to_thread(started.acquire, timeout=20)
+    await is_waiting(stepped)
+    stepped.advance(DEADLINE)
+    copy = Copy(Project([{"name": "docs"}], [], []), datetime.now(UTC))  # type: ignore[typeddict-item]
+    found = with_tests(copy, await viewer).project.restore_tests
+    assert found is not None
+    assert found["docs"].why_unknown == "the folder of [pinecone] ui_restore_tests could not be read in time"
+    assert (await cache.get("one")).failure == TOO_SLOW
+    gate.set()
+
+
+def test_reader_of_tests_ends_after_the_deadline(clock: FakeClock, tmp_path: Path) -> None:
+    copy = Copy(Project([{"name": "docs"}], [], []), clock.utcnow())  # type: ignore[typeddict-item]
+    read = reader_of_tests(f"file://{tmp_path}", lambda _: copy, clock=clock)
+    assert read("one", clock.now + 1) == {"docs": RestoreTests()}
+    with pytest.raises(DeadlinePassed):
+        read("one", clock.now)
+
+
+async def test_error_of_the_reader_is_unknown(stepped: SteppedClock) -> None:
+    def read(connection: str, deadline_at: float) -> Tests:
+        raise RuntimeError
+
+    answer = await CopyCache(read, ["one"], clock=stepped).get("one")
+    copy = Copy(Project([{"name": "docs"}], [], []), datetime.now(UTC))  # type: ignore[typeddict-item]
+    found = with_tests(copy, answer).project.restore_tests
+    assert found == {"docs": RestoreTests((), "the folder of [pinecone] ui_restore_tests could not be read")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,12 +29,13 @@ from markupsafe import escape
 from support.clock import SteppedClock
 from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.operators import OUR_DESCRIPTION
+from support.restore_records import FINDING, add_test
 
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import Origin, describe
-from airflow_pinecone.ui.app import create_app
+from airflow_pinecone.ui.app import cache_of_tests, create_app
 from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
 from airflow_pinecone.ui.reading import read_copy
@@ -120,10 +123,12 @@ def open_app(stepped: SteppedClock) -> Iterator[Open]:
             rules: IndexRules = RULES,
             audit: tuple[str, str] | None = None,
             read_result: ReadResult = lambda *_: None,
+            restore_tests: str = "",
         ) -> TestClient:
             cache = ProjectCache(partial(read_copy, clock=stepped), connections, clock=stepped)
-            settings = PageSettings(connections, rules, prefix, audit)
-            app = create_app(settings, cache, access, read_result=read_result, clock=stepped)
+            settings = PageSettings(connections, rules, prefix, audit, restore_tests)
+            tests = cache_of_tests(settings, cache, clock=stepped)
+            app = create_app(settings, cache, access, tests=tests, read_result=read_result, clock=stepped)
             headers = {"Accept": "text/html,*/*;q=0.8"}
             return stack.enter_context(TestClient(app, follow_redirects=False, headers=headers))
 
@@ -320,6 +325,128 @@ def test_unknown_audit_is_an_alert(
     assert [attributes.get("role") for attributes in page.all("p")].count("alert") == 1
     assert f"The last report of the audit audits.audit is unknown or old. {sentence}" in page.text
     assert f"{INDEX}\nok\n" in page.text
+
+
+# Restore tests
+
+AUDITED = {"max_age": DAY, "max_restore_age": 7 * DAY, "min_records": 1, "max_shrink": None}
+
+
+def ago(stepped: SteppedClock, seconds: float) -> datetime:
+    return datetime.fromtimestamp(stepped.time() - seconds, UTC)
+
+
+def test_page_shows_which_indexes_were_tested(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, ask: Any, tmp_path: Path
+) -> None:
+    ids = {}
+    for name in (INDEX, "failed", "restored", "none", "sampled"):
+        pinecone.add_index(name) if name != INDEX else None
+        ids[name] = str(pinecone.add_backup(name, age=HOUR)["backup_id"])
+    ask("POST", f"/backups/{ids['restored']}/create-index", json={"name": "drill"})
+    add_test(tmp_path, INDEX, ids[INDEX], ago(stepped, 3 * DAY))
+    add_test(tmp_path, "sampled", ids["sampled"], ago(stepped, 2 * HOUR), sample=0.1)
+    add_test(tmp_path, "failed", ids["failed"], ago(stepped, 2 * DAY))
+    add_test(tmp_path, "failed", ids["failed"], ago(stepped, HOUR), "failed")
+    client = open_app(restore_tests=f"file://{tmp_path}")
+    page = Page(client.get("/"))
+    text = page.text.replace("\n", " | ")
+    assert "| Restore test | Newest created by |" in text
+    assert f"| {INDEX} | ok |" in text
+    assert "| tested 3 days ago |" in text
+    assert "| tested 2 h ago (a sample) |" in text
+    assert "| restored, not tested |" in text
+    assert "| not tested |" in text
+    assert "| test failed |" in text
+    assert f"failed failing | The restore test of backup {ids['failed']} failed: {FINDING} |" in text
+    assert "Since 2025-06-15 14:06 UTC (1 h)." in text
+    assert "Its restore test failed." in text
+    text = Page(client.get("/indexes/failed")).text.replace("\n", " | ")
+    assert "Restore tests | This index: test failed." in text
+    assert f"| 2025-06-15 14:06 UTC | failed | {ids['failed']} | 60 | {FINDING}" in text
+    assert f"| 2025-06-13 15:06 UTC | passed | {ids['failed']} | 100 | none |" in text
+    assert f"/failed/{ids['failed']}/20250615T140640.000000Z.json" in text
+    assert "This index: not tested." in Page(client.get("/indexes/none")).text
+
+
+def test_page_without_the_option_shows_no_tests(pinecone: Emulator, client: TestClient) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    assert "Last restore\n" in Page(client.get("/")).text
+    assert "Restore tests" not in Page(client.get(f"/indexes/{INDEX}")).text
+
+
+def test_rules_of_the_audit_require_a_passed_test(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, tmp_path: Path
+) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    add_test(tmp_path, INDEX, backup["backup_id"], ago(stepped, 9 * DAY))
+    result = "scheduled__1", audit_report(stepped, {"index_name": INDEX, **AUDITED})
+    options: dict[str, Any] = {"audit": ("audits", "audit"), "read_result": lambda *_: result}
+    text = Page(open_app(restore_tests=f"file://{tmp_path}", **options).get("/")).text
+    assert "tested 9 days ago 7 days allowed" in text
+    assert "Run a restore test." in text
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "not valid JSON, or not complete"),
+        ('{"format": 99}', "its format is 99"),
+        (None, "could not be read (IsADirectoryError)"),
+    ],
+)
+def test_invalid_record_is_unknown(
+    pinecone: Emulator, open_app: Open, tmp_path: Path, content: str | None, why: str
+) -> None:
+    pinecone.add_backup(INDEX, age=HOUR)
+    file = tmp_path / INDEX / "latest.json"
+    file.parent.mkdir() if content is not None else file.mkdir(parents=True)
+    if content is not None:
+        file.write_text(content)
+    client = open_app(restore_tests=f"file://{tmp_path}")
+    text = Page(client.get("/")).text
+    assert f"The restore tests of index {INDEX} are unknown: file " in text
+    assert why in text
+    assert "unknown\nnot by airflow-pinecone" in text
+    text = Page(client.get(f"/indexes/{INDEX}")).text
+    assert why in text
+    assert "This index: unknown." in text
+
+
+@pytest.mark.parametrize("folder", ["nonsense://bucket", "file:///does/not/exist"])
+def test_unreadable_folder_does_not_hide_the_project(pinecone: Emulator, open_app: Open, folder: str) -> None:
+    pinecone.add_index("second")
+    pinecone.add_backup(INDEX, age=HOUR)
+    response = open_app(restore_tests=folder).get("/")
+    assert response.status_code == 200
+    assert "The restore tests of 2 indexes are unknown: folder " in Page(response).text
+    assert f"{INDEX}\nok\n" in Page(response).text
+
+
+def test_restore_tests_are_of_the_first_connection(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ[CONNECTION_VARIABLE])
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    add_test(tmp_path, INDEX, backup["backup_id"], ago(stepped, HOUR), "failed")
+    client = open_app((CONN_ID, "other"), restore_tests=f"file://{tmp_path}")
+    assert "test failed" in Page(client.get("/")).text
+    assert "test failed" not in Page(client.get("/?connection=other")).text
+
+
+def test_hostile_finding_stays_text(pinecone: Emulator, open_app: Open, stepped: SteppedClock, tmp_path: Path) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    add_test(tmp_path, INDEX, backup["backup_id"], ago(stepped, HOUR), "failed")
+    for file in tmp_path.rglob("*.json"):
+        record = json.loads(file.read_text())
+        record["findings"] = [{"text": f"{number} {HOSTILE}", "fails": True} for number in range(12)]
+        file.write_text(json.dumps(record))
+    client = open_app(restore_tests=f"file://{tmp_path}")
+    for path in ("/", f"/indexes/{INDEX}"):
+        response = client.get(path)
+        assert str(escape(HOSTILE[:27])) in response.text
+        assert "<script>alert" not in response.text
+    assert "2 more are in the file." in response.text
 
 
 # Index

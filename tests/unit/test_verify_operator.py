@@ -242,7 +242,7 @@ def test_backup_without_the_name_of_its_index_fails(emulator: Emulator, verify: 
 
 def test_request_that_fails_can_be_retried(emulator: Emulator, verify: Verify) -> None:
     backup_id = add(emulator)
-    emulator.fault(*STATS, status=503)
+    emulator.fault(*STATS, status=503, times=None)
     outcome = verify(backup_id, max_shrink=0.2, compare_to="index")
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", PineconeTransientError)
 

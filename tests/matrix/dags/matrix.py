@@ -7,6 +7,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_pinecone.operators import CreateBackupOperator
+from airflow_pinecone.restore_test import restore_test
 from airflow_pinecone.sensors import BackupFreshnessSensor, BackupSensor
 
 BACKUP: dict[str, Any] = {"task_id": "backup", "index_name": "{{ params.index }}"}
@@ -58,6 +59,10 @@ for mode, arguments in MODES.items():
     with dag(f"sensor_{mode}"):
         output: Any = CreateBackupOperator(**BACKUP).output
         BackupSensor(task_id="ready", backup_id=output["backup_id"], timeout=300, **arguments)
+
+for waiter, deferrable in {"worker": False, "triggerer": True}.items():
+    with dag(f"restore_test_{waiter}"):
+        restore_test("{{ params.index }}", deferrable=deferrable)
 
 # The backup becomes Ready while the sensor is deferred.
 with dag("freshness_deferred"):
