@@ -128,6 +128,29 @@ def test_asset_event_has_the_facts(backup: dict[str, Any], clock: FakeClock) -> 
     assert dict(event.extra) == facts
 
 
+def test_asset_of_another_index_gets_no_facts(
+    backup: dict[str, Any], clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    other = restore_test_asset("docs")
+    run = GroupRun(clock, INDEX, deferrable=False, outlets=[other])
+    for name in START:
+        run.run(name)
+    assert run.outlet_events[other].extra == {}
+    assert f"The event of {other.uri} has no details, because the test was of index {INDEX}." in logged()
+
+
+def test_failed_test_updates_no_asset(
+    backup: dict[str, Any], world: Emulator, test_of: Start, clock: FakeClock
+) -> None:
+    world.next_restore(change=damage.flip_bit("", "record-00000003", 5, 0))
+    run = GroupRun(clock, INDEX, deferrable=False)
+    for name in START:
+        run.run(name)
+    # Airflow updates the assets of successful tasks only.
+    assert run.outcomes["report"].state == "failed"
+    assert run.outlet_events[restore_test_asset(INDEX)].extra == {}
+
+
 # Damage
 
 DAMAGE: dict[str, tuple[Any, list[tuple[str, str | None]]]] = {
@@ -464,11 +487,17 @@ def test_failed_check_is_incomplete(backup: dict[str, Any], world: Emulator, tes
     assert run.states["delete_scratch"] == "success"
 
 
-def test_foreign_index_with_the_scratch_name_is_kept(backup: dict[str, Any], world: Emulator, clock: FakeClock) -> None:
+@pytest.mark.parametrize(
+    "tags", [{TEST_TAG: "{id}"}, {"airflow-pinecone": "x", TEST_TAG: "b-2"}, {"airflow-pinecone": "x"}, {}]
+)
+def test_foreign_index_with_the_scratch_name_is_kept(
+    tags: dict[str, str], backup: dict[str, Any], world: Emulator, clock: FakeClock
+) -> None:
     run = GroupRun(clock, INDEX, deferrable=False)
     run.run("choose")
     scratch = run.xcom("choose", "scratch")
-    world.add_index(scratch, records=0, namespaces=0, dimension=8, tags={TEST_TAG: backup["backup_id"]})
+    tags = {name: value.replace("{id}", backup["backup_id"]) for name, value in tags.items()}
+    world.add_index(scratch, records=0, namespaces=0, dimension=8, tags=tags)
     assert run.run("restore").state == "failed"
     assert run.run("delete_scratch").value is False
     assert scratch_indexes(world) == [scratch]
