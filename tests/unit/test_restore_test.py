@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
 from support.clock import FakeClock
+from support.emulator_client import Ask
 from support.groups import GroupRun
+from support.records import host_path
 
 from airflow_pinecone.assets import restore_test_asset
 from airflow_pinecone.emulator import Emulator, damage
@@ -103,6 +105,30 @@ def test_sparse_index_has_no_queries(world: Emulator, test_of: Start) -> None:
     assert run.findings == [("changed", "__default__", True)]
     assert run.record["findings"][0]["parts"] == {"sparse_values": 1}
     assert "Queries of 1 namespace were not checked: the index has no dense vectors." in run.record["not_checked"]
+
+
+@pytest.mark.parametrize("api_version", ["2026-07"])
+def test_document_index_is_read_by_the_documents_api(
+    api_version: str, world: Emulator, ask: Ask, test_of: Start
+) -> None:
+    fields = {
+        "embedding": {"type": "dense_vector", "dimension": 2, "metric": "cosine"},
+        "body": {"type": "string", "full_text_search": {"language": "en", "stemming": False, "stop_words": False}},
+    }
+    world.add_index(INDEX, records=0, schema={"fields": fields})
+    documents = [{"_id": f"d{number}", "embedding": [0.5, number], "body": "text"} for number in range(9)]
+    path = f"{host_path(world, INDEX)}/namespaces/__default__/documents/upsert"
+    assert ask("POST", path, json={"documents": documents}).ok
+    world.add_backup(INDEX, age=3600)
+    assert test_of().record["read"] == {"records": 9, "listed": 9, "namespaces": 1, "compared": 9}
+    world.next_restore(change=damage.change_metadata_type("", "d3", "body"))
+    run = test_of()
+    assert run.findings == [("changed", "__default__", True)]
+    assert run.record["findings"][0]["ids"] == ["d3"]
+    assert (
+        "Queries of 1 namespace were not checked: only the Documents API serves the index."
+        in (run.record["not_checked"])
+    )
 
 
 def test_record_is_small_json(backup: dict[str, Any], test_of: Start) -> None:
