@@ -10,7 +10,6 @@ from airflow_pinecone.common.inputs import validate_id, validate_index_name
 from airflow_pinecone.common.text import counted, explain, iso, show_time
 from airflow_pinecone.errors import NotFound, PineconeError, RestoreTestFailed
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.rules.history import is_of_deleted_index
 from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.restore_test import (
     MAX_QUERIED_NAMESPACES,
@@ -106,7 +105,7 @@ class ChooseBackupOperator(PineconeOperator):
         backup_id = validate_id(backup["backup_id"], "backup")
         push_links(context, backup_id, self)
         names = {index["name"] for index in self.hook.list_indexes()}
-        why = self._why_not_compared(backup, index_name in names)
+        why = self._why_not_compared(index_name in names)
         cost = estimate(backup, compare=not why, sample=self.sample, canaries=self.canaries)
         plan = Plan(
             index_name=index_name,
@@ -148,13 +147,11 @@ class ChooseBackupOperator(PineconeOperator):
             )
         return choose_backup(ready, last=self.last if self.choose == "random" else 1, seed=seed)
 
-    def _why_not_compared(self, backup: BackupModel, index_exists: bool) -> str:
+    def _why_not_compared(self, index_exists: bool) -> str:
         if not self.compare_to_index:
             return "compare_to_index is not set"
         if not index_exists:
             return f"no index has the name {self.index_name}"
-        if is_of_deleted_index(backup):
-            return "the index of the backup was deleted, and another one has its name"
         return ""
 
     def _log_plan(self, plan: Plan, indexes: int) -> None:

@@ -95,7 +95,6 @@ class Counts(TypedDict):
         namespaces: The number of its namespaces, including the empty ones.
         compare: Whether the records are compared with those of the index.
         why_not_compared: Why not.
-        requests: The requests for the counts after the wait.
     """
 
     settled: bool
@@ -104,7 +103,6 @@ class Counts(TypedDict):
     namespaces: int
     compare: bool
     why_not_compared: str
-    requests: int
 
 
 class NamespaceResult(TypedDict):

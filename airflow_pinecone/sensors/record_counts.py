@@ -122,13 +122,10 @@ class RecordCountsSensor(WaitSensor):
         # A namespace can be in one of them only, for a while.
         stats, listed = records.stats(), records.namespaces()
         restored = {name: max(stats.get(name, 0), listed.get(name, 0)) for name in {**stats, **listed}}
-        requests = records.usage.requests
         reference, why = None, self.plan["why_not_compared"]
         if self.plan["compare"]:
             try:
-                live = self.hook.records(self.plan["index_name"])
-                reference = live.namespaces()
-                requests += live.usage.requests
+                reference = self.hook.records(self.plan["index_name"]).namespaces()
             except NotFound:
                 why = f"index {self.plan['index_name']} was deleted during the test"
         parts = split_into_parts(restored, reference, self.parts)
@@ -143,7 +140,6 @@ class RecordCountsSensor(WaitSensor):
             namespaces=len(restored),
             compare=reference is not None,
             why_not_compared=why,
-            requests=requests,
         )
         ti.xcom_push(key=COUNTS_KEY, value=dict(counts))
         self.log.info(

@@ -59,7 +59,6 @@ def make_record(
         namespaces=1,
         compare=False,
         why_not_compared="compare_to_index is not set",
-        requests=1,
     )
     read = 60 if verdict == "failed" else 100
     row = NamespaceResult(

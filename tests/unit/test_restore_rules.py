@@ -96,7 +96,6 @@ def record(
         namespaces=len(rows),
         compare=True,
         why_not_compared="",
-        requests=3,
     )
     return build_record(
         plan=of or plan(),
@@ -260,7 +259,9 @@ def test_namespace_that_an_earlier_test_did_not_have() -> None:
 
 
 def test_namespace_that_was_not_read_is_incomplete_and_not_a_wrong_count() -> None:
-    unread = record(names=["a", "b"], of=plan(backup=backup(record_count=20, namespace_count=2)))
+    earlier = {"namespaces": {name: {"digest": DIGEST, "read": 10} for name in ("a", "b")}}
+    of = plan(backup=backup(record_count=20, namespace_count=2))
+    unread = record(names=["a", "b"], of=of, earlier=earlier)
     assert (unread["verdict"], unread["incomplete"], unread["findings"]) == ("incomplete", ["check"], [])
 
 

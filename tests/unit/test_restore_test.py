@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
 from support.clock import FakeClock
+from support.emulator_client import Ask
 from support.groups import GroupRun
+from support.records import host_path
 
 from airflow_pinecone.assets import restore_test_asset
 from airflow_pinecone.emulator import Emulator, damage
@@ -105,6 +107,30 @@ def test_sparse_index_has_no_queries(world: Emulator, test_of: Start) -> None:
     assert "Queries of 1 namespace were not checked: the index has no dense vectors." in run.record["not_checked"]
 
 
+@pytest.mark.parametrize("api_version", ["2026-07"])
+def test_document_index_is_read_by_the_documents_api(
+    api_version: str, world: Emulator, ask: Ask, test_of: Start
+) -> None:
+    fields = {
+        "embedding": {"type": "dense_vector", "dimension": 2, "metric": "cosine"},
+        "body": {"type": "string", "full_text_search": {"language": "en", "stemming": False, "stop_words": False}},
+    }
+    world.add_index(INDEX, records=0, schema={"fields": fields})
+    documents = [{"_id": f"d{number}", "embedding": [0.5, number], "body": "text"} for number in range(9)]
+    path = f"{host_path(world, INDEX)}/namespaces/__default__/documents/upsert"
+    assert ask("POST", path, json={"documents": documents}).ok
+    world.add_backup(INDEX, age=3600)
+    assert test_of().record["read"] == {"records": 9, "listed": 9, "namespaces": 1, "compared": 9}
+    world.next_restore(change=damage.change_metadata_type("", "d3", "body"))
+    run = test_of()
+    assert run.findings == [("changed", "__default__", True)]
+    assert run.record["findings"][0]["ids"] == ["d3"]
+    assert (
+        "Queries of 1 namespace were not checked: only the Documents API serves the index."
+        in (run.record["not_checked"])
+    )
+
+
 def test_record_is_small_json(backup: dict[str, Any], test_of: Start) -> None:
     assert len(json.dumps(test_of().record)) < 4000
 
@@ -126,6 +152,29 @@ def test_asset_event_has_the_facts(backup: dict[str, Any], clock: FakeClock) -> 
     assert (facts["backup_id"], facts["verdict"], facts["records"]) == (backup["backup_id"], "passed", 130)
     (event,) = run.outlet_events[AssetAlias("tests")].asset_alias_events
     assert dict(event.extra) == facts
+
+
+def test_asset_of_another_index_gets_no_facts(
+    backup: dict[str, Any], clock: FakeClock, logged: Callable[[], str]
+) -> None:
+    other = restore_test_asset("docs")
+    run = GroupRun(clock, INDEX, deferrable=False, outlets=[other])
+    for name in START:
+        run.run(name)
+    assert run.outlet_events[other].extra == {}
+    assert f"The event of {other.uri} has no details, because the test was of index {INDEX}." in logged()
+
+
+def test_failed_test_updates_no_asset(
+    backup: dict[str, Any], world: Emulator, test_of: Start, clock: FakeClock
+) -> None:
+    world.next_restore(change=damage.flip_bit("", "record-00000003", 5, 0))
+    run = GroupRun(clock, INDEX, deferrable=False)
+    for name in START:
+        run.run(name)
+    # Airflow updates the assets of successful tasks only.
+    assert run.outcomes["report"].state == "failed"
+    assert run.outlet_events[restore_test_asset(INDEX)].extra == {}
 
 
 # Damage
@@ -464,11 +513,17 @@ def test_failed_check_is_incomplete(backup: dict[str, Any], world: Emulator, tes
     assert run.states["delete_scratch"] == "success"
 
 
-def test_foreign_index_with_the_scratch_name_is_kept(backup: dict[str, Any], world: Emulator, clock: FakeClock) -> None:
+@pytest.mark.parametrize(
+    "tags", [{TEST_TAG: "{id}"}, {"airflow-pinecone": "x", TEST_TAG: "b-2"}, {"airflow-pinecone": "x"}, {}]
+)
+def test_foreign_index_with_the_scratch_name_is_kept(
+    tags: dict[str, str], backup: dict[str, Any], world: Emulator, clock: FakeClock
+) -> None:
     run = GroupRun(clock, INDEX, deferrable=False)
     run.run("choose")
     scratch = run.xcom("choose", "scratch")
-    world.add_index(scratch, records=0, namespaces=0, dimension=8, tags={TEST_TAG: backup["backup_id"]})
+    tags = {name: value.replace("{id}", backup["backup_id"]) for name, value in tags.items()}
+    world.add_index(scratch, records=0, namespaces=0, dimension=8, tags=tags)
     assert run.run("restore").state == "failed"
     assert run.run("delete_scratch").value is False
     assert scratch_indexes(world) == [scratch]
