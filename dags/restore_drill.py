@@ -17,4 +17,4 @@ with DAG(
     tags=["pinecone", "restore"],
     doc_md=__doc__,
 ):
-    restore_test("{{ params.index }}")
+    restore_test("{{ params.index }}", retries=1)

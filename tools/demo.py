@@ -128,8 +128,8 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
             record = airflow.xcom(TEST, test_id, "restore_test.report")
             read = record["read"]
             log(
-                f"\nThe restore test {record['verdict']}: {read['records']} records in {read['namespaces']} namespaces were "
-                f"read, and {read['compared']} were compared with the index."
+                f"\nThe restore test {record['verdict']}: {read['records']} records in {read['namespaces']} namespaces "
+                f"were read, and {read['compared']} were compared with the index."
             )
         if os.environ.get("KEEP"):
             log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")

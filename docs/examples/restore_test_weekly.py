@@ -15,4 +15,5 @@ with DAG("restore_test_weekly", schedule="@weekly", catchup=False):
         max_restore_time=timedelta(hours=4),
         max_read_units=500_000,
         deferrable=True,
+        retries=2,
     )
