@@ -41,7 +41,7 @@ def restore_test(
     max_read_units: float | None = None,
     max_restore_time: float | timedelta | None = None,
     sample: float = 1.0,
-    canaries: int = 10,
+    queries: int = 10,
     top_k: int = 10,
     min_recall: float = 0.9,
     parts: int = 16,
@@ -77,7 +77,7 @@ def restore_test(
         max_restore_time: The maximum duration of the restore, in seconds or as a timedelta; None does not limit it.
         sample: The share of the records to read, above 0 and at most 1. All ids are listed. A sample has no queries,
             and its digests are not compared with those of earlier tests.
-        canaries: The number of queries for each namespace with dense vectors; 0 sends none.
+        queries: The number of queries for each namespace with dense vectors; 0 sends none.
         top_k: The number of nearest records that a query must find.
         min_recall: The share of them that the queries of a namespace must find on average, from 0 to 1.
         parts: The maximum number of ``check`` tasks, from 1 to 1024.
@@ -106,7 +106,7 @@ def restore_test(
     validate_bools(compare_to_index=compare_to_index, deferrable=deferrable)
     if choose not in ("newest", "random"):
         raise PineconeInputError(f"choose must be 'newest' or 'random', not {show_value(choose)}.")
-    _validate_integers(last=(last, 1, None), canaries=(canaries, 0, 1000), top_k=(top_k, 1, 10_000))
+    _validate_integers(last=(last, 1, None), queries=(queries, 0, 1000), top_k=(top_k, 1, 10_000))
     _validate_integers(parts=(parts, 1, _MAX_PARTS), **({} if seed is None else {"seed": (seed, None, None)}))
     _validate_shares(max_missing=max_missing, max_changed=max_changed, min_recall=min_recall, sample=sample)
     if sample == 0:
@@ -126,7 +126,7 @@ def restore_test(
         "max_read_units": max_read_units,
         "max_restore_seconds": rules.max_restore_seconds,
         "sample": sample,
-        "canaries": canaries,
+        "queries": queries,
         "top_k": top_k,
         "min_recall": min_recall,
         "settle_seconds": settle_seconds,
@@ -143,7 +143,7 @@ def restore_test(
             seed=seed,
             compare_to_index=compare_to_index,
             sample=sample,
-            canaries=canaries,
+            queries=queries,
             max_read_units=max_read_units,
         )
         chosen: Any = plan.output
@@ -159,7 +159,7 @@ def restore_test(
             task_id="settle", conn_id=conn_id, plan=chosen, parts=parts, deferrable=deferrable, timeout=settle_seconds
         )
         check = CheckRecordsOperator.partial(
-            task_id="check", conn_id=conn_id, plan=chosen, canaries=canaries, top_k=top_k
+            task_id="check", conn_id=conn_id, plan=chosen, queries=queries, top_k=top_k
         ).expand(part=settle.output)
         report = RestoreReportOperator(
             task_id="report",

@@ -45,7 +45,7 @@ class ChooseBackupOperator(PineconeOperator):
         seed: Selects the backup, the sample and the queries; None derives it from the run.
         compare_to_index: Whether to compare the records with those of the index, if it exists.
         sample: The share of the records to read.
-        canaries: The number of queries for each namespace.
+        queries: The number of queries for each namespace.
         max_read_units: The maximum of the estimated read units; None does not limit them.
         conn_id: The Airflow connection with the API key (templated).
 
@@ -64,7 +64,7 @@ class ChooseBackupOperator(PineconeOperator):
         seed: int | None,
         compare_to_index: bool,
         sample: float,
-        canaries: int,
+        queries: int,
         max_read_units: float | None,
         conn_id: str,
         **kwargs: Any,
@@ -76,7 +76,7 @@ class ChooseBackupOperator(PineconeOperator):
         self.seed = seed
         self.compare_to_index = compare_to_index
         self.sample = sample
-        self.canaries = canaries
+        self.queries = queries
         self.max_read_units = max_read_units
 
     def execute(self, context: Context) -> Plan:
@@ -106,7 +106,7 @@ class ChooseBackupOperator(PineconeOperator):
         push_links(context, backup_id, self)
         names = {index["name"] for index in self.hook.list_indexes()}
         why = self._why_not_compared(index_name in names)
-        cost = estimate(backup, compare=not why, sample=self.sample, canaries=self.canaries)
+        cost = estimate(backup, compare=not why, sample=self.sample, queries=self.queries)
         plan = Plan(
             index_name=index_name,
             backup_id=backup_id,
@@ -191,7 +191,7 @@ class CheckRecordsOperator(PineconeOperator):
     Args:
         plan: The result of the first task of the restore test (templated).
         part: The namespaces to check (templated).
-        canaries: The number of queries for each namespace.
+        queries: The number of queries for each namespace.
         top_k: The number of nearest records that a query must find.
         conn_id: The Airflow connection with the API key (templated).
 
@@ -201,11 +201,11 @@ class CheckRecordsOperator(PineconeOperator):
 
     template_fields: Sequence[str] = ("plan", "part", "conn_id")
 
-    def __init__(self, *, plan: Plan, part: Part, canaries: int, top_k: int, conn_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, plan: Plan, part: Part, queries: int, top_k: int, conn_id: str, **kwargs: Any) -> None:
         super().__init__(conn_id=conn_id, **kwargs)
         self.plan = plan
         self.part = part
-        self.canaries = canaries
+        self.queries = queries
         self.top_k = top_k
 
     def execute(self, context: Context) -> PartResult:
@@ -236,7 +236,7 @@ class CheckRecordsOperator(PineconeOperator):
         queried = set(sorted(counts, key=lambda name: (-counts[name], name))[:MAX_QUERIED_NAMESPACES])
         results = {}
         for name in counts:
-            queries = QueryCheck(records, name, canaries=self.canaries, top_k=self.top_k, seed=self.plan["seed"])
+            queries = QueryCheck(records, name, queries=self.queries, top_k=self.top_k, seed=self.plan["seed"])
             why_not = self._why_no_queries(name in queried) or queries.why_impossible
             results[name] = check_namespace(
                 name,
@@ -258,8 +258,8 @@ class CheckRecordsOperator(PineconeOperator):
         return PartResult(namespaces=results, usage=progress.usage, seconds=round(progress.seconds, 3))
 
     def _why_no_queries(self, is_large: bool) -> str:
-        if not self.canaries:
-            return "canaries is 0"
+        if not self.queries:
+            return "queries is 0"
         if self.plan["sample"] < 1:
             return "only a sample of the records was read"
         return "" if is_large else f"a task queries only its {MAX_QUERIED_NAMESPACES} largest namespaces"

@@ -177,14 +177,14 @@ def choose_backup(backups: Sequence[BackupModel], *, last: int, seed: int) -> Ba
     return random.Random(seed).choice(backups[:last])  # noqa: S311
 
 
-def estimate(backup: BackupModel, *, compare: bool, sample: float, canaries: int) -> Estimate:
+def estimate(backup: BackupModel, *, compare: bool, sample: float, queries: int) -> Estimate:
     """Estimate what a restore test costs, from the record count and the dimension of the backup.
 
     Args:
         backup: The backup.
         compare: Whether its records are compared with those of the index.
         sample: The share of the records to read.
-        canaries: The number of queries for each namespace.
+        queries: The number of queries for each namespace.
     """
     count, dimension = count_of(backup.get("record_count")), dimension_of(backup)
     if count is None:
@@ -194,7 +194,7 @@ def estimate(backup: BackupModel, *, compare: bool, sample: float, canaries: int
     if dimension is not None and sample >= 1:
         namespaces = count_of(backup.get("namespace_count")) or 1
         gigabytes = (count_of(backup.get("size_bytes")) or 0) / 1e9
-        read_units += math.ceil(canaries * max(_READ_UNITS_PER_QUERY * namespaces, gigabytes))
+        read_units += math.ceil(queries * max(_READ_UNITS_PER_QUERY * namespaces, gigabytes))
     size = None if dimension is None else dimension * _BYTES_PER_NUMBER + _BYTES_PER_RECORD
     return Estimate(
         records=count,

@@ -74,15 +74,15 @@ class QueryCheck:
     Args:
         records: The reader of the restored index.
         namespace: The namespace.
-        canaries: The number of records whose values are the query vectors.
+        queries: The number of records whose values are the query vectors.
         top_k: The number of nearest records.
         seed: Selects the records.
     """
 
-    def __init__(self, records: IndexRecords, namespace: str, *, canaries: int, top_k: int, seed: int) -> None:
+    def __init__(self, records: IndexRecords, namespace: str, *, queries: int, top_k: int, seed: int) -> None:
         self._records = records
         self._namespace = namespace
-        self._canaries = canaries
+        self._query_count = queries
         self._top_k = top_k
         self._random = random.Random(f"{seed}/{namespace}")  # noqa: S311
         self._dimension, self._metric = dimension_of(records.index), metric_of(records.index)
@@ -103,7 +103,7 @@ class QueryCheck:
         """Add records. The first ones with usable values are those from which the queries are chosen."""
         usable = [record for record in records if self._is_usable(record)]
         if self._neighbors is None and usable:
-            queries = self._random.sample(usable, min(self._canaries, len(usable)))
+            queries = self._random.sample(usable, min(self._query_count, len(usable)))
             self._neighbors = ExactNeighbors(queries, str(self._metric), self._top_k)
         if self._neighbors is not None:
             self._neighbors.add(usable)

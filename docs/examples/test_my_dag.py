@@ -30,6 +30,7 @@ def dag() -> Any:
     initdb()
     bag = DagBag(DAGS / "reindex_with_backup.py")
     assert bag.import_errors == {}
+    assert "reindex_with_backup" in bag.dags, f"{DAGS} has no such DAG"
     dag: Any = bag.dags["reindex_with_backup"]
     # Otherwise dag.test() waits for the retry delay, 5 minutes by default.
     for task in dag.tasks:

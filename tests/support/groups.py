@@ -119,7 +119,7 @@ class GroupRun:
     def _check(self, number: int) -> Any:
         mapped: Any = self.tasks["check"]
         arguments = {**mapped.partial_kwargs, "part": self.xcom("settle")[number]}
-        names = ("plan", "part", "canaries", "top_k", "conn_id")
+        names = ("plan", "part", "queries", "top_k", "conn_id")
         return mapped.operator_class(task_id=mapped.task_id, **{name: self._resolve(arguments[name]) for name in names})
 
     def _resolved(self, task: Any) -> Any:

@@ -68,7 +68,7 @@ def make_record(
         digest=f"1:{read}:0",
         findings=[],
         recall=None,
-        why_no_recall="canaries is 0",
+        why_no_recall="queries is 0",
         query_error="",
         reference_count=None,
     )

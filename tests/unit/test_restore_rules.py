@@ -72,7 +72,7 @@ def plan(**fields: Any) -> Plan:
         why_not_compared="",
         sample=1.0,
         seed=1,
-        estimate=estimate(backup(), compare=True, sample=1.0, canaries=0),
+        estimate=estimate(backup(), compare=True, sample=1.0, queries=0),
         started_at="2026-06-01T03:00:00Z",
     )
     result.update(fields)  # type: ignore[typeddict-item]
@@ -122,11 +122,11 @@ def kinds(found: dict[str, Any]) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize(
     ("arguments", "read_units"),
     [
-        ({"compare": False, "sample": 1.0, "canaries": 0}, 11_000),
-        ({"compare": True, "sample": 1.0, "canaries": 0}, 22_000),
-        ({"compare": False, "sample": 0.1, "canaries": 10}, 2_000),
+        ({"compare": False, "sample": 1.0, "queries": 0}, 11_000),
+        ({"compare": True, "sample": 1.0, "queries": 0}, 22_000),
+        ({"compare": False, "sample": 0.1, "queries": 10}, 2_000),
         # 10 queries in each of 4 namespaces.
-        ({"compare": False, "sample": 1.0, "canaries": 10}, 11_010),
+        ({"compare": False, "sample": 1.0, "queries": 10}, 11_010),
     ],
 )
 def test_estimate_of_read_units(arguments: Any, read_units: int) -> None:
@@ -135,24 +135,24 @@ def test_estimate_of_read_units(arguments: Any, read_units: int) -> None:
 
 def test_large_namespaces_make_queries_cost_more() -> None:
     large = backup(record_count=10, namespace_count=1, size_bytes=500 * 10**9)
-    assert estimate(large, compare=False, sample=1.0, canaries=10)["read_units"] == 5_002
+    assert estimate(large, compare=False, sample=1.0, queries=10)["read_units"] == 5_002
 
 
 def test_unknown_count_is_an_unknown_cost() -> None:
-    cost = estimate(backup(record_count=None), compare=True, sample=1.0, canaries=1)
+    cost = estimate(backup(record_count=None), compare=True, sample=1.0, queries=1)
     assert set(cost.values()) == {None}
     assert why_too_expensive(cost, None) == ""
     assert "unknown is not zero" in why_too_expensive(cost, 10**12)
 
 
 def test_size_is_unknown_without_dense_vectors() -> None:
-    cost = estimate(backup(dimension=None), compare=False, sample=1.0, canaries=10)
+    cost = estimate(backup(dimension=None), compare=False, sample=1.0, queries=10)
     assert (cost["response_bytes"], cost["read_units"]) == (None, 2)
 
 
 @pytest.mark.parametrize(("limit", "is_allowed"), [(None, True), (2, True), (1.9, False), (0, False)])
 def test_limit_of_the_cost(limit: float | None, is_allowed: bool) -> None:
-    cost = estimate(backup(), compare=False, sample=1.0, canaries=0)
+    cost = estimate(backup(), compare=False, sample=1.0, queries=0)
     assert (why_too_expensive(cost, limit) == "") == is_allowed
 
 
@@ -211,7 +211,7 @@ def test_sound_namespace_passes() -> None:
         ({"expected": 9}, [("count", True)]),
         ({"recall": 0.89}, [("low_recall", True)]),
         ({"recall": 0.9}, []),
-        ({"recall": None, "why_no_recall": "canaries is 0"}, []),
+        ({"recall": None, "why_no_recall": "queries is 0"}, []),
         ({"recall": None, "query_error": "HTTP 400"}, [("query_failed", True)]),
         ({"expected": None}, []),
     ],
