@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 from airflow_pinecone.api import record_bodies
 from airflow_pinecone.api.models import IndexModel, count_of, dimension_of, document_fields, metric_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.rate_limit import RateLimit
-from airflow_pinecone.api.record import Position, Record, RecordBatch
+from airflow_pinecone.api.record import Record, RecordBatch
 from airflow_pinecone.api.record_bodies import DEFAULT_NAMESPACE, Body, Page, canonical_namespace
+from airflow_pinecone.api.record_walk import MAX_EMPTY_PAGES, Walk, position_of, quoted
 from airflow_pinecone.api.transport import Log, Params, Transport
 from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.common.durations import is_number
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import (
-    Forbidden,
-    PaymentRequired,
     PineconeError,
     PineconeInputError,
-    PineconePermanentError,
     PineconeRequestError,
-    Unauthorized,
 )
 
 # The maximum of Pinecone.
@@ -38,32 +30,18 @@ PAGE_SIZE = 100
 # A read can take hours, so it survives more than other requests: so many attempts, in so many seconds.
 MAX_ATTEMPTS = 10
 RETRY_BUDGET = 300.0
-# How many requests for records are sent at the same time.
-THREADS = 4
-# A request for records names so many ids that the URL and the answer are short enough: proxies accept URLs of 8 kB, and
-# a record of 40 kB of metadata is possible.
-_MAX_URL = 6000
+# So many records of 40 kB of metadata are a response that is accepted.
 _MAX_IDS = 400
 _TARGET_BYTES = 2_000_000
 # About the bytes of a number in JSON, and of a record besides its values.
 _NUMBER_BYTES, _RECORD_BYTES = 12, 400
 # A sparse record has as many values as this, if the dimension of the index is unknown.
 _SPARSE_PAIRS = 1000
-# A listing ends with an error after so many consecutive pages without an id.
-_MAX_EMPTY_PAGES = 20
 # The statuses of an answer that would have been too long, and what the error of one that was too long says.
 _TOO_LONG, _WAS_TOO_LONG = (413, 414), "the response is longer than"
-# The rejections that do not depend on the token of a page.
-_NOT_ABOUT_TOKEN = (Unauthorized, PaymentRequired, Forbidden)
-# Seconds after which messages of the threads are logged while a request is not answered.
-_LOG_INTERVAL = 5.0
 _FIELDS_OF_STATS = {"namespaces", "dimension", "indexFullness", "totalVectorCount", "metric", "vectorType"}
 # Messages about repeated requests that are logged. After them, they are only counted.
 _LOGGED_MESSAGES = 3
-
-_NEEDS_NO_QUOTES = re.compile("[A-Za-z0-9_.~-]+").fullmatch
-
-Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -84,7 +62,7 @@ class Usage:
 
 
 class _Closed(PineconeError):
-    """The consumer of a read has stopped. The error ends a request that is repeated; nobody sees it."""
+    """The consumer of a read has stopped. The error ends a request that is repeated, and is never shown."""
 
 
 class _Gate:
@@ -103,21 +81,6 @@ class _Gate:
     def slow_down(self, retry_after: float | None) -> None:
         """Send fewer requests."""
         self._limit.slow_down(retry_after)
-
-
-class _Chunk(NamedTuple):
-    """Ids whose records one request reads."""
-
-    ids: list[str]
-    listed: int
-    position: Position
-
-
-class _Submit(Protocol):
-    """Sends requests in another thread."""
-
-    def __call__(self, call: Callable[..., Answer], /) -> Future[Answer]:
-        """Call a function in a thread."""
 
 
 class IndexRecords:
@@ -159,7 +122,7 @@ class IndexRecords:
             # Only with this metric, a dense index can have sparse values, too.
             numbers += 2 * _SPARSE_PAIRS
         size = _NUMBER_BYTES * numbers + _RECORD_BYTES
-        self._max_ids = max(1, min(_MAX_IDS, _TARGET_BYTES // size // 10 * 10 or _TARGET_BYTES // size))
+        self.max_ids = max(1, min(_MAX_IDS, _TARGET_BYTES // size // 10 * 10 or _TARGET_BYTES // size))
 
     @property
     def is_document_index(self) -> bool:
@@ -214,7 +177,7 @@ class IndexRecords:
             empty = 0 if len(counts) > before else empty + 1
             if next_token is None:
                 return counts
-            if next_token == token or empty >= _MAX_EMPTY_PAGES:
+            if next_token == token or empty >= MAX_EMPTY_PAGES:
                 raise operation.invalid_response("repeats a page token")
             token = next_token
 
@@ -250,29 +213,8 @@ class IndexRecords:
         """
         if not (is_number(sample) and 0 < sample <= 1):
             raise PineconeInputError(f"sample must be a number above 0 and at most 1, not {show_value(sample)}.")
-        return self._batches(canonical_namespace(namespace), _position(after), sample, seed)
-
-    def _batches(self, namespace: str, position: Position | None, sample: float, seed: int) -> Iterator[RecordBatch]:
-        closed = threading.Event()
-        pool = ThreadPoolExecutor(THREADS + 1, thread_name_prefix="pinecone-records")
-        pending: deque[tuple[_Chunk, Future[dict[str, Record]]]] = deque()
-        # How a thread of the pool sends requests. Only the thread of a task may read the connection again.
-        in_thread = {"renew": False, "closed": closed}
-        try:
-            for chunk in self._chunks(namespace, position, sample, seed, partial(self._submit, pool, in_thread)):
-                pending.append((chunk, self._submit(pool, in_thread, partial(self._fetch, namespace, chunk.ids))))
-                if len(pending) > THREADS:
-                    yield self._batch(namespace, *pending.popleft())
-            while pending:
-                yield self._batch(namespace, *pending.popleft())
-        finally:
-            # A consumer that stops does not wait for requests whose records it does not need.
-            closed.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    @staticmethod
-    def _submit(pool: ThreadPoolExecutor, how: Mapping[str, Any], call: Callable[..., Answer]) -> Future[Answer]:
-        return pool.submit(call, **how)
+        walk = Walk(self, canonical_namespace(namespace), position_of(after), sample, seed)
+        return walk.batches()
 
     def query(self, namespace: str, vector: list[float], *, top_k: int) -> list[str]:
         """Return the ids of the nearest records to a dense vector, the nearest first.
@@ -296,67 +238,9 @@ class IndexRecords:
         except (KeyError, TypeError):
             raise operation.invalid_response("has a match without an id") from None
 
-    def _batch(self, namespace: str, chunk: _Chunk, future: Future[dict[str, Record]]) -> RecordBatch:
-        found = self._result(future, partial(self._fetch, namespace, chunk.ids))
-        records = [found[each] for each in chunk.ids if each in found]
-        return RecordBatch(records, [each for each in chunk.ids if each not in found], chunk.listed, chunk.position)
-
-    def _chunks(
-        self, namespace: str, start: Position | None, sample: float, seed: int, submit: _Submit
-    ) -> Iterator[_Chunk]:
-        """Yield ids, grouped so that one request can fetch the records."""
-        ids: list[str] = []
-        listed = url_length = 0
-        position = start or Position("")
-        for page, token in self._pages(namespace, start, submit):
-            for record_id in page:
-                length = len(_quoted(record_id)) + len("&ids=")
-                if ids and (len(ids) >= self._max_ids or url_length + length > _MAX_URL):
-                    yield _Chunk(ids, listed, position)
-                    ids, listed, url_length = [], 0, 0
-                listed += 1
-                position = Position(record_id, token)
-                if sample >= 1 or _is_in_sample(record_id, sample, seed):
-                    ids.append(record_id)
-                    url_length += length
-        if listed:
-            yield _Chunk(ids, listed, position)
-
-    def _pages(self, namespace: str, start: Position | None, submit: _Submit) -> Iterator[tuple[list[str], str | None]]:
-        """Yield the ids of each page after a position, and the token of the page. The next page is requested before."""
-        after, token = (start.after, start.token) if start else ("", None)
-        last, empty, is_resumed = "", 0, token is not None
-        operation = self._list_operation(namespace)
-        future = submit(partial(self._list, namespace, token))
-        while True:
-            try:
-                page = self._result(future, partial(self._list, namespace, token))
-            except PineconePermanentError as error:
-                if not is_resumed or isinstance(error, _NOT_ABOUT_TOKEN):
-                    raise
-                # The token is no longer valid.
-                token, is_resumed = None, False
-                future = submit(partial(self._list, namespace, None))
-                continue
-            is_resumed = False
-            if page.token is not None:
-                if page.token == token:
-                    raise operation.invalid_response("repeats a page token")
-                future = submit(partial(self._list, namespace, page.token))
-            for record_id in page.ids:
-                if record_id <= last:
-                    raise operation.invalid_response("is not in the order of the ids, or repeats one")
-                last = record_id
-            yield [record_id for record_id in page.ids if record_id > after], token
-            empty = 0 if page.ids else empty + 1
-            if empty >= _MAX_EMPTY_PAGES:
-                raise operation.invalid_response(f"has a next page after {empty} pages without an id")
-            if page.token is None:
-                return
-            token = page.token
-
-    def _list(self, namespace: str, token: str | None, **how: Any) -> Page:
-        operation = self._list_operation(namespace)
+    def list_page(self, namespace: str, token: str | None, **how: Any) -> Page:
+        """Return a page of ids; see ``Source``."""
+        operation = self.list_operation(namespace)
         if self.is_document_index:
             body = {"limit": PAGE_SIZE, **({"pagination_token": token} if token else {})}
             answer = self._send(operation, self._list_limit, body=body, **how)
@@ -366,7 +250,7 @@ class IndexRecords:
             answer = self._send(operation, self._list_limit, params=params, **how)
         return record_bodies.page(answer.json, operation)
 
-    def _fetch(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
+    def fetch(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
         """Fetch records by id; a second time, those that are missing in the answer."""
         if not ids:
             return {}
@@ -391,7 +275,7 @@ class IndexRecords:
         # Pinecone charges one read unit for each 10 records of a request.
         half = len(ids) // 20 * 10 or len(ids) // 2
         with self._lock:
-            self._max_ids = min(self._max_ids, half)
+            self.max_ids = min(self.max_ids, half)
         first = self._fetch_in_parts(namespace, ids[:half], **how)
         return first | self._fetch_in_parts(namespace, ids[half:], **how)
 
@@ -403,12 +287,13 @@ class IndexRecords:
             return record_bodies.documents(answer.json, operation, ids, self._fields)
         operation = self._operation("fetch", "GET", ("vectors", "fetch"), f"fetch records in namespace {namespace}")
         # Much faster than a dict, of which requests quotes each id.
-        query = "&".join([f"ids={_quoted(record_id)}" for record_id in ids])
-        query += "".join(f"&namespace={_quoted(name)}" for name in self._vectors_namespace(namespace).values())
+        query = "&".join([f"ids={quoted(record_id)}" for record_id in ids])
+        query += "".join(f"&namespace={quoted(name)}" for name in self._vectors_namespace(namespace).values())
         answer = self._send(operation, self._fetch_limit, params=query, **how)
         return record_bodies.vectors(answer.json, operation, ids)
 
-    def _list_operation(self, namespace: str) -> Operation:
+    def list_operation(self, namespace: str) -> Operation:
+        """Return the call that lists ids; see ``Source``."""
         if self.is_document_index:
             path = ("namespaces", namespace, "documents", "list")
             return self._operation("list_documents", "POST", path, f"list the documents in namespace {namespace}")
@@ -444,54 +329,16 @@ class IndexRecords:
         try:
             return self._send(operation, limit, **request)
         finally:
-            self._log_messages()
-
-    def _result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
-        """Return the result of a request that a thread has sent.
-
-        After a 401, the request is sent again by this thread: only the thread of a task may read the connection.
-        """
-        try:
-            while True:
-                try:
-                    return future.result(_LOG_INTERVAL)
-                except TimeoutError:
-                    if future.done():
-                        raise
-                    self._log_messages()
-        except Unauthorized:
-            return call()
-        finally:
-            self._log_messages()
+            self.log_messages()
 
     def _keep_message(self, text: str) -> None:
         """Keep a message of a thread, for the thread of the task to log it."""
         self._messages.append(text)
 
-    def _log_messages(self) -> None:
+    def log_messages(self) -> None:
+        """Log the messages of the threads; see ``Source``."""
         while self._messages:
             text = self._messages.popleft()
             self.usage.messages += 1
             if self.usage.messages <= _LOGGED_MESSAGES:
                 self._log(text)
-
-
-def _position(after: Any) -> Position | None:
-    """Return where to resume, from a position, a list with its two values, or an id."""
-    if after is None:
-        return None
-    values = [after, None] if isinstance(after, str) else after
-    match values:
-        case [str() as last, str() | None as token]:
-            return Position(last, token)
-    raise PineconeInputError(f"after must be the position of a batch or an id, not {show_value(after)}.")
-
-
-def _quoted(text: str) -> str:
-    """Return a text as it is in the query of a URL."""
-    return text if _NEEDS_NO_QUOTES(text) else quote(text, safe="")
-
-
-def _is_in_sample(record_id: str, share: float, seed: int) -> bool:
-    digest = hashlib.blake2b(record_id.encode(), digest_size=8, key=str(seed).encode()).digest()
-    return int.from_bytes(digest) < share * 2**64
