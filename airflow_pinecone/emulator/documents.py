@@ -11,7 +11,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
 )
@@ -129,7 +129,7 @@ class Documents:
             raise ApiError(400, "A delete request has exactly one of ids, filter and delete_all.")
         selects = predicate(body.get("filter") or {})
         ids = read_ids(body) if body.get("ids") else None
-        check_namespace_exists(index, namespace, now)
+        check_namespace_to_delete(index, namespace, now)
 
         def write(namespaces: Namespaces) -> None:
             for document_id in ids or _selected(namespaces.get(internal(namespace)), selects):

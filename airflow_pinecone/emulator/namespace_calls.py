@@ -10,7 +10,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
     refuse_unknown_query,
@@ -82,12 +82,12 @@ class NamespaceCalls:
         name = typed(body, "name", str, "")
         if not _NAME.fullmatch(name) or name == DEFAULT_NAMESPACE:
             raise ApiError(400, f"A namespace cannot be created with the name {reprlib.repr(name)}.")
-        if name in index.namespaces(now):
+        if name in index.contents.all():  # even if requests do not see it yet
             raise ApiError(409, f"Namespace {name} already exists.")
         namespace = StoredNamespace(schema=_read_schema(body))
 
         def write(namespaces: Namespaces) -> None:
-            namespaces[name] = namespace.copy()
+            namespaces.setdefault(name, namespace.copy())
 
         self._data_plane.write(index, write, now)
         return 200, _described(index, name, namespace, version)
@@ -100,7 +100,7 @@ class NamespaceCalls:
 
     async def _delete(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
         index = self._data_plane.index(host)
-        check_namespace_exists(index, namespace, now)
+        check_namespace_to_delete(index, namespace, now)
         self._data_plane.write(index, lambda namespaces: _remove(namespaces, internal(namespace)), now)
         return 200, {}
 

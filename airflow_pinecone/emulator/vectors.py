@@ -12,7 +12,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
     refuse_unknown_query,
@@ -143,7 +143,7 @@ class Vectors:
         body = read_body(request, {"ids", "deleteAll", "namespace", "filter"})
         name = typed(body, "namespace", str, "")
         selected = _read_selection(body)
-        check_namespace_exists(index, name, now)
+        check_namespace_to_delete(index, name, now)
 
         def write(namespaces: Namespaces) -> None:
             if internal(name) in namespaces:
