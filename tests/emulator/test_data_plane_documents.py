@@ -7,7 +7,15 @@ from support.emulator_client import Ask
 from support.records import host_path
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.emulator.damage import change_metadata_type, duplicate_record, lose_record, swap_records
+from airflow_pinecone.emulator.damage import (
+    Change,
+    change_metadata_type,
+    change_sparse_index,
+    duplicate_record,
+    flip_bit,
+    lose_record,
+    swap_records,
+)
 
 SCHEMA = {
     "fields": {
@@ -209,3 +217,11 @@ def test_restored_and_changed_documents(ask: Ask, emulator: Emulator, path: str)
     assert emulator.records("r-2") == {**before, "a": {**before["a"], "year": "2019"}}
     assert emulator.records("r-3")["a"] == {**before["b"], "_id": "a"}
     assert emulator.records("r-4") == {**before, "e": {**before["a"], "_id": "e"}}
+
+
+@pytest.mark.parametrize("change", [flip_bit("", "a", 0, 0), change_sparse_index("", "b", 0, 1)])
+def test_change_that_documents_do_not_have(ask: Ask, emulator: Emulator, path: str, change: Change) -> None:
+    backup_id = emulator.add_backup("docs")["backup_id"]
+    emulator.next_restore(change=change)
+    response = ask("POST", f"/backups/{backup_id}/create-index", json={"name": "restored"})
+    assert (response.status_code, "is a document" in response.text) == (400, True)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 from support.clock import FakeClock
 from support.emulator_client import Ask
 from support.records import host_path, list_ids
@@ -142,16 +141,27 @@ def test_flipped_bit_of_generated_and_sparse_values(ask: Ask, emulator: Emulator
 
 
 @pytest.mark.parametrize(
-    "change", [lose_record("no", "a"), lose_record("", "no"), change_metadata_type("", "a", "no"), lose_namespace("no")]
+    ("change", "message"),
+    [
+        (lose_record("no", "a"), "has no namespace 'no'"),
+        (lose_record("", "no"), "has no record 'no'"),
+        (change_metadata_type("", "a", "no"), "no metadata field 'no'"),
+        (lose_namespace("no"), "has no namespace 'no'"),
+        (flip_bit("", "a", 2, 0), "has 2 values"),
+        (flip_bit("", "a", 0, 32), "no bit 32"),
+        (change_sparse_index("", "a", 0, 5), "has 0 sparse values"),
+        (change_sparse_index("", "b", 2, 5), "has 2 sparse values"),
+    ],
 )
-def test_change_of_what_is_not_there(emulator: Emulator, source: str, change: Change) -> None:
+def test_change_of_what_is_not_there(ask: Ask, emulator: Emulator, source: str, change: Change, message: str) -> None:
     backup_id = emulator.add_backup(source)["backup_id"]
     emulator.next_restore(change=change)
-    headers = {"Api-Key": emulator.api_key, "X-Pinecone-Api-Version": "2025-10"}
-    url = f"{emulator.url}/backups/{backup_id}/create-index"
-    response = requests.post(url, json={"name": "restored"}, headers=headers, timeout=20)
-    assert response.status_code == 500
-    emulator.requests.clear()  # The published description has no such response.
+    response = ask("POST", f"/backups/{backup_id}/create-index", json={"name": "restored"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_ARGUMENT")
+    assert message in response.json()["error"]["message"]
+    assert "restored" not in {index["name"] for index in emulator.indexes}
+    assert emulator.restore_jobs == []
+    restore(ask, backup_id)
 
 
 def test_counts_that_a_backup_only_claims(ask: Ask, emulator: Emulator, source: str) -> None:
