@@ -104,7 +104,10 @@ def read_values(values: Any, index: Index) -> Floats:
 
 
 def stored(body: Model, index: Index) -> Record | Document:
-    """Return what an index stores for a record that has the API's shape; 400 if its dimension is another one."""
+    """Return what an index stores for a record in the API's shape; 400 if it has no id or another dimension."""
+    id_field = "_id" if index.is_document_index else "id"
+    if not isinstance(body.get(id_field), str):
+        raise ApiError(400, f"A record of index {index.name} must have a text as {id_field}.")
     if index.is_document_index:
         return document_of(body, index.model["schema"]["fields"])
     record = record_of(body)

@@ -8,6 +8,7 @@ from support.emulator_client import Ask
 from support.records import host_path, list_ids
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator.errors import ApiError
 
 RECORDS: list[dict[str, Any]] = [
     {"id": "a", "values": [1, 0, 0], "metadata": {"year": 2019, "genre": "drama", "tags": ["x", "y"]}},
@@ -314,3 +315,19 @@ def test_namespace_that_cannot_be_created(ask: Ask, emulator: Emulator, path: st
     response = ask("POST", path + "/namespaces", json=body)
     assert (response.status_code, response.json()["code"]) == (400, 3)
     assert emulator.namespaces("small") == [""]
+
+
+@pytest.mark.parametrize("dimension", [0, 20_001])
+def test_dimension_of_an_index_that_a_test_adds(emulator: Emulator, dimension: int) -> None:
+    with pytest.raises(ApiError, match="from 1 to 20000"):
+        emulator.add_index("wrong", dimension=dimension)
+    assert "wrong" not in {index["name"] for index in emulator.indexes}
+
+
+@pytest.mark.parametrize(
+    ("fields", "id_field"), [({}, "id"), ({"schema": {"fields": {"v": {"type": "sparse_vector"}}}}, "_id")]
+)
+def test_added_record_without_an_id(emulator: Emulator, fields: dict[str, Any], id_field: str) -> None:
+    emulator.add_index("new", records=0, **fields)
+    with pytest.raises(ApiError, match=f"must have a text as {id_field}"):
+        emulator.add_records("new", [{"values": [1, 2]}])
