@@ -40,7 +40,7 @@ class Contents:
             backup_lag: The seconds until a backup has the change.
         """
         if backup_lag and self._backed_up is None:
-            self._backed_up = Contents(self.all())
+            self._backed_up = Contents(self._all())
         if self._backed_up is not None:
             self._backed_up.write(write, now, visible_after=backup_lag)
         self._writes.append((now + visible_after, write))
@@ -63,10 +63,14 @@ class Contents:
             if not self._backed_up.is_settled:
                 return copies(self._backed_up.namespaces)
             self._backed_up = None
-        return self.all()
+        return self._all()
 
-    def all(self) -> Namespaces:
-        """Return a copy of the namespaces with the writes that are not visible yet."""
+    def latest(self, now: float) -> Namespaces:
+        """Return the namespaces with the writes that are not visible yet. Do not change them."""
+        self.settle(now)
+        return self.namespaces if self.is_settled else self._all()
+
+    def _all(self) -> Namespaces:
         namespaces = copies(self.namespaces)
         for _, write in self._writes:
             write(namespaces)
