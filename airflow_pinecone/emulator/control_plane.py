@@ -304,7 +304,7 @@ class ControlPlane:
         name = request.headers.get("X-Pinecone-Api-Version")
         version = VERSIONS.get(name or "")
         if request.headers.get("Api-Key") != self.api_key:
-            raise (version or DEFAULT_VERSION).unauthorized()
+            raise (version or DEFAULT_VERSION).unauthorized(data_plane=request.path.startswith(data_plane.PATH))
         if version is None:
             raise ApiError(
                 400,

@@ -4,7 +4,7 @@ import copy
 from uuid import uuid4
 
 from airflow_pinecone.emulator import shapes
-from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.contents import Contents, resized
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.namespaces import Namespaces, copies, writable
 from airflow_pinecone.emulator.request_bodies import check_dimension
@@ -230,12 +230,13 @@ class Project:
 def _restored(backup: Backup, now: float, index: Index) -> Namespaces:
     """Return the namespaces of a restored index.
 
-    They are those of the backup. If all its records are generated, and its fields claim other counts, then other
-    records are generated.
+    They are those of the backup. If all its records are generated, and its fields claim other counts, then the
+    namespaces are cut or extended.
     """
     model = backup.to_api(now)
     records, count = model.get("record_count"), model.get("namespace_count")
     counts = (sum(map(len, backup.namespaces.values())), len(backup.namespaces))
     if not isinstance(records, int) or (records, count) == counts or not Contents(backup.namespaces).is_plain:
         return copies(backup.namespaces)
-    return spread(records, count if isinstance(count, int) and count > 0 else 1, index.generate)
+    namespaces = count if isinstance(count, int) and count > 0 else max(1, len(backup.namespaces))
+    return resized(backup.namespaces, records, namespaces, index.generate)
