@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 10
 RETRY_BUDGET = 300.0
 # So many records of 40 kB of metadata are a response that is accepted.
 _MAX_IDS = 400
-_TARGET_BYTES = 2_000_000
+_TARGET_BYTES = 1_000_000
 # About the bytes of a number in JSON, and of a record besides its values.
 _NUMBER_BYTES, _RECORD_BYTES = 12, 400
 # A sparse record has as many values as this, if the dimension of the index is unknown.
