@@ -202,7 +202,7 @@ class AuditBackupsOperator(PineconeOperator):
         from airflow_pinecone.runtime.restore_reports import read_tests
 
         _validate_folder(self.restore_tests)
-        return partial(read_tests, self.restore_tests)
+        return partial(read_tests, self.restore_tests, now=self.clock.utcnow())
 
     @property
     def _policy(self) -> Policy:

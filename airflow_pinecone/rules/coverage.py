@@ -32,6 +32,7 @@ from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.rules.report import (
     BackupFacts,
+    BackupTimes,
     CreatedBy,
     IndexReport,
     Leftover,
@@ -125,10 +126,10 @@ def report(
     )
 
 
-def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, frozenset[str]]:
-    """Return the ids of the backups of some indexes, including those of earlier indexes with their names."""
+def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, BackupTimes]:
+    """Return the ids of the backups of some indexes, and when each one was created; not those of earlier indexes."""
     histories = histories_of(project)
-    return {name: frozenset(row.backup["backup_id"] for row in histories[name].rows) for name in index_names}
+    return {name: {row.backup["backup_id"]: row.created_at for row in histories[name].current} for name in index_names}
 
 
 def histories_of(project: Project) -> dict[str, BackupHistory]:

@@ -37,7 +37,9 @@ def reader_of_tests(
 
         copy = last_copy(connection)
         names = [index["name"] for index in copy.project.indexes] if copy else []
-        return read_tests(folder, backup_ids_of(copy.project, names), check=check) if copy else {}
+        if copy is None:
+            return {}
+        return read_tests(folder, backup_ids_of(copy.project, names), now=clock.utcnow(), check=check)
 
     return read
 

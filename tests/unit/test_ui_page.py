@@ -365,7 +365,7 @@ def test_page_shows_which_indexes_were_tested(
     assert "Restore tests | This index: test failed." in text
     assert f"| 2025-06-15 14:06 UTC | failed | {ids['failed']} | 60 | {FINDING}" in text
     assert f"| 2025-06-13 15:06 UTC | passed | {ids['failed']} | 100 | none |" in text
-    assert f"/failed/{ids['failed']}/20250615T140640.000000Z.json" in text
+    assert f"/failed/{ids['failed']}/20250615T140640.000000Z-" in text
     assert "This index: not tested." in Page(client.get("/indexes/none")).text
 
 
