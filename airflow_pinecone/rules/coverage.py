@@ -49,6 +49,7 @@ from airflow_pinecone.rules.tested import (
     Restore,
     completed_restores,
     failed_test_problems,
+    is_scratch,
     last_restore_of,
     restore_problems,
     restore_test_problems,
@@ -88,6 +89,8 @@ def report(
         for name, history in histories_of(project).items()
         if name in indexes or is_selected(name, include, exclude)
     }
+    # A name without a wildcard requires that the index is judged.
+    scratch = {name for name, index in indexes.items() if is_scratch(index) and name not in include}
     restores = None if project.restore_jobs is None else completed_restores(project.restore_jobs, now)
     rows = [
         _row(
@@ -102,7 +105,7 @@ def report(
         )
         for name, index in indexes.items()
         # A name without a wildcard requires that the index can be backed up.
-        if not why_unsupported(index) or name in include
+        if name not in scratch and (not why_unsupported(index) or name in include)
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
     leftovers = [
@@ -110,19 +113,25 @@ def report(
         for name, history in sorted(histories.items())
         for leftover in _leftovers(name, history, indexes.get(name))
     ]
+    judged = [index for index in project.indexes if not is_scratch(index) or index["name"] in include]
     missing = [p for p in include if p not in names and not set(p) & set("*?[")]
     return Report(
         as_of=iso(now),
         verdict=verdict_of(rows, missing, project.invalid),
         indexes=rows,
         missing=missing,
-        unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
-        unsupported={name: why for name, index in sorted(indexes.items()) if (why := why_unsupported(index))},
+        unmatched=[key for key in policy.rules if not any(matches(key, index) for index in judged)],
+        unsupported={
+            name: why
+            for name, index in sorted(indexes.items())
+            if name not in scratch and (why := why_unsupported(index))
+        },
         leftovers=leftovers,
         backup_count=sum(not is_planned(backup, now) for backup in project.backups),
         restores_known=project.restore_jobs is not None,
         schedules_known=project.schedules is not None,
         invalid=list(project.invalid),
+        scratch_indexes=sorted(scratch),
     )
 
 

@@ -213,7 +213,8 @@ class Report(TypedDict):
     why, such as ``it is pod-based``. ``backup_count`` is the number of all backups of the project, for which Pinecone
     has a quota. ``restores_known`` is whether the restore jobs could be listed, and ``schedules_known`` whether the
     backup schedules were read. ``invalid`` says which indexes were left out, because Pinecone listed them without a
-    valid name.
+    valid name. ``scratch_indexes`` has the names of the indexes that restore tests have created, and delete when they
+    end. They are not judged, unless ``include`` names one without a wildcard.
     """
 
     as_of: str
@@ -227,6 +228,7 @@ class Report(TypedDict):
     restores_known: bool
     schedules_known: bool
     invalid: list[str]
+    scratch_indexes: list[str]
 
 
 def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:

@@ -7,12 +7,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
 
-from airflow_pinecone.api.models import BackupModel, RestoreJobModel, completed_at, is_completed, parse_time
+from airflow_pinecone.api.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    completed_at,
+    is_completed,
+    parse_time,
+    tags_of,
+)
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.inputs import is_id
 from airflow_pinecone.common.text import counted, iso, one_line, show_seconds, show_value
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.history import CLOCK_SKEW, BackupHistory, age_of
+from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.report import (
     BackupTimes,
     Problem,
@@ -22,7 +31,13 @@ from airflow_pinecone.rules.report import (
     RestoreTests,
     TestVerdict,
 )
-from airflow_pinecone.rules.restore_test import FORMAT
+from airflow_pinecone.rules.restore_test import FORMAT, TEST_TAG
+
+
+def is_scratch(index: IndexModel) -> bool:
+    """Return whether a restore test created an index, and will delete it. It inherits the other tags of its backup."""
+    tags = tags_of(index)
+    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))
 
 
 class Restore(NamedTuple):

@@ -18,7 +18,9 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators import AuditBackupsOperator
+from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.report import BackupTimes
+from airflow_pinecone.rules.restore_test import TEST_TAG
 from airflow_pinecone.runtime import metrics
 from airflow_pinecone.runtime.airflow_versions import storage_path
 from airflow_pinecone.runtime.restore_reports import read_tests
@@ -281,6 +283,34 @@ def test_age_of_the_last_passed_test_is_a_metric(
         (tmp_path / INDEX / "latest.json").write_text("{")
     audit()
     assert ages == sent
+
+
+def test_scratch_index_is_only_logged(
+    emulator: Emulator,
+    audit: Audit,
+    backup_id: str,
+    tmp_path: Path,
+    ago: Ago,
+    logged: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[dict[str, str] | None] = []
+
+    class Stats:
+        @staticmethod
+        def gauge(name: str, value: float, tags: dict[str, str] | None = None) -> None:
+            sent.append(tags)
+
+    monkeypatch.setattr(metrics, "Stats", Stats)
+    add_test(tmp_path, INDEX, backup_id, ago(HOUR))
+    emulator.add_index("restore-test-1", tags={ORIGIN_TAG: "0123", TEST_TAG: backup_id})
+    emulator.add_backup("restore-test-1", age=HOUR)
+    outcome = audit(fail_on=["unprotected", "late", "failing", "untested"])
+    assert outcome.state == "success"
+    assert outcome.value["scratch_indexes"] == ["restore-test-1"]
+    assert "restore-test-1: scratch index of a restore test." in logged()
+    assert {"index": INDEX} in sent
+    assert {"index": "restore-test-1"} not in sent
 
 
 # read_tests
