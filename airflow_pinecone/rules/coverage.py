@@ -370,7 +370,7 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
         *incomplete,
         f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
-        f"The last restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
+        f"A restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
         f"{counted(untested, 'index')} {_NO_RECENT[tests_are_read]}." if untested else "",
     ]
     if any(problems):

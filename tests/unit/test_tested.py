@@ -97,7 +97,7 @@ def test_failed_test_is_a_problem_whatever_its_age(age: float) -> None:
         ("failing", f"the restore test of backup b-1 failed: {FINDING.rstrip('.')}")
     ]
     result = report_on(made(age, FAILED), rules=rules)
-    assert result["verdict"] == "The last restore test of 1 index failed."
+    assert result["verdict"] == "A restore test of 1 index failed."
     assert result["indexes"][0]["broken_rules"] == []
 
 
@@ -170,7 +170,7 @@ def test_failed_backup_and_failed_test_are_both_in_the_verdict() -> None:
     failed = {**backup(2), "status": "Failed"}
     verdict = report_on(made(HOUR, FAILED), backups=[backup(), failed], rules=IndexRules(DAY))["verdict"]
     assert verdict == (
-        "The newest backup of 1 index failed or did not pass the check. The last restore test of 1 index failed."
+        "The newest backup of 1 index failed or did not pass the check. A restore test of 1 index failed."
     )
 
 
