@@ -16,7 +16,7 @@ from airflow_pinecone.errors import RestoreTestFailed
 from airflow_pinecone.rules.history import age_of
 from airflow_pinecone.rules.report import BackupTimes, RestoreTest, RestoreTests
 from airflow_pinecone.rules.restore_findings import earlier_digests
-from airflow_pinecone.rules.tested import clears, failed_tests, is_decisive, parse_record
+from airflow_pinecone.rules.tested import clears, is_decisive, parse_record
 from airflow_pinecone.runtime.airflow_versions import storage_path
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class _Reader:
         ):
             return True
         time = name[: name.index("Z") + 1]
-        return not failed_tests(tests, backups, self._now) and not any(
+        return not any(
             _time(test.ended_at) > time and clears(test, backup_id, backups[backup_id], self._now) for test in tests
         )
 
