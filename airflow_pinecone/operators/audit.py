@@ -54,13 +54,13 @@ class AuditBackupsOperator(PineconeOperator):
     - ``unprotected``: it has no Ready backup.
     - ``late``: its newest Ready backup is as old as ``max_age``, or older.
     - ``failing``: a backup that is newer than the newest Ready one failed, the newest Ready one does not satisfy
-      ``min_records`` or ``max_shrink``, or the last restore test failed.
+      ``min_records`` or ``max_shrink``, or a restore test of an existing backup failed, and no later one clears it.
     - ``untested``: none of its existing backups was restored within ``max_restore_age``. With ``restore_tests``, none
       has passed a restore test.
     - ``ok``: none of these.
 
-    Pinecone cannot back up some indexes, such as pod-based ones. They are listed, and fail the task only if ``include``
-    names them without a wildcard. Backups of deleted indexes, and of
+    Pinecone cannot back up some indexes, such as pod-based ones, and a restore test creates a scratch index. They are
+    listed, and fail the task only if ``include`` names them without a wildcard. Backups of deleted indexes, and of
     earlier indexes with the same name, are listed, but do not count. The API does not return the id of an index, so if
     a name is reused, backups of the earlier index can count until the new index has its first backup, unless Pinecone
     says that their index was deleted: API version 2026-07 and the newer form of 2026-04 do.
@@ -82,8 +82,8 @@ class AuditBackupsOperator(PineconeOperator):
             reports.
         restore_tests: The folder to which restore tests write their records (``report_to``), as a URL such as
             ``s3://aws_default@bucket/restore-tests`` or an ObjectStoragePath (templated). This is one request for each
-            index, and more if its last test has not passed. Records that cannot be read prove nothing, and the log has
-            a warning. None reads no records.
+            index, and more if its last test does not decide on its status. Records that cannot be read prove nothing,
+            and the log has a warning. None reads no records.
         include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
             report. The log then shows their next runs, and warns of an index that a schedule and this package back up
             within ``max_age``. They need API version 2026-07 or later. If they cannot be read, the log has a warning.
@@ -141,7 +141,8 @@ class AuditBackupsOperator(PineconeOperator):
 
         Returns:
             The report: ``as_of``, ``verdict``, ``indexes`` (a dict for each index), ``missing``, ``unmatched``,
-            ``unsupported``, ``leftovers`` and ``backup_count``. If the task fails, it also pushes the report to XCom.
+            ``unsupported``, ``leftovers``, ``scratch_indexes`` and ``backup_count``. If the task fails, it also pushes
+            the report to XCom.
 
         Raises:
             AirflowFailException: Indexes have one of the statuses, Pinecone rejected a request, or the connection is
@@ -202,7 +203,7 @@ class AuditBackupsOperator(PineconeOperator):
         from airflow_pinecone.runtime.restore_reports import read_tests
 
         _validate_folder(self.restore_tests)
-        return partial(read_tests, self.restore_tests)
+        return partial(read_tests, self.restore_tests, now=self.clock.utcnow())
 
     @property
     def _policy(self) -> Policy:
@@ -295,6 +296,10 @@ def _format(report: Report) -> str:
         if row["schedule"]
     ]
     lines += [f"{cell(name)}: {why}, so Pinecone cannot back it up." for name, why in report["unsupported"].items()]
+    lines += [
+        f"{cell(name)}: scratch index of a restore test. If no test is running, delete it."
+        for name in report["scratch_indexes"]
+    ]
     for leftover in report["leftovers"]:
         name = cell(leftover["index_name"] or "(no name)")
         lines.append(

@@ -32,6 +32,7 @@ from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.rules.report import (
     BackupFacts,
+    BackupTimes,
     CreatedBy,
     IndexReport,
     Leftover,
@@ -48,6 +49,7 @@ from airflow_pinecone.rules.tested import (
     Restore,
     completed_restores,
     failed_test_problems,
+    is_scratch,
     last_restore_of,
     restore_problems,
     restore_test_problems,
@@ -87,6 +89,8 @@ def report(
         for name, history in histories_of(project).items()
         if name in indexes or is_selected(name, include, exclude)
     }
+    # A name without a wildcard requires that the index is judged.
+    scratch = {name for name, index in indexes.items() if is_scratch(index) and name not in include}
     restores = None if project.restore_jobs is None else completed_restores(project.restore_jobs, now)
     rows = [
         _row(
@@ -101,7 +105,7 @@ def report(
         )
         for name, index in indexes.items()
         # A name without a wildcard requires that the index can be backed up.
-        if not why_unsupported(index) or name in include
+        if name not in scratch and (not why_unsupported(index) or name in include)
     ]
     rows.sort(key=lambda row: (STATUSES.index(row["status"]), -(row["age"] or 0.0), row["index_name"]))
     leftovers = [
@@ -109,26 +113,32 @@ def report(
         for name, history in sorted(histories.items())
         for leftover in _leftovers(name, history, indexes.get(name))
     ]
+    judged = [index for index in project.indexes if not is_scratch(index) or index["name"] in include]
     missing = [p for p in include if p not in names and not set(p) & set("*?[")]
     return Report(
         as_of=iso(now),
         verdict=verdict_of(rows, missing, project.invalid),
         indexes=rows,
         missing=missing,
-        unmatched=[key for key in policy.rules if not any(matches(key, index) for index in project.indexes)],
-        unsupported={name: why for name, index in sorted(indexes.items()) if (why := why_unsupported(index))},
+        unmatched=[key for key in policy.rules if not any(matches(key, index) for index in judged)],
+        unsupported={
+            name: why
+            for name, index in sorted(indexes.items())
+            if name not in scratch and (why := why_unsupported(index))
+        },
         leftovers=leftovers,
         backup_count=sum(not is_planned(backup, now) for backup in project.backups),
         restores_known=project.restore_jobs is not None,
         schedules_known=project.schedules is not None,
         invalid=list(project.invalid),
+        scratch_indexes=sorted(scratch),
     )
 
 
-def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, frozenset[str]]:
-    """Return the ids of the backups of some indexes, including those of earlier indexes with their names."""
+def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, BackupTimes]:
+    """Return the ids of the backups of some indexes, and when each one was created; not those of earlier indexes."""
     histories = histories_of(project)
-    return {name: frozenset(row.backup["backup_id"] for row in histories[name].rows) for name in index_names}
+    return {name: {row.backup["backup_id"]: row.created_at for row in histories[name].current} for name in index_names}
 
 
 def histories_of(project: Project) -> dict[str, BackupHistory]:
@@ -360,7 +370,7 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
         *incomplete,
         f"{not_fresh} of {counted(len(rows), 'index')} {has} no fresh Ready backup." if not_fresh else "",
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
-        f"The last restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
+        f"A restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
         f"{counted(untested, 'index')} {_NO_RECENT[tests_are_read]}." if untested else "",
     ]
     if any(problems):

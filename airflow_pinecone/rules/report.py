@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
@@ -19,6 +19,7 @@ class RestoreTest(NamedTuple):
 
     Attributes:
         backup_id: The backup that was restored.
+        backup_created_at: When it was created; None if that is unknown.
         source_index_id: The index of this backup; None if that is unknown.
         ended_at: When the test ended.
         verdict: Its verdict. A test is ``incomplete`` if one of its tasks has no result.
@@ -29,6 +30,7 @@ class RestoreTest(NamedTuple):
     """
 
     backup_id: str
+    backup_created_at: datetime | None
     source_index_id: str | None
     ended_at: datetime
     verdict: TestVerdict
@@ -42,7 +44,7 @@ class RestoreTests(NamedTuple):
     """The restore tests of an index name.
 
     Attributes:
-        tests: The newest tests, the newest first. Those before a passed test of an existing backup are left out.
+        tests: The newest tests, the newest first. Those that cannot change the status of the index are left out.
         why_unknown: Why the newest ones are unknown, as a clause; empty if they are known.
     """
 
@@ -50,8 +52,10 @@ class RestoreTests(NamedTuple):
     why_unknown: str = ""
 
 
-# Reads the restore tests of some indexes. Each one has the ids of its backups.
-ReadRestoreTests = Callable[[Mapping[str, Collection[str]]], Mapping[str, RestoreTests]]
+# The ids of the backups of an index, and when each one was created; None if that is unknown.
+BackupTimes = Mapping[str, datetime | None]
+# Reads the restore tests of some indexes. Each one has its backups.
+ReadRestoreTests = Callable[[Mapping[str, BackupTimes]], Mapping[str, RestoreTests]]
 
 
 class Project(NamedTuple):
@@ -151,8 +155,9 @@ class IndexReport(TypedDict):
     ``is_backed_up_twice`` whether this package has created a backup within ``max_age``, too; without
     ``schedules_known``, they are None and False.
     ``last_restore_test`` is the newest restore test, ``passed_restore_test`` the newest passed one whose backup exists,
-    and ``failed_restore_test`` the newest failed one, unless a later one has passed. ``restore_tests_known`` is None if
-    restore tests were not read, and False if the newest ones of this index are unknown.
+    and ``failed_restore_test`` the newest failed one whose backup exists, unless a later test of the same or a newer
+    backup has read all records and passed. ``restore_tests_known`` is None if restore tests were not read, and False if
+    the newest ones of this index are unknown.
     """
 
     index_name: str
@@ -208,7 +213,8 @@ class Report(TypedDict):
     why, such as ``it is pod-based``. ``backup_count`` is the number of all backups of the project, for which Pinecone
     has a quota. ``restores_known`` is whether the restore jobs could be listed, and ``schedules_known`` whether the
     backup schedules were read. ``invalid`` says which indexes were left out, because Pinecone listed them without a
-    valid name.
+    valid name. ``scratch_indexes`` has the names of the indexes that restore tests have created, and delete when they
+    end. They are not judged, unless ``include`` names one without a wildcard.
     """
 
     as_of: str
@@ -222,6 +228,7 @@ class Report(TypedDict):
     restores_known: bool
     schedules_known: bool
     invalid: list[str]
+    scratch_indexes: list[str]
 
 
 def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
 
-from airflow_pinecone.api.models import BackupModel, RestoreJobModel, completed_at, is_completed, parse_time
+from airflow_pinecone.api.models import (
+    BackupModel,
+    IndexModel,
+    RestoreJobModel,
+    completed_at,
+    is_completed,
+    parse_time,
+    tags_of,
+)
 from airflow_pinecone.common.durations import validate_duration
+from airflow_pinecone.common.inputs import is_id
 from airflow_pinecone.common.text import counted, iso, one_line, show_seconds, show_value
 from airflow_pinecone.policy import IndexRules
-from airflow_pinecone.rules.history import BackupHistory, age_of
+from airflow_pinecone.rules.history import CLOCK_SKEW, BackupHistory, age_of
+from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.report import (
+    BackupTimes,
     Problem,
     RestoreFacts,
     RestoreTest,
@@ -20,7 +31,13 @@ from airflow_pinecone.rules.report import (
     RestoreTests,
     TestVerdict,
 )
-from airflow_pinecone.rules.restore_test import FORMAT
+from airflow_pinecone.rules.restore_test import FORMAT, TEST_TAG
+
+
+def is_scratch(index: IndexModel) -> bool:
+    """Return whether a restore test created an index, and will delete it. It inherits the other tags of its backup."""
+    tags = tags_of(index)
+    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))
 
 
 class Restore(NamedTuple):
@@ -118,7 +135,7 @@ def _parse(record: Mapping[str, Any], path: str) -> RestoreTest:
     is_valid = (
         verdict in get_args(TestVerdict)
         and ended_at is not None
-        and isinstance(backup["backup_id"], str)
+        and is_id(backup["backup_id"])
         and type(records) is int
         and type(record["sampled"]) is bool
         # A record that contradicts itself proves nothing.
@@ -128,6 +145,7 @@ def _parse(record: Mapping[str, Any], path: str) -> RestoreTest:
         raise ValueError("it is not the record of a restore test")
     return RestoreTest(
         backup_id=backup["backup_id"],
+        backup_created_at=parse_time(backup.get("created_at")),
         source_index_id=backup.get("source_index_id"),
         ended_at=ended_at,
         verdict=verdict,
@@ -146,7 +164,7 @@ class Tested(NamedTuple):
         why_unknown: Why the newest ones are unknown; empty if they are known.
         last: The newest test.
         passed: The newest passed test of an existing backup.
-        failed: The newest failed test, unless a later one has passed.
+        failed: The newest failed test of an existing backup that no later one clears.
     """
 
     is_known: bool | None = None
@@ -169,7 +187,6 @@ def tested_by(found: RestoreTests | None, history: BackupHistory, backup_ids: Co
         return Tested()
     current = history.current_index_id
     tests = [test for test in found.tests if not current or test.source_index_id in (None, current)]
-    conclusive = next((test for test in tests if test.verdict != "incomplete"), None)
     passed = [test for test in tests if test.verdict == "passed" and test.backup_id in backup_ids]
     # One that is dated in the future only counts if there is no other.
     past = [test for test in passed if not age_of(test.ended_at, now).in_future]
@@ -178,7 +195,61 @@ def tested_by(found: RestoreTests | None, history: BackupHistory, backup_ids: Co
         why_unknown=found.why_unknown,
         last=_facts(next(iter(tests), None), now),
         passed=_facts(next(iter(past or passed), None), now),
-        failed=_facts(conclusive if conclusive and conclusive.verdict == "failed" else None, now),
+        failed=_facts(next(iter(failed_tests(tests, backup_ids, now)), None), now),
+    )
+
+
+def failed_tests(tests: Sequence[RestoreTest], backup_ids: Collection[str], now: datetime) -> list[RestoreTest]:
+    """Return the failed tests of existing backups that no later test clears.
+
+    Args:
+        tests: The tests of an index.
+        backup_ids: The ids of its backups.
+        now: The current time.
+    """
+    return [
+        test
+        for test in tests
+        if test.verdict == "failed"
+        and test.backup_id in backup_ids
+        and not any(
+            later.ended_at > test.ended_at and clears(later, test.backup_id, test.backup_created_at, now)
+            for later in tests
+        )
+    ]
+
+
+def clears(test: RestoreTest, backup_id: str, created_at: datetime | None, now: datetime) -> bool:
+    """Return whether a test clears the earlier failed tests of a backup.
+
+    It does if it has read all records and passed, and its backup is the same or a newer one.
+
+    Args:
+        test: The test.
+        backup_id: The id of the backup of the failed tests.
+        created_at: When this backup was created; None if that is unknown.
+        now: The current time. A test that is dated in the future clears nothing.
+    """
+    if test.verdict != "passed" or test.sampled or age_of(test.ended_at, now).in_future:
+        return False
+    if test.backup_id == backup_id:
+        return True
+    return test.backup_created_at is not None and created_at is not None and test.backup_created_at > created_at
+
+
+def is_decisive(test: RestoreTest, backups: BackupTimes, now: datetime) -> bool:
+    """Return whether the earlier tests of an index cannot change its status: this one clears all of them.
+
+    Args:
+        test: The newest test.
+        backups: The existing backups of the index.
+        now: The current time.
+    """
+    # A backup that was created after the test had no earlier test. The clocks of Pinecone and of the worker differ.
+    latest = test.ended_at + CLOCK_SKEW
+    return test.backup_id in backups and all(
+        (created_at is not None and created_at > latest) or clears(test, backup_id, created_at, now)
+        for backup_id, created_at in backups.items()
     )
 
 

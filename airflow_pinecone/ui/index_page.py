@@ -34,6 +34,7 @@ from airflow_pinecone.ui.trouble import Trouble, trouble_of
 # The longest name of an index.
 _NAME_LENGTH = 45
 # A restore test shows so many findings.
+_SCRATCH = "This is the scratch index of a restore test, which deletes it when it ends. It needs no backup."
 _SHOWN_FINDINGS = 10
 _PHASES: dict[TestVerdict, Phase] = {"passed": "succeeded", "failed": "failed", "incomplete": "running"}
 
@@ -124,6 +125,7 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
     newest = history.newest_ready
     # An index that Pinecone cannot back up has no backups, so all of them belong to earlier indexes.
     why_unsupported = report["unsupported"].get(index_name, "")
+    is_scratch = index_name in report["scratch_indexes"]
     current, earlier = ((), history.rows) if why_unsupported else (history.current, history.earlier)
     ids = {backup["backup_id"] for backup in backups}
     rows = {row.backup["backup_id"]: _backup_row(row, now, links) for row in history.rows}
@@ -133,8 +135,8 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
     return IndexPage(
         name=index_name,
         can_be_backed_up=row is not None,
-        status=row["status"] if row else "unsupported" if exists else "deleted",
-        verdict=_index_verdict(row, why_unsupported, can_be_restored=newest is not None),
+        status=row["status"] if row else "scratch" if is_scratch else "unsupported" if exists else "deleted",
+        verdict=(_SCRATCH,) if is_scratch else _index_verdict(row, why_unsupported, can_be_restored=newest is not None),
         trouble=trouble,
         selected=asked_for,
         about_selected=_about(asked_for, is_current=selected in {row.backup["backup_id"] for row in current})

@@ -103,6 +103,7 @@ class Overview:
     shows_tests: bool
     unknown_tests: tuple[str, ...]
     unsupported: tuple[tuple[str, str], ...]
+    scratch_indexes: tuple[str, ...]
     leftovers: tuple[tuple[str, str, str], ...]
     backup_count: int
 
@@ -136,6 +137,7 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
         shows_tests=tests is not None,
         unknown_tests=_at_most(unknown_tests(tests or {}), _UNKNOWN_TESTS),
         unsupported=tuple(report["unsupported"].items()),
+        scratch_indexes=tuple(report["scratch_indexes"]),
         leftovers=tuple(
             (leftover["index_name"] or "(no name)", links.index(leftover["index_name"]), _leftover_text(leftover))
             for leftover in report["leftovers"]

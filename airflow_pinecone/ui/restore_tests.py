@@ -8,6 +8,7 @@ from typing import Any
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.rules.coverage import backup_ids_of
 from airflow_pinecone.rules.report import IndexReport, RestoreTests
+from airflow_pinecone.rules.tested import is_scratch
 from airflow_pinecone.runtime.restore_reports import read_tests
 from airflow_pinecone.ui.formats import UNKNOWN, show_duration
 from airflow_pinecone.ui.project_cache import Answer
@@ -36,8 +37,10 @@ def reader_of_tests(
                 raise DeadlinePassed
 
         copy = last_copy(connection)
-        names = [index["name"] for index in copy.project.indexes] if copy else []
-        return read_tests(folder, backup_ids_of(copy.project, names), check=check) if copy else {}
+        if copy is None:
+            return {}
+        names = [index["name"] for index in copy.project.indexes if not is_scratch(index)]
+        return read_tests(folder, backup_ids_of(copy.project, names), now=clock.utcnow(), check=check)
 
     return read
 
@@ -48,7 +51,9 @@ def with_tests(copy: Copy, answer: Answer[Tests]) -> Copy:
     if answer.failure is not None:
         in_time = " in time" if answer.failure == TOO_SLOW else ""
         why = f"the folder of [pinecone] ui_restore_tests could not be read{in_time}"
-        tests = dict.fromkeys((index["name"] for index in copy.project.indexes), RestoreTests((), why))
+        tests = dict.fromkeys(
+            (index["name"] for index in copy.project.indexes if not is_scratch(index)), RestoreTests((), why)
+        )
     return copy._replace(project=copy.project._replace(restore_tests=tests))
 
 

@@ -30,12 +30,16 @@ def make_record(
     *,
     sample: float = 1.0,
     source_index_id: str | None = None,
+    backup_created_at: datetime | None = None,
+    run_id: str | None = None,
+    compared: int | None = None,
 ) -> dict[str, Any]:
     """Make the record of a restore test."""
     backup: Any = {
         "backup_id": backup_id,
         "source_index_name": index_name,
         "source_index_id": source_index_id,
+        "created_at": iso(backup_created_at) if backup_created_at else None,
         "record_count": 100,
         "namespace_count": 1,
     }
@@ -65,12 +69,12 @@ def make_record(
         listed=read,
         read=read,
         expected=read,
-        digest=f"1:{read}:0",
+        digest=f"v1:{read}:{read:032x}",
         findings=[],
         recall=None,
         why_no_recall="queries is 0",
         query_error="",
-        reference_count=None,
+        reference_count=compared,
     )
     usage = {"requests": 2, "read_units": 11, "response_bytes": 100}
     record = build_record(
@@ -82,7 +86,7 @@ def make_record(
         rules=RestoreTestRules(),
         earlier=None,
         why_no_earlier="report_to is not set",
-        who={"dag_id": "tests"},
+        who={"dag_id": "tests", "run_id": run_id or f"scheduled__{iso(ended_at)}"},
         parameters={},
         ended_at=ended_at,
     )

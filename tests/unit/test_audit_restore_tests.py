@@ -18,6 +18,9 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators import AuditBackupsOperator
+from airflow_pinecone.rules.identity import ORIGIN_TAG
+from airflow_pinecone.rules.report import BackupTimes
+from airflow_pinecone.rules.restore_test import TEST_TAG
 from airflow_pinecone.runtime import metrics
 from airflow_pinecone.runtime.airflow_versions import storage_path
 from airflow_pinecone.runtime.restore_reports import read_tests
@@ -282,6 +285,34 @@ def test_age_of_the_last_passed_test_is_a_metric(
     assert ages == sent
 
 
+def test_scratch_index_is_only_logged(
+    emulator: Emulator,
+    audit: Audit,
+    backup_id: str,
+    tmp_path: Path,
+    ago: Ago,
+    logged: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[dict[str, str] | None] = []
+
+    class Stats:
+        @staticmethod
+        def gauge(name: str, value: float, tags: dict[str, str] | None = None) -> None:
+            sent.append(tags)
+
+    monkeypatch.setattr(metrics, "Stats", Stats)
+    add_test(tmp_path, INDEX, backup_id, ago(HOUR))
+    emulator.add_index("restore-test-1", tags={ORIGIN_TAG: "0123", TEST_TAG: backup_id})
+    emulator.add_backup("restore-test-1", age=HOUR)
+    outcome = audit(fail_on=["unprotected", "late", "failing", "untested"])
+    assert outcome.state == "success"
+    assert outcome.value["scratch_indexes"] == ["restore-test-1"]
+    assert "restore-test-1: scratch index of a restore test." in logged()
+    assert {"index": INDEX} in sent
+    assert {"index": "restore-test-1"} not in sent
+
+
 # read_tests
 
 
@@ -290,7 +321,7 @@ def test_deadline_is_checked_between_the_requests(tmp_path: Path, clock: FakeClo
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        read_tests(f"file://{tmp_path}", {INDEX: ["b"]}, check=check)
+        read_tests(f"file://{tmp_path}", {INDEX: {"b": None}}, now=clock.utcnow(), check=check)
 
 
 def test_many_indexes_are_read_in_batches(tmp_path: Path, clock: FakeClock) -> None:
@@ -299,14 +330,63 @@ def test_many_indexes_are_read_in_batches(tmp_path: Path, clock: FakeClock) -> N
         (tmp_path / name).mkdir()
         (tmp_path / name / "latest.json").write_text(json.dumps(make_record(name, "b", clock.utcnow())))
     checks: list[int] = []
-    found = read_tests(f"file://{tmp_path}", {name: ["b"] for name in names}, check=lambda: checks.append(1))
+    backups: dict[str, BackupTimes] = {name: {"b": None} for name in names}
+    found = read_tests(f"file://{tmp_path}", backups, now=clock.utcnow(), check=lambda: checks.append(1))
     assert [len(tests.tests) for tests in found.values()] == [1] * 250
     assert len(checks) == 3
 
 
-def test_at_most_20_earlier_tests_are_read(tmp_path: Path, clock: FakeClock) -> None:
-    for hours in range(30):
-        add_test(tmp_path, INDEX, "b", clock.utcnow() + timedelta(hours=hours), "failed")
-    found = read_tests(f"file://{tmp_path}", {INDEX: ["b"]})[INDEX]
-    assert len(found.tests) == 20
-    assert found.tests[0].ended_at == clock.utcnow() + timedelta(hours=29)
+@pytest.mark.parametrize(("number", "why"), [(100, ""), (101, "has more records, and the newest 100 do not decide")])
+def test_at_most_100_earlier_tests_are_read(tmp_path: Path, clock: FakeClock, ago: Ago, number: int, why: str) -> None:
+    for hours in reversed(range(number)):
+        add_test(tmp_path, INDEX, "b", ago(hours * HOUR), "failed")
+    found = read_tests(f"file://{tmp_path}", {INDEX: {"b": None}}, now=clock.utcnow())[INDEX]
+    assert len(found.tests) == 100
+    assert found.tests[0].ended_at == clock.utcnow()
+    assert why in found.why_unknown
+    assert bool(found.why_unknown) is bool(why)
+
+
+def test_failed_test_behind_many_samples_is_found(audit: Audit, backup_id: str, tmp_path: Path, ago: Ago) -> None:
+    add_test(tmp_path, INDEX, backup_id, ago(60 * HOUR), "failed")
+    for hours in reversed(range(1, 50)):
+        add_test(tmp_path, INDEX, backup_id, ago(hours * HOUR), sample=0.1)
+    assert f"the restore test of backup {backup_id} failed" in audit(max_restore_age=None).message
+    assert audit(fail_on=["untested"]).state == "success"
+
+
+def test_passed_test_of_an_older_backup_does_not_hide_a_failed_one(
+    emulator: Emulator, audit: Audit, tmp_path: Path, ago: Ago
+) -> None:
+    older = emulator.add_backup(INDEX, age=9 * DAY)
+    newer = emulator.add_backup(INDEX, age=5 * HOUR)
+    emulator.add_backup(INDEX, age=60)
+    add_test(tmp_path, INDEX, older["backup_id"], ago(4 * HOUR), backup_created_at=ago(9 * DAY))
+    assert audit().state == "success"
+    add_test(tmp_path, INDEX, newer["backup_id"], ago(3 * HOUR), "failed", backup_created_at=ago(5 * HOUR))
+    add_test(tmp_path, INDEX, older["backup_id"], ago(2 * HOUR), backup_created_at=ago(9 * DAY))
+    outcome = audit()
+    assert f"the restore test of backup {newer['backup_id']} failed" in outcome.message
+    row = audit(fail_on=[]).value["indexes"][0]
+    assert row["passed_restore_test"]["backup_id"] == older["backup_id"]
+    add_test(tmp_path, INDEX, newer["backup_id"], ago(HOUR), backup_created_at=ago(5 * HOUR))
+    assert audit().state == "success"
+
+
+def test_backups_after_the_test_need_no_further_request(tmp_path: Path, clock: FakeClock, ago: Ago) -> None:
+    add_test(tmp_path, INDEX, "b", ago(3 * HOUR), backup_created_at=ago(4 * HOUR))
+    checks: list[int] = []
+    for number, created_at in enumerate((ago(HOUR), ago(3 * HOUR)), start=1):
+        backups = {"a": ago(DAY), "b": ago(4 * HOUR), "c": created_at}
+        read_tests(f"file://{tmp_path}", {INDEX: backups}, now=clock.utcnow(), check=lambda: checks.append(1))
+        assert len(checks) == (1 if number == 1 else 4)
+
+
+def test_latest_test_in_the_future_does_not_hide_the_others(
+    audit: Audit, backup_id: str, tmp_path: Path, ago: Ago
+) -> None:
+    add_test(tmp_path, INDEX, backup_id, ago(-365 * DAY))
+    add_test(tmp_path, INDEX, backup_id, ago(HOUR))
+    assert audit().state == "success"
+    add_test(tmp_path, INDEX, backup_id, ago(60), "failed")
+    assert "failed" in audit().message

@@ -338,6 +338,37 @@ def test_unsupported_index_that_include_names_fails_the_report(backups: list[Any
     assert [row["index_name"] for row in result["indexes"]] == ["other"]
 
 
+SCRATCH = {"airflow-pinecone": "0123456789abcdef", "airflow-pinecone-restore-test": "b-1", "tier": "gold"}
+
+
+def test_scratch_index_of_a_restore_test_is_listed_apart() -> None:
+    scratch = index("restore-test-0123456789ab", tags=SCRATCH)
+    policy = Policy(MAX_AGE, {"tag:tier=gold": IndexRules(HOUR)})
+    backups = [backup(), backup(2, source_index_name=scratch["name"], source_index_id="i-2")]
+    result = report_on(indexes=[index(), scratch], backups=backups, policy=policy)
+    assert [row["index_name"] for row in result["indexes"]] == ["docs"]
+    assert result["verdict"] == "The index has a fresh Ready backup."
+    assert (result["scratch_indexes"], result["leftovers"]) == ([scratch["name"]], [])
+    assert result["unmatched"] == ["tag:tier=gold"]
+    failed = {**scratch, "status": {"ready": False, "state": "InitializationFailed"}}
+    assert report_on(indexes=[index(), failed], backups=backups)["unsupported"] == {}
+    assert report_on(indexes=[index(), scratch], backups=backups, include="docs")["scratch_indexes"] == []
+
+
+@pytest.mark.parametrize("tag", ["airflow-pinecone", "airflow-pinecone-restore-test"])
+def test_index_with_one_of_the_tags_is_not_a_scratch_index(tag: str) -> None:
+    restored = index("restored", tags={**SCRATCH, tag: ""})
+    result = report_on(indexes=[index(), restored], backups=[backup()])
+    assert [row["index_name"] for row in result["indexes"]] == ["restored", "docs"]
+    assert result["scratch_indexes"] == []
+
+
+def test_scratch_index_that_include_names_is_judged() -> None:
+    result = report_on(indexes=[index("docs", tags=SCRATCH)], include=["docs"])
+    assert [row["status"] for row in result["indexes"]] == ["unprotected"]
+    assert (result["missing"], result["scratch_indexes"]) == ([], [])
+
+
 def test_planned_backups_are_not_counted() -> None:
     planned = backup(2, status="Scheduled", description=None)
     result = report_on(backups=[backup(), planned])

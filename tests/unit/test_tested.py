@@ -97,7 +97,7 @@ def test_failed_test_is_a_problem_whatever_its_age(age: float) -> None:
         ("failing", f"the restore test of backup b-1 failed: {FINDING.rstrip('.')}")
     ]
     result = report_on(made(age, FAILED), rules=rules)
-    assert result["verdict"] == "The last restore test of 1 index failed."
+    assert result["verdict"] == "A restore test of 1 index failed."
     assert result["indexes"][0]["broken_rules"] == []
 
 
@@ -116,8 +116,36 @@ def test_only_a_later_passed_test_clears_a_failed_one(verdicts: list[str], statu
     assert [status for status, _ in problems(*tests)] == statuses
 
 
-def test_later_passed_test_of_a_deleted_backup_clears_a_failed_one() -> None:
-    assert [status for status, _ in problems(made(DAY, backup_id="deleted"), made(2 * DAY, FAILED))] == ["untested"]
+@pytest.mark.parametrize(
+    ("options", "statuses"),
+    [
+        ({"backup_id": "b-2", "backup_created_at": ago(4 * DAY)}, ["failing"]),
+        ({"backup_id": "b-2", "backup_created_at": ago(2 * DAY)}, []),
+        ({"backup_id": "b-2"}, ["failing"]),
+        ({"backup_id": "deleted", "backup_created_at": ago(4 * DAY)}, ["failing", "untested"]),
+        ({"backup_id": "deleted", "backup_created_at": ago(2 * DAY)}, ["untested"]),
+        ({"backup_id": "b-1", "sample": 0.1}, ["failing"]),
+        ({"backup_id": "b-2", "backup_created_at": ago(2 * DAY), "sample": 0.1}, ["failing"]),
+    ],
+    ids=["older", "newer", "unknown age", "deleted, older", "deleted, newer", "sample", "newer, sample"],
+)
+def test_failed_test_is_cleared_by_a_full_test_of_the_same_or_a_newer_backup(
+    options: dict[str, Any], statuses: list[str]
+) -> None:
+    tests = made(DAY, **options), made(2 * DAY, FAILED, backup_created_at=ago(3 * DAY))
+    assert [status for status, _ in problems(*tests, backups=[backup(), backup(2)])] == statuses
+
+
+def test_failed_test_of_a_deleted_backup_does_not_count() -> None:
+    assert problems(made(DAY, FAILED, backup_id="deleted"), rules=IndexRules(DAY)) == []
+
+
+def test_passed_test_in_the_future_clears_nothing() -> None:
+    assert [status for status, _ in problems(made(-2 * HOUR), made(DAY, FAILED))] == ["failing", "untested"]
+
+
+def test_failed_test_is_not_cleared_by_one_at_the_same_time() -> None:
+    assert [status for status, _ in problems(made(DAY), made(DAY, FAILED))] == ["failing"]
 
 
 def test_failed_test_of_an_earlier_index_does_not_count() -> None:
@@ -142,7 +170,7 @@ def test_failed_backup_and_failed_test_are_both_in_the_verdict() -> None:
     failed = {**backup(2), "status": "Failed"}
     verdict = report_on(made(HOUR, FAILED), backups=[backup(), failed], rules=IndexRules(DAY))["verdict"]
     assert verdict == (
-        "The newest backup of 1 index failed or did not pass the check. The last restore test of 1 index failed."
+        "The newest backup of 1 index failed or did not pass the check. A restore test of 1 index failed."
     )
 
 
@@ -204,6 +232,7 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], bytes]:
         (changed(verdict=["passed"]), "it is not the record of a restore test"),
         (changed(ended_at="yesterday"), "it is not the record of a restore test"),
         (changed(backup={"backup_id": None}), "it is not the record of a restore test"),
+        (changed(backup={"backup_id": "b-1\nIndex docs is ok"}), "it is not the record of a restore test"),
         (changed(backup=None), "it is not the record of a restore test"),
         (changed(read={"records": "100"}), "it is not the record of a restore test"),
         (changed(read={}), "it is not the record of a restore test"),

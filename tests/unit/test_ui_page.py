@@ -34,7 +34,8 @@ from support.restore_records import FINDING, add_test
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.policy import IndexRules
-from airflow_pinecone.rules.identity import Origin, describe
+from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin, describe
+from airflow_pinecone.rules.restore_test import TEST_TAG
 from airflow_pinecone.ui.app import cache_of_tests, create_app
 from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
@@ -365,7 +366,7 @@ def test_page_shows_which_indexes_were_tested(
     assert "Restore tests | This index: test failed." in text
     assert f"| 2025-06-15 14:06 UTC | failed | {ids['failed']} | 60 | {FINDING}" in text
     assert f"| 2025-06-13 15:06 UTC | passed | {ids['failed']} | 100 | none |" in text
-    assert f"/failed/{ids['failed']}/20250615T140640.000000Z.json" in text
+    assert f"/failed/{ids['failed']}/20250615T140640.000000Z-" in text
     assert "This index: not tested." in Page(client.get("/indexes/none")).text
 
 
@@ -432,6 +433,22 @@ def test_restore_tests_are_of_the_first_connection(
     client = open_app((CONN_ID, "other"), restore_tests=f"file://{tmp_path}")
     assert "test failed" in Page(client.get("/")).text
     assert "test failed" not in Page(client.get("/?connection=other")).text
+
+
+def test_scratch_index_of_a_restore_test_is_not_judged(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, tmp_path: Path
+) -> None:
+    backup = pinecone.add_backup(INDEX, age=HOUR)
+    add_test(tmp_path, INDEX, backup["backup_id"], ago(stepped, HOUR))
+    pinecone.add_index("restore-test-1", tags={ORIGIN_TAG: "0123", TEST_TAG: backup["backup_id"]})
+    client = open_app(restore_tests=f"file://{tmp_path}")
+    text = Page(client.get("/")).text
+    assert "The index has a fresh Ready backup." in text
+    assert "If no restore test is running, delete them.\nrestore-test-1" in text
+    text = Page(client.get("/indexes/restore-test-1")).text
+    assert "scratch\nThis is the scratch index of a restore test" in text
+    assert "CreateBackupOperator" not in text
+    assert "no index with this name" not in text
 
 
 def test_hostile_finding_stays_text(pinecone: Emulator, open_app: Open, stepped: SteppedClock, tmp_path: Path) -> None:
