@@ -21,7 +21,7 @@ from airflow_pinecone.emulator import Emulator, damage
 from airflow_pinecone.errors import PineconeInputError, RestoreTestFailed
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.restore_test import restore_test
-from airflow_pinecone.rules.restore_test import TEST_TAG
+from airflow_pinecone.rules.scratch import TEST_TAG
 
 INDEX = "products"
 START = ("choose", "restore", "settle", "check", "report")
@@ -74,7 +74,7 @@ def test_sound_restore_passes(
     assert (record["verdict"], record["findings"], record["incomplete"]) == ("passed", [], [])
     assert record["read"] == {"records": 130, "listed": 130, "namespaces": 3, "compared": 130}
     assert record["backup"]["backup_id"] == backup["backup_id"]
-    assert {name: row["recall"] for name, row in record["namespaces"].items()} == {
+    assert {row["namespace"]: row["recall"] for row in record["namespaces"]} == {
         "__default__": 1.0,
         "b": 1.0,
         "c": 1.0,
@@ -289,7 +289,7 @@ def test_index_of_which_queries_cannot_find_the_records(
     world.fault(
         "POST", "/data-plane/restore-test-*/query", change_answer=lambda answer: {**answer, "matches": []}, times=None
     )
-    assert {row["recall"] for row in test_of().record["namespaces"].values()} == {0.0}
+    assert {row["recall"] for row in test_of().record["namespaces"]} == {0.0}
 
 
 def test_record_that_is_listed_and_cannot_be_fetched(backup: dict[str, Any], world: Emulator, test_of: Start) -> None:
@@ -429,9 +429,10 @@ def test_namespaces_are_grouped_into_parts(backup: dict[str, Any], clock: FakeCl
     run = GroupRun(clock, INDEX, deferrable=False, parts=2)
     for name in ("choose", "restore", "settle"):
         run.run(name)
+    ids = {"test_id": run.xcom("choose", "test_id"), "restore_job_id": run.xcom("restore")["restore_job_id"]}
     assert run.xcom("settle") == [
-        {"namespaces": {"__default__": 60}, "compare": True},
-        {"namespaces": {"b": 50, "c": 20}, "compare": True},
+        {**ids, "namespaces": [{"name": "__default__", "records": 60}], "compare": True},
+        {**ids, "namespaces": [{"name": "b", "records": 50}, {"name": "c", "records": 20}], "compare": True},
     ]
 
 
@@ -441,13 +442,13 @@ def test_namespaces_are_grouped_into_parts(backup: dict[str, Any], clock: FakeCl
 def test_test_above_the_limit_of_read_units_is_not_started(
     backup: dict[str, Any], world: Emulator, test_of: Start
 ) -> None:
-    # Two indexes with 2 list and 13 fetch requests, and 10 queries in 3 namespaces.
-    run = test_of(max_read_units=37)
+    # Two indexes with 3 list and 13 fetch requests, and 10 queries in 3 namespaces.
+    run = test_of(max_read_units=39)
     assert run.states == {"choose": "failed", "report": "failed"}
-    assert "it would cost about 38 read units, and the limit is 37" in run.outcomes["choose"].message.lower()
+    assert "it would cost about 40 read units, and the limit is 39" in run.outcomes["choose"].message.lower()
     assert run.record["incomplete"] == ["choose", "restore", "settle", "check"]
     assert world.restore_jobs == []
-    assert test_of(max_read_units=38).states == PASSED
+    assert test_of(max_read_units=40).states == PASSED
 
 
 def test_unknown_cost_is_above_every_limit(backup: dict[str, Any], world: Emulator, test_of: Start) -> None:
