@@ -53,6 +53,11 @@ class GroupRun:
         with DAG("tests", schedule=None) as dag:
             restore_test(index_name, **arguments)
         self.tasks = {task.task_id.partition(".")[2]: task for task in dag.tasks}
+        self._templates = {
+            name: {field: getattr(task, field) for field in task.template_fields}
+            for name, task in self.tasks.items()
+            if name != "check"
+        }
         self.outcomes: dict[str, Outcome] = {}
         # Those of the last task.
         self.outlet_events: Any = None
@@ -84,7 +89,8 @@ class GroupRun:
         return self._results[f"restore_test.{name}"][key]
 
     def clear(self) -> GroupRun:
-        """Clear all tasks of the finished run, as Airflow does."""
+        """Clear all tasks of the finished run, as Airflow does, an hour later."""
+        self._clock.advance(3600)
         self._clears += 1
         self.outcomes.clear()
         return self
@@ -99,7 +105,7 @@ class GroupRun:
                     self._checks[number] = outcome.value
             self.outcomes[name] = next((each for each in outcomes if each.state != "success"), outcomes[-1])
         else:
-            self.outcomes[name] = self._run(self._resolved(self.tasks[name]))
+            self.outcomes[name] = self._run(self._resolved(name))
         return self.outcomes[name]
 
     def run_all(self) -> GroupRun:
@@ -141,12 +147,13 @@ class GroupRun:
         names = ("plan", "part", "queries", "top_k", "conn_id")
         return mapped.operator_class(task_id=mapped.task_id, **{name: self._resolve(arguments[name]) for name in names})
 
-    def _resolved(self, task: Any) -> Any:
-        for name in task.template_fields:
-            if name == "results":
+    def _resolved(self, name: str) -> Any:
+        task: Any = self.tasks[name]
+        for field_name, value in self._templates[name].items():
+            if field_name == "results":
                 task.results = [self._checks[number] for number in sorted(self._checks)]
             else:
-                setattr(task, name, self._resolve(getattr(task, name)))
+                setattr(task, field_name, self._resolve(value))
         return task
 
     def _resolve(self, value: Any) -> Any:
