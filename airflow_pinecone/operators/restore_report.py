@@ -103,9 +103,11 @@ class RestoreReportOperator(PineconeOperator):
         context["ti"].xcom_push(key="return_value", value=result)
         try:
             result["file"] = self._write(plan, record)
-        except RestoreTestFailed as error:
-            # A retry writes it. The verdict must not be hidden.
-            raise error if has_passed else RestoreTestFailed(f"{headline(record)}\n{error}") from error.__cause__
+        except Exception as error:  # A retry writes it.
+            if has_passed:
+                raise
+            # The error must not hide the verdict.
+            raise RestoreTestFailed(f"{headline(record)}\n{error}") from error
         with fail_without_retry():
             if not has_passed:
                 context["ti"].xcom_push(key="return_value", value=result)

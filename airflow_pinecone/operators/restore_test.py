@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_pinecone.api.models import count_of, created_at, document_fields, is_ready, xcom_safe
@@ -102,7 +103,7 @@ class ChooseBackupOperator(PineconeOperator):
                 connection cannot read the records, Pinecone rejected a request, or the name or the connection is
                 invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
-            WaitTimeout: The scratch index of an earlier try was deleted, and still exists; a retry can succeed.
+            WaitTimeout: The scratch index of an earlier try was not deleted, or still exists; a retry can succeed.
         """
         with fail_without_retry():
             return self._choose(context)
@@ -176,16 +177,22 @@ class ChooseBackupOperator(PineconeOperator):
 
         name = index["name"]
         self.log.info("Deleting index %s, which an earlier try of this restore test has left.", name)
-        if _delete_if_exists(self.hook, name):
-            poll_until_found(lambda: self._is_deleted(name), self.log.info, self.clock, seconds=_DELETION_SECONDS)
-        if not self._is_deleted(name):
-            raise WaitTimeout(
-                explain(
-                    f"The restore test of index {self.index_name} was not started.",
-                    f"index {name} of an earlier try was deleted, but still exists",
-                    "If no retry is left, clear the task when the index no longer exists.",
-                )
+        why = "was deleted, but still exists"
+        try:
+            _delete_if_exists(self.hook, name)
+            find = partial(self._is_deleted, name)
+            if poll_until_found(find, self.log.info, self.clock, seconds=_DELETION_SECONDS):
+                return
+        except PineconeError as error:
+            # Also a rejection can end, for example when the restore does.
+            why = f"could not be deleted: {error.reason}"
+        raise WaitTimeout(
+            explain(
+                f"The restore test of index {self.index_name} was not started.",
+                f"index {name} of an earlier try {why}",
+                "If no retry is left, delete the index in Pinecone's console, then clear the task.",
             )
+        )
 
     def _is_deleted(self, name: str) -> bool | None:
         try:

@@ -561,16 +561,17 @@ def test_clear_deletes_the_scratch_index_that_was_left_also_of_another_backup(
     assert scratch_indexes(world) == []
 
 
-def test_scratch_index_of_an_earlier_try_that_is_not_deleted_in_time(
-    backup: dict[str, Any], world: Emulator, clock: FakeClock
+@pytest.mark.parametrize(("status", "why"), [(202, "was deleted, but still exists"), (403, "could not be deleted: ")])
+def test_scratch_index_of_an_earlier_try_that_cannot_be_deleted(
+    status: int, why: str, backup: dict[str, Any], world: Emulator, clock: FakeClock
 ) -> None:
     run = GroupRun(clock, INDEX, deferrable=False)
     run.run("choose")
     run.run("restore")
-    world.fault("DELETE", "/indexes/*", status=202, times=None)
+    world.fault("DELETE", "/indexes/*", status=status, times=None)
     outcome = run.clear().run("choose")
     assert outcome.state == "up_for_retry"
-    assert "of an earlier try was deleted, but still exists" in outcome.message
+    assert f"of an earlier try {why}" in outcome.message
 
 
 def test_restore_that_fails_after_a_clear_has_no_findings_of_the_earlier_test(
