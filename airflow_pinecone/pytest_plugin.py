@@ -143,10 +143,12 @@ def pinecone_clock(_pinecone_guard: None) -> EmulatorClock:
 def _emulator_class() -> type[Emulator]:
     try:
         import aiohttp  # noqa: F401
-    except ModuleNotFoundError:
+        import numpy  # noqa: F401
+        import orjson  # noqa: F401
+    except ModuleNotFoundError as error:
         pytest.fail(
             "The emulator of Pinecone did not start.\n"
-            "It requires aiohttp, which is not installed.\n"
+            f"It requires {error.name}, which is not installed.\n"
             "Install it with: pip install 'airflow-pinecone[emulator]'",
             pytrace=False,
         )

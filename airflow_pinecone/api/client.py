@@ -205,7 +205,9 @@ class PineconeClient:
             raise PineconeInputError(
                 explain(
                     f"Could not read the records of index {index_name}.",
-                    f"The package {error.name} is not installed.",
+                    f"The package {error.name} is not installed."
+                    if isinstance(error, ModuleNotFoundError)
+                    else f"A package cannot be imported: {one_line(error)}.",
                     "Install airflow-pinecone[records] on the workers.",
                 )
             ) from error

@@ -178,9 +178,14 @@ def why_unsupported(index: IndexModel) -> str:
 
 
 class VectorFields(NamedTuple):
-    """The fields of a document that are vectors."""
+    """The fields of a document that are vectors.
 
-    dense: frozenset[str]
+    Attributes:
+        dense: The dense ones, with their dimension; None if it is unknown.
+        sparse: The sparse ones.
+    """
+
+    dense: dict[str, int | None]
     sparse: frozenset[str]
 
 
@@ -194,7 +199,7 @@ def document_fields(index: IndexModel) -> VectorFields | None:
     # An integrated index embeds a text. The vectors API serves its records.
     if not fields or all(f["type"] == "semantic_text" for f in fields.values()):
         return None
-    dense = frozenset(name for name, f in fields.items() if f["type"] == "dense_vector")
+    dense = {name: count_of(f.get("dimension")) for name, f in fields.items() if f["type"] == "dense_vector"}
     return VectorFields(dense, frozenset(name for name, f in fields.items() if f["type"] == "sparse_vector"))
 
 

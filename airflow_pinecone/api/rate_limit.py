@@ -12,6 +12,8 @@ from airflow_pinecone.common.clock import Clock
 _WINDOW = 1.0
 # Requests per second. The rate never falls below this.
 _MIN_RATE = 1.0
+# Seconds.
+MAX_PAUSE = 60.0
 
 
 class RateLimit:
@@ -30,13 +32,13 @@ class RateLimit:
         self._sent: deque[float] = deque()
         self._rate: float | None = None
         self._changed_at = 0.0
-        self._next_at = 0.0
+        self._next_at = self._paused_until = 0.0
 
     def wait(self) -> None:
         """Wait until the next request may be sent."""
         with self._lock:
             now = self._clock.monotonic()
-            start = max(now, self._next_at)
+            start = max(now, self._next_at, self._paused_until)
             if self._rate is not None:
                 if start - self._changed_at >= _WINDOW:
                     self._rate *= 1.1
@@ -45,8 +47,10 @@ class RateLimit:
             self._sent.append(start)
             while self._sent[0] <= start - _WINDOW:
                 self._sent.popleft()
-        if start > now:
+        while start > now:
             self._clock.sleep(start - now)
+            # Meanwhile, a response can have asked all threads to wait.
+            now, start = self._clock.monotonic(), self._paused_until
 
     def slow_down(self, retry_after: float | None) -> None:
         """Halve the rate, and send nothing until the time of a Retry-After header has passed.
@@ -60,4 +64,5 @@ class RateLimit:
                 measured = len(self._sent) / _WINDOW
                 self._rate = max(_MIN_RATE, measured / 2)
                 self._changed_at = now
-            self._next_at = max(self._next_at, now + (retry_after or 0.0))
+            # A request that must wait for longer fails, so the others need not wait for it.
+            self._paused_until = max(self._paused_until, now + min(retry_after or 0.0, MAX_PAUSE))

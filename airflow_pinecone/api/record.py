@@ -26,7 +26,7 @@ class Record(NamedTuple):
 
     Attributes:
         id: The id.
-        values: The dense values, as float32; empty if the record has none. Their bits are those that Pinecone stores.
+        values: The dense values, as float32; empty if the record has none.
         sparse_values: The sparse values; None if the record has none.
         metadata: The metadata; empty if the record has none. The types of the values are kept: True is not 1, and 1.0
             is not ``"1"``. For a document, these are all its fields.

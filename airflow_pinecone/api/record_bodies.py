@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -16,6 +17,8 @@ from airflow_pinecone.api.record import Record, SparseValues
 
 # The default namespace has this name in the calls for namespaces and documents. The calls for vectors leave it out.
 DEFAULT_NAMESPACE = "__default__"
+# A page has at least one of these.
+_FIELDS_OF_PAGES = {"vectors", "documents", "namespaces", "namespace", "pagination", "usage", "total_count"}
 _NO_VALUES = np.empty(0, dtype=np.float32)
 
 
@@ -54,26 +57,44 @@ def canonical_namespace(name: str) -> str:
 
 
 def read_units(answer: Any) -> int:
-    """Return the read units that a request has cost; 0 if the answer does not tell."""
+    """Return the read units that a request has cost, rounded up; 0 if the answer does not tell."""
     usage = answer.get("usage") if isinstance(answer, dict) else None
-    units = (usage.get("readUnits") or usage.get("read_units")) if isinstance(usage, dict) else None
-    return units if type(units) is int and units > 0 else 0
+    units: Any = usage.get("readUnits", usage.get("read_units")) if isinstance(usage, dict) else None
+    try:
+        # It can be a text, as other numbers of 64 bits in JSON.
+        return 0 if isinstance(units, bool) else max(0, math.ceil(float(units)))
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def rows_of(answer: Any, field: str, operation: Operation) -> tuple[list[Any], str | None]:
+    """Return the rows of a page, and the token of the next page; None for the last one.
+
+    A page without rows may lack the field. An object with other fields only is no page: it would look like the last
+    one.
+    """
+    if not isinstance(answer, dict) or (answer and not answer.keys() & _FIELDS_OF_PAGES):
+        raise operation.invalid_response("is not a page")
+    pagination, rows = answer.get("pagination"), answer.get(field)
+    token = pagination.get("next") if isinstance(pagination, dict) else pagination
+    is_valid = isinstance(pagination, dict | None) and isinstance(token, str | None) and isinstance(rows, list | None)
+    if not is_valid:
+        raise operation.invalid_response("is a page with invalid fields")
+    return rows or [], token or None
 
 
 def page(answer: Any, operation: Operation) -> Page:
     """Return an answer as a page of ids."""
-    if not isinstance(answer, dict):
-        raise operation.invalid_response("is not a page of ids")
-    rows, id_field = (answer["documents"], "_id") if "documents" in answer else (answer.get("vectors") or [], "id")
-    pagination = answer.get("pagination")
-    token = pagination.get("next") if isinstance(pagination, dict) else None
+    is_documents = isinstance(answer, dict) and "documents" in answer
+    field, id_field = ("documents", "_id") if is_documents else ("vectors", "id")
+    rows, token = rows_of(answer, field, operation)
     try:
         ids = [row[id_field] for row in rows]
     except (KeyError, TypeError):
         raise operation.invalid_response("has a row without an id") from None
     if not all(isinstance(each, str) and each for each in ids):
         raise operation.invalid_response("has a row without an id")
-    return Page(ids, str(token) if token else None)
+    return Page(ids, token)
 
 
 def vectors(answer: Any, operation: Operation, requested: Iterable[str]) -> dict[str, Record]:
@@ -82,10 +103,10 @@ def vectors(answer: Any, operation: Operation, requested: Iterable[str]) -> dict
 
 
 def _vector(record_id: str, row: Any) -> Record:
-    sparse, metadata = row.get("sparseValues"), row.get("metadata") or {}
-    if row.get("id", record_id) != record_id or type(metadata) is not dict:
+    sparse, metadata = row.get("sparseValues", row.get("sparse_values")), row.get("metadata")
+    if row.get("id", record_id) != record_id or not isinstance(metadata, dict | None):
         raise TypeError
-    return Record(record_id, _float32(row.get("values")), _sparse(sparse) if sparse else None, metadata)
+    return Record(record_id, _float32(row.get("values")), None if sparse is None else _sparse(sparse), metadata or {})
 
 
 def documents(
@@ -101,9 +122,9 @@ def documents(
         if row.get("_id", record_id) != record_id:
             raise TypeError
         fields = {name: value for name, value in row.items() if name not in ("_id", "_score")}
-        for name in vector_fields.dense & fields.keys():
+        for name in (name for name in vector_fields.dense if fields.get(name) is not None):
             fields[name] = _float32(fields[name]).tolist()
-        for name in vector_fields.sparse & fields.keys():
+        for name in (name for name in vector_fields.sparse if fields.get(name) is not None):
             pairs = _sparse(fields[name])
             fields[name] = {"indices": pairs.indices.tolist(), "values": pairs.values.tolist()}
         return Record(record_id, _NO_VALUES, None, fields)
@@ -137,12 +158,14 @@ def _packer(count: int) -> struct.Struct:
 def _float32(numbers: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return a list of numbers as float32.
 
-    JSON has the digits of a float32, and they become a double first. That gives the same bits: 9 digits identify a
-    float32, and a double has more. A number that is too large for a float32 becomes infinite, and null, which stands
-    for a value that JSON cannot have, becomes NaN.
+    JSON has the digits of a float32, and they become a double first. That gives the same bits, except for about one of
+    500 million numbers, whose last bit can differ, always in the same way. A number that is too large for a float32
+    becomes infinite, and null, which stands for a value that JSON cannot have, becomes NaN.
     """
-    if not numbers:
+    if numbers is None:
         return _NO_VALUES
+    if not isinstance(numbers, list):
+        raise TypeError
     try:
         # Much faster than numpy's conversion of a list.
         return np.frombuffer(_packer(len(numbers)).pack(*numbers), dtype=np.float32)

@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 from airflow_pinecone.api import record_bodies
-from airflow_pinecone.api.models import IndexModel, count_of, dimension_of, document_fields
+from airflow_pinecone.api.models import IndexModel, count_of, dimension_of, document_fields, metric_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.rate_limit import RateLimit
-from airflow_pinecone.api.record import Position, Record, RecordBatch
+from airflow_pinecone.api.record import Record, RecordBatch
 from airflow_pinecone.api.record_bodies import DEFAULT_NAMESPACE, Body, Page, canonical_namespace
+from airflow_pinecone.api.record_walk import MAX_EMPTY_PAGES, Walk, position_of, quoted
 from airflow_pinecone.api.transport import Log, Params, Transport
 from airflow_pinecone.common.clock import Clock
-from airflow_pinecone.errors import PineconePermanentError, PineconeRequestError, Unauthorized
+from airflow_pinecone.common.durations import is_number
+from airflow_pinecone.common.text import show_value
+from airflow_pinecone.errors import (
+    PineconeError,
+    PineconeInputError,
+    PineconeRequestError,
+)
 
 # The maximum of Pinecone.
 PAGE_SIZE = 100
 # A read can take hours, so it survives more than other requests: so many attempts, in so many seconds.
 MAX_ATTEMPTS = 10
 RETRY_BUDGET = 300.0
-# How many requests for records are sent at the same time.
-THREADS = 4
-# A request for records names so many ids that the URL and the answer are short enough: proxies accept URLs of 8 kB, and
-# a record of 40 kB of metadata is possible.
-_MAX_URL = 6000
+# So many records of 40 kB of metadata are a response that is accepted.
 _MAX_IDS = 400
 _TARGET_BYTES = 2_000_000
 # About the bytes of a number in JSON, and of a record besides its values.
 _NUMBER_BYTES, _RECORD_BYTES = 12, 400
 # A sparse record has as many values as this, if the dimension of the index is unknown.
 _SPARSE_PAIRS = 1000
-# A listing ends with an error after so many consecutive pages without an id.
-_MAX_EMPTY_PAGES = 20
-# The statuses of an answer that would have been too long.
-_TOO_LONG = (413, 414, 500)
+# The statuses of an answer that would have been too long, and what the error of one that was too long says.
+_TOO_LONG, _WAS_TOO_LONG = (413, 414), "the response is longer than"
+_FIELDS_OF_STATS = {"namespaces", "dimension", "indexFullness", "totalVectorCount", "metric", "vectorType"}
 # Messages about repeated requests that are logged. After them, they are only counted.
 _LOGGED_MESSAGES = 3
-
-_NEEDS_NO_QUOTES = re.compile("[A-Za-z0-9_.~-]+").fullmatch
-
-Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -68,12 +61,26 @@ class Usage:
     messages: int = 0
 
 
-class _Chunk(NamedTuple):
-    """Ids whose records one request reads."""
+class _Closed(PineconeError):
+    """The consumer of a read has stopped. The error ends a request that is repeated, and is never shown."""
 
-    ids: list[str]
-    listed: int
-    position: Position
+
+class _Gate:
+    """Limits the requests of a read, and ends them once it is closed."""
+
+    def __init__(self, limit: RateLimit, closed: threading.Event | None) -> None:
+        self._limit = limit
+        self._closed = closed
+
+    def wait(self) -> None:
+        """Wait until the next request may be sent."""
+        self._limit.wait()
+        if self._closed is not None and self._closed.is_set():
+            raise _Closed
+
+    def slow_down(self, retry_after: float | None) -> None:
+        """Send fewer requests."""
+        self._limit.slow_down(retry_after)
 
 
 class IndexRecords:
@@ -110,8 +117,12 @@ class IndexRecords:
         self._messages: deque[str] = deque()
         self._lock = threading.Lock()
         self._fields = document_fields(index)
-        size = _NUMBER_BYTES * (dimension_of(index) or 2 * _SPARSE_PAIRS) + _RECORD_BYTES
-        self._max_ids = max(1, min(_MAX_IDS, _TARGET_BYTES // size // 10 * 10 or _TARGET_BYTES // size))
+        numbers = dimension_of(index) or 0
+        if not numbers or metric_of(index) == "dotproduct":
+            # Only with this metric, a dense index can have sparse values, too.
+            numbers += 2 * _SPARSE_PAIRS
+        size = _NUMBER_BYTES * numbers + _RECORD_BYTES
+        self.max_ids = max(1, min(_MAX_IDS, _TARGET_BYTES // size // 10 * 10 or _TARGET_BYTES // size))
 
     @property
     def is_document_index(self) -> bool:
@@ -127,9 +138,10 @@ class IndexRecords:
         Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describeindexstats
         """
         operation = self._operation("describe_index_stats", "POST", ("describe_index_stats",), "describe the stats")
-        answer = self._send(operation, body={}).json
+        answer = self._send_here(operation, self._list_limit, body={}).json
         rows = answer.get("namespaces") if isinstance(answer, dict) else None
-        if not isinstance(rows, dict | None):
+        is_known = isinstance(answer, dict) and bool(answer.keys() & _FIELDS_OF_STATS)
+        if not (is_known and isinstance(rows, dict | None)):
             raise operation.invalid_response("does not describe the stats of an index")
         counts: dict[str, int] = {}
         for name, row in (rows or {}).items():
@@ -154,26 +166,28 @@ class IndexRecords:
         token, empty = None, 0
         while True:
             params: Params = {"limit": PAGE_SIZE, **({"paginationToken": token} if token else {})}
-            answer = self._send(operation, params=params, gate=self._list_limit).json
-            rows = answer.get("namespaces") or [] if isinstance(answer, dict) else None
-            if not isinstance(rows, list):
-                raise operation.invalid_response("is not a list of namespaces")
+            answer = self._send_here(operation, self._list_limit, params=params).json
+            rows, next_token = record_bodies.rows_of(answer, "namespaces", operation)
             before = len(counts)
             for row in rows:
                 count = count_of(row.get("record_count", 0)) if isinstance(row, dict) else None
                 if count is None or not isinstance(row.get("name", ""), str):
                     raise operation.invalid_response("has a namespace with an invalid name or record_count")
                 counts[canonical_namespace(row.get("name", ""))] = count
-            next_token = record_bodies.page({**answer, "vectors": []}, operation).token
             empty = 0 if len(counts) > before else empty + 1
             if next_token is None:
                 return counts
-            if next_token == token or empty >= _MAX_EMPTY_PAGES:
+            if next_token == token or empty >= MAX_EMPTY_PAGES:
                 raise operation.invalid_response("repeats a page token")
             token = next_token
 
     def read(
-        self, namespace: str = "", *, after: str | Position | None = None, sample: float = 1.0, seed: int = 0
+        self,
+        namespace: str = "",
+        *,
+        after: str | Sequence[str | None] | None = None,
+        sample: float = 1.0,
+        seed: int = 0,
     ) -> Iterator[RecordBatch]:
         """Read the records of a namespace, in the order of their ids. Only a few batches are in memory.
 
@@ -181,35 +195,26 @@ class IndexRecords:
 
         Args:
             namespace: The namespace; ``""`` and ``__default__`` are the default namespace.
-            after: Where to resume: the position of a batch, or an id that need not exist. Without the token of a
-                position, the ids before it are listed again, but not fetched.
+            after: Where to resume: the position of a batch, also as a list from JSON, or an id that need not exist.
+                Without the token of a position, the ids before it are listed again, but not fetched.
             sample: The share of the records to read, above 0 and at most 1. All ids are listed.
             seed: Another number selects another sample.
 
         Returns:
-            An iterator over batches.
+            An iterator over batches. Close it, or read it to its end.
 
         Raises:
+            PineconeInputError: ``after`` or ``sample`` is invalid.
             PineconeTransientError: A request failed, or a page repeats ids, goes back, or never ends.
             PineconePermanentError: Pinecone rejected a request.
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/list
         and https://docs.pinecone.io/reference/api/2025-10/data-plane/fetch
         """
-        position = Position(after) if isinstance(after, str) else after
-        pool = ThreadPoolExecutor(THREADS + 1, thread_name_prefix="pinecone-records")
-        pending: deque[tuple[_Chunk, Future[dict[str, Record]]]] = deque()
-        try:
-            for chunk in self._chunks(canonical_namespace(namespace), position, sample, seed, pool):
-                fetch = partial(self._fetch, canonical_namespace(namespace), chunk.ids)
-                pending.append((chunk, pool.submit(fetch, renew=False)))
-                if len(pending) > THREADS:
-                    yield self._batch(namespace, *pending.popleft())
-            while pending:
-                yield self._batch(namespace, *pending.popleft())
-        finally:
-            # A consumer that stops does not wait for requests whose records it does not need.
-            pool.shutdown(wait=False, cancel_futures=True)
+        if not (is_number(sample) and 0 < sample <= 1):
+            raise PineconeInputError(f"sample must be a number above 0 and at most 1, not {show_value(sample)}.")
+        walk = Walk(self, canonical_namespace(namespace), position_of(after), sample, seed)
+        return walk.batches()
 
     def query(self, namespace: str, vector: list[float], *, top_k: int) -> list[str]:
         """Return the ids of the nearest records to a dense vector, the nearest first.
@@ -226,125 +231,69 @@ class IndexRecords:
         """
         operation = self._operation("query", "POST", ("query",), "query the records")
         body = {"vector": vector, "topK": top_k, **self._vectors_namespace(namespace)}
-        answer = self._send(operation, body=body, gate=self._fetch_limit).json
+        answer = self._send_here(operation, self._fetch_limit, body=body).json
         matches = answer.get("matches") or [] if isinstance(answer, dict) else None
         try:
             return [str(match["id"]) for match in matches or ()]
         except (KeyError, TypeError):
             raise operation.invalid_response("has a match without an id") from None
 
-    def _batch(self, namespace: str, chunk: _Chunk, future: Future[dict[str, Record]]) -> RecordBatch:
-        fetch = partial(self._fetch, canonical_namespace(namespace), chunk.ids)
-        found = self._result(future, fetch)
-        records = [found[each] for each in chunk.ids if each in found]
-        return RecordBatch(records, [each for each in chunk.ids if each not in found], chunk.listed, chunk.position)
-
-    def _chunks(
-        self, namespace: str, start: Position | None, sample: float, seed: int, pool: ThreadPoolExecutor
-    ) -> Iterator[_Chunk]:
-        """Yield ids, grouped so that one request can fetch the records."""
-        ids: list[str] = []
-        listed = url_length = 0
-        position = start or Position("")
-        for page, token in self._pages(namespace, start, pool):
-            for record_id in page:
-                length = len(_quoted(record_id)) + len("&ids=")
-                if ids and (len(ids) >= self._max_ids or url_length + length > _MAX_URL):
-                    yield _Chunk(ids, listed, position)
-                    ids, listed, url_length = [], 0, 0
-                listed += 1
-                position = Position(record_id, token)
-                if sample >= 1 or _is_in_sample(record_id, sample, seed):
-                    ids.append(record_id)
-                    url_length += length
-        if listed:
-            yield _Chunk(ids, listed, position)
-
-    def _pages(
-        self, namespace: str, start: Position | None, pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[list[str], str | None]]:
-        """Yield the ids of each page after a position, and the token of the page. The next page is requested before."""
-        after, token = (start.after, start.token) if start else ("", None)
-        last, empty, is_resumed = "", 0, token is not None
-        operation = self._list_operation(namespace)
-        future = pool.submit(self._list, namespace, token, renew=False)
-        while True:
-            try:
-                page = self._result(future, partial(self._list, namespace, token))
-            except PineconePermanentError as error:
-                if not (is_resumed and error.status_code == 400):
-                    raise
-                # The token is no longer valid.
-                token, is_resumed = None, False
-                future = pool.submit(self._list, namespace, None, renew=False)
-                continue
-            is_resumed = False
-            if page.token is not None:
-                if page.token == token:
-                    raise operation.invalid_response("repeats a page token")
-                future = pool.submit(self._list, namespace, page.token, renew=False)
-            for record_id in page.ids:
-                if record_id <= last:
-                    raise operation.invalid_response("is not in the order of the ids, or repeats one")
-                last = record_id
-            yield [record_id for record_id in page.ids if record_id > after], token
-            empty = 0 if page.ids else empty + 1
-            if empty >= _MAX_EMPTY_PAGES:
-                raise operation.invalid_response(f"has a next page after {empty} pages without an id")
-            if page.token is None:
-                return
-            token = page.token
-
-    def _list(self, namespace: str, token: str | None, *, renew: bool = True) -> Page:
-        operation = self._list_operation(namespace)
+    def list_page(self, namespace: str, token: str | None, **how: Any) -> Page:
+        """Return a page of ids; see ``Source``."""
+        operation = self.list_operation(namespace)
         if self.is_document_index:
             body = {"limit": PAGE_SIZE, **({"pagination_token": token} if token else {})}
-            answer = self._send(operation, body=body, gate=self._list_limit, renew=renew)
+            answer = self._send(operation, self._list_limit, body=body, **how)
         else:
             params: dict[str, Any] = {"limit": PAGE_SIZE, **self._vectors_namespace(namespace)}
             params |= {"paginationToken": token} if token else {}
-            answer = self._send(operation, params=params, gate=self._list_limit, renew=renew)
+            answer = self._send(operation, self._list_limit, params=params, **how)
         return record_bodies.page(answer.json, operation)
 
-    def _fetch(self, namespace: str, ids: list[str], *, renew: bool = True) -> dict[str, Record]:
+    def fetch(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
         """Fetch records by id; a second time, those that are missing in the answer."""
         if not ids:
             return {}
-        records = self._fetch_in_parts(namespace, ids, renew=renew)
+        records = self._fetch_in_parts(namespace, ids, **how)
         missing = [record_id for record_id in ids if record_id not in records]
         if missing:
-            records |= self._fetch_in_parts(namespace, missing, renew=renew)
+            records |= self._fetch_in_parts(namespace, missing, **how)
         return records
 
-    def _fetch_in_parts(self, namespace: str, ids: list[str], *, renew: bool) -> dict[str, Record]:
+    def _fetch_in_parts(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
         """Fetch records by id; in two parts, if the answer would be too long."""
         try:
-            return self._fetch_once(namespace, ids, renew=renew)
+            return self._fetch_once(namespace, ids, **how)
         except PineconeRequestError as error:
-            is_too_long = error.status_code in _TOO_LONG or (
-                error.code == "RESOURCE_EXHAUSTED" and error.status_code != 429
+            is_too_long = (
+                error.status_code in _TOO_LONG
+                or (error.code == "RESOURCE_EXHAUSTED" and error.status_code != 429)
+                or _WAS_TOO_LONG in error.reason
             )
             if len(ids) == 1 or not is_too_long:
                 raise
-        half = len(ids) // 2
-        self._max_ids = min(self._max_ids, half)
-        first = self._fetch_in_parts(namespace, ids[:half], renew=renew)
-        return first | self._fetch_in_parts(namespace, ids[half:], renew=renew)
+        # Pinecone charges one read unit for each 10 records of a request.
+        half = len(ids) // 20 * 10 or len(ids) // 2
+        with self._lock:
+            self.max_ids = min(self.max_ids, half)
+        first = self._fetch_in_parts(namespace, ids[:half], **how)
+        return first | self._fetch_in_parts(namespace, ids[half:], **how)
 
-    def _fetch_once(self, namespace: str, ids: list[str], *, renew: bool) -> dict[str, Record]:
+    def _fetch_once(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
         if self._fields is not None:
             path = ("namespaces", namespace, "documents", "fetch")
             operation = self._operation("fetch_documents", "POST", path, f"fetch documents in namespace {namespace}")
-            answer = self._send(operation, body={"ids": ids}, gate=self._fetch_limit, renew=renew)
+            answer = self._send(operation, self._fetch_limit, body={"ids": ids}, **how)
             return record_bodies.documents(answer.json, operation, ids, self._fields)
         operation = self._operation("fetch", "GET", ("vectors", "fetch"), f"fetch records in namespace {namespace}")
         # Much faster than a dict, of which requests quotes each id.
-        query = "&".join([f"ids={_quoted(record_id)}" for record_id in ids])
-        query += "".join(f"&namespace={_quoted(name)}" for name in self._vectors_namespace(namespace).values())
-        answer = self._send(operation, params=query, gate=self._fetch_limit, renew=renew)
+        query = "&".join([f"ids={quoted(record_id)}" for record_id in ids])
+        query += "".join(f"&namespace={quoted(name)}" for name in self._vectors_namespace(namespace).values())
+        answer = self._send(operation, self._fetch_limit, params=query, **how)
         return record_bodies.vectors(answer.json, operation, ids)
 
-    def _list_operation(self, namespace: str) -> Operation:
+    def list_operation(self, namespace: str) -> Operation:
+        """Return the call that lists ids; see ``Source``."""
         if self.is_document_index:
             path = ("namespaces", namespace, "documents", "list")
             return self._operation("list_documents", "POST", path, f"list the documents in namespace {namespace}")
@@ -358,9 +307,16 @@ class IndexRecords:
         name = canonical_namespace(namespace)
         return {} if name == DEFAULT_NAMESPACE else {"namespace": name}
 
-    def _send(self, operation: Operation, **request: Any) -> Body:
+    def _send(
+        self, operation: Operation, limit: RateLimit, *, closed: threading.Event | None = None, **request: Any
+    ) -> Body:
         body: Body = self._transport.request(
-            operation, url=self._url, decode=record_bodies.decode, retry=self._retry, **request
+            operation,
+            url=self._url,
+            decode=record_bodies.decode,
+            retry=self._retry,
+            gate=_Gate(limit, closed),
+            **request,
         )
         with self._lock:
             self.usage.requests += 1
@@ -368,35 +324,21 @@ class IndexRecords:
             self.usage.response_bytes += body.size
         return body
 
-    def _result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
-        """Return the result of a request that a thread has sent.
-
-        After a 401, the request is sent again by this thread: only the thread of a task may read the connection.
-        """
+    def _send_here(self, operation: Operation, limit: RateLimit, **request: Any) -> Body:
+        """Send a request in the thread of the task, and log what happened."""
         try:
-            return future.result()
-        except Unauthorized:
-            return call()
+            return self._send(operation, limit, **request)
         finally:
-            self._log_messages()
+            self.log_messages()
 
     def _keep_message(self, text: str) -> None:
         """Keep a message of a thread, for the thread of the task to log it."""
         self._messages.append(text)
 
-    def _log_messages(self) -> None:
+    def log_messages(self) -> None:
+        """Log the messages of the threads; see ``Source``."""
         while self._messages:
             text = self._messages.popleft()
             self.usage.messages += 1
             if self.usage.messages <= _LOGGED_MESSAGES:
                 self._log(text)
-
-
-def _quoted(text: str) -> str:
-    """Return a text as it is in the query of a URL."""
-    return text if _NEEDS_NO_QUOTES(text) else quote(text, safe="")
-
-
-def _is_in_sample(record_id: str, share: float, seed: int) -> bool:
-    digest = hashlib.blake2b(record_id.encode(), digest_size=8, key=str(seed).encode()).digest()
-    return int.from_bytes(digest) < share * 2**64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, Self, TypeVar
@@ -156,7 +157,8 @@ class Transport:
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"the body of the request is not JSON: {error}"
             raise PineconeInputError(explain(f"Could not {operation.description}.", problem)) from None
-        deadline = self._clock.monotonic() + self._retry_budget
+        # It starts after the first wait at the gate.
+        deadline = math.inf
 
         may_be_processed = False
         logged = ""
@@ -166,6 +168,11 @@ class Transport:
             if not isinstance(error, PineconeTransientError):
                 return False
             may_be_processed = may_be_processed or not was_not_processed(error)
+            if gate is not None and isinstance(error, PineconeRequestError):
+                # All requests of the gate would wait, even longer than the message says.
+                left = deadline - self._clock.monotonic()
+                if (error.retry_after or 0.0) > left:
+                    return False
             return operation.is_repeatable or was_not_processed(error)
 
         def backoff(state: RetryCallState) -> float:
@@ -199,6 +206,8 @@ class Transport:
             with attempt:
                 if gate is not None:
                     gate.wait()
+                if deadline == math.inf:
+                    deadline = self._clock.monotonic() + self._retry_budget
                 try:
                     return self._with_valid_key(send) if renew else send()
                 except PineconeRequestError as error:
@@ -256,6 +265,10 @@ class Transport:
         content: bytes | None,
         decode: Callable[[bytes], Any],
     ) -> Any:
+        if {".", ".."} & set(operation.path):
+            # The URL would have another path: a client removes such segments, also if they are quoted.
+            text = explain(f"Could not {operation.description}.", "the name . or .. cannot be in the path of a URL")
+            raise PineconeInputError(text)
         path = "/".join(quote(segment, safe="") for segment in operation.path)
         try:
             with self.session.request(

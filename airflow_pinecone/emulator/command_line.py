@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.faults import Fault, parse_fault
+from airflow_pinecone.emulator.request_bodies import check_dimension
 from airflow_pinecone.emulator.server import Emulator
 
 _MAX_DIGITS = 15
@@ -47,12 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("an API key is required: set --api-key or the environment variable PINECONE_API_KEY")
     indexes, faults = options.pop("index"), options.pop("fault")
     seed_records, dimension = options.pop("seed_records"), options.pop("dimension")
+    if seed_records is not None and not indexes:
+        parser.error("argument --seed-records: it requires --index")
+    if seed_records is not None and any(":" in index for index in indexes):
+        parser.error("argument --seed-records: it replaces the RECORDS of --index. Use one of them")
     try:
         emulator = Emulator(**options)
         for index in indexes:
             name, _, records = index.partition(":")
-            emulator.add_index(name, records=0 if seed_records else int(records or 96), dimension=dimension)
-            if seed_records:
+            emulator.add_index(name, records=int(records or 96) if seed_records is None else 0, dimension=dimension)
+            if seed_records is not None:
                 emulator.generate_records(name, seed_records)
     except ApiError as error:
         parser.error(f"argument --index: {error}")
@@ -154,13 +159,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--seed-records",
         type=_whole_number,
-        default=0,
         metavar="N",
         help="give each index this many generated records in its default namespace, instead of those of --index",
     )
     add(
         "--dimension",
-        type=_whole_number,
+        type=_dimension,
         default=1024,
         metavar="N",
         help="number of dense values of a record (default: %(default)s)",
@@ -206,6 +210,15 @@ def _whole_number(text: str) -> int:
     if not _is_whole_number(text):
         raise argparse.ArgumentTypeError(f"{reprlib.repr(text)} is not a whole number of at most {_MAX_DIGITS} digits")
     return int(text)
+
+
+def _dimension(text: str) -> int:
+    dimension = _whole_number(text)
+    try:
+        check_dimension(dimension)
+    except ApiError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return dimension
 
 
 def _is_whole_number(text: str) -> bool:

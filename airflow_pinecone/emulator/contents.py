@@ -1,11 +1,14 @@
 """The contents of an index: its namespaces, and the writes that are not visible yet."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 
 from airflow_pinecone.emulator.namespaces import GeneratedNamespace, Namespaces, copies
 
 Write = Callable[[Namespaces], None]
+# Returns a namespace with this number of records and this seed.
+Generate = Callable[[int, int], GeneratedNamespace]
 
 # A restored index has at most this many namespaces, whatever a backup claims to have.
 _MAX_NAMESPACES = 2000
@@ -65,6 +68,11 @@ class Contents:
             self._backed_up = None
         return self._all()
 
+    def latest(self, now: float) -> Namespaces:
+        """Return the namespaces with the writes that are not visible yet. Do not change them."""
+        self.settle(now)
+        return self.namespaces if self.is_settled else self._all()
+
     def _all(self) -> Namespaces:
         namespaces = copies(self.namespaces)
         for _, write in self._writes:
@@ -72,8 +80,30 @@ class Contents:
         return namespaces
 
 
-def spread(records: int, namespaces: int, generate: Callable[[int, int], GeneratedNamespace]) -> Namespaces:
-    """Spread generated records evenly over namespaces; `generate` gets a count and a seed."""
+def resized(contents: Namespaces, records: int, namespaces: int, generate: Generate) -> Namespaces:
+    """Return generated namespaces with other counts, in proportion to their records.
+
+    The namespaces keep their names and seeds, so that each has its first records, or more after them.
+    """
+    if not contents or records <= 0:
+        return spread(records, namespaces, generate)
+    namespaces = min(namespaces, _MAX_NAMESPACES)
+    changed = dict(itertools.islice(contents.items(), namespaces))
+    average = max(1, sum(map(len, contents.values())) // len(contents))
+    new_names = (name for n in itertools.count(1) if (name := f"namespace-{n}") not in changed)
+    while len(changed) < namespaces:
+        changed[next(new_names)] = generate(average, len(changed))
+    weights = [len(namespace) or 1 for namespace in changed.values()]
+    bounds = [0, *(records * end // sum(weights) for end in itertools.accumulate(weights))]
+    counts = (end - start for start, end in itertools.pairwise(bounds))
+    return {
+        name: namespace.resized(count) if isinstance(namespace, GeneratedNamespace) else namespace
+        for (name, namespace), count in zip(changed.items(), counts, strict=True)
+    }
+
+
+def spread(records: int, namespaces: int, generate: Generate) -> Namespaces:
+    """Spread generated records evenly over namespaces."""
     if records <= 0:
         return {}
     namespaces = min(namespaces, _MAX_NAMESPACES)

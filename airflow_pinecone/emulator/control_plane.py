@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from airflow_pinecone.emulator import data_plane, request_bodies
-from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.contents import Contents, Write, spread
 from airflow_pinecone.emulator.data_plane import DataPlane, internal, rpc_status
 from airflow_pinecone.emulator.documents import Documents
 from airflow_pinecone.emulator.errors import ApiError
@@ -120,7 +120,7 @@ class ControlPlane:
             The index, as in a response.
 
         Raises:
-            ApiError: The name is invalid or in use.
+            ApiError: The name or the dimension is invalid, or the name is in use.
         """
         request_bodies.check_index_name(name)
         with self._lock:
@@ -155,12 +155,12 @@ class ControlPlane:
             namespace: The namespace; "" for the default one.
 
         Raises:
-            ApiError: The index does not exist, or a record has another dimension.
+            ApiError: The index does not exist, or a record has no id or another dimension.
         """
         with self._lock:
             index = self.project.index(index_name)
             added = [stored(record, index) for record in records]
-            self._data_plane.write(index, lambda namespaces: put(namespaces, internal(namespace), added), self._now())
+            self._write(index, lambda namespaces: put(namespaces, internal(namespace), added))
 
     def generate_records(self, index_name: str, count: int, namespace: str = "", seed: int = 0) -> None:
         """Fill a namespace with records that are computed when they are read, so that they take no memory.
@@ -179,9 +179,7 @@ class ControlPlane:
         with self._lock:
             index = self.project.index(index_name)
             generated = index.generate(count, seed)
-            self._data_plane.write(
-                index, lambda namespaces: namespaces.update({internal(namespace): generated}), self._now()
-            )
+            self._write(index, lambda namespaces: namespaces.update({internal(namespace): generated}))
 
     def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
         """Return the visible records of a namespace by id, as in a response.
@@ -293,6 +291,11 @@ class ControlPlane:
         self._schedules.run(now)
         return now
 
+    def _write(self, index: Index, write: Write) -> None:
+        """Change the namespaces of an index, with the delays of the scenario. The index need not be ready."""
+        scenario = self.scenario
+        index.contents.write(write, self._now(), scenario.writes_visible_after, scenario.backup_lag)
+
     def _shown(self, index: Index) -> Model:
         return DEFAULT_VERSION.index(index, self._now(), self.base_url)
 
@@ -301,7 +304,7 @@ class ControlPlane:
         name = request.headers.get("X-Pinecone-Api-Version")
         version = VERSIONS.get(name or "")
         if request.headers.get("Api-Key") != self.api_key:
-            raise (version or DEFAULT_VERSION).unauthorized()
+            raise (version or DEFAULT_VERSION).unauthorized(data_plane=request.path.startswith(data_plane.PATH))
         if version is None:
             raise ApiError(
                 400,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from airflow_pinecone.emulator.namespaces import StoredNamespace
-from airflow_pinecone.emulator.records import SparseValues
+from airflow_pinecone.emulator.records import Record
 
 Copy = dict[str, StoredNamespace]
 Change = Callable[[Copy], None]
@@ -54,13 +54,18 @@ def flip_bit(namespace: str, record_id: str, position: int, bit: int) -> Change:
     """
 
     def change(copy: Copy) -> None:
-        record = _record(copy, namespace, record_id)
-        values = (record.values if len(record.values) else record.sparse.values).copy()
+        record = _vector(copy, namespace, record_id)
+        sparse = None if len(record.values) else record.sparse
+        values = (sparse.values if sparse else record.values).copy()
+        if not 0 <= position < len(values) or not 0 <= bit < 32:
+            raise ValueError(
+                f"Record {record_id!r} has {len(values)} values of 32 bits, so no bit {bit} of {position}."
+            )
         values.view(np.uint32)[position] ^= np.uint32(1 << bit)
-        if len(record.values):
-            changed = replace(record, values=values, values_json=None)
+        if sparse:
+            changed = replace(record, sparse=replace(sparse, values=values))
         else:
-            changed = replace(record, sparse=SparseValues(record.sparse.indices, values))
+            changed = replace(record, values=values, values_json=None)
         copy[namespace].put(changed)
 
     return change
@@ -77,10 +82,13 @@ def change_sparse_index(namespace: str, record_id: str, position: int, index: in
     """
 
     def change(copy: Copy) -> None:
-        record = _record(copy, namespace, record_id)
+        record = _vector(copy, namespace, record_id)
+        count = len(record.sparse.indices) if record.sparse else 0
+        if record.sparse is None or not 0 <= position < count:
+            raise ValueError(f"Record {record_id!r} has {count} sparse values, so none at {position}.")
         indices = record.sparse.indices.copy()
         indices[position] = index
-        copy[namespace].put(replace(record, sparse=SparseValues(indices, record.sparse.values)))
+        copy[namespace].put(replace(record, sparse=replace(record.sparse, indices=indices)))
 
     return change
 
@@ -135,3 +143,10 @@ def _record(copy: Copy, namespace: str, record_id: str) -> Any:
     if record is None:
         raise ValueError(f"Namespace {namespace!r} has no record {record_id!r}.")
     return record
+
+
+def _vector(copy: Copy, namespace: str, record_id: str) -> Record:
+    record = _record(copy, namespace, record_id)
+    if isinstance(record, Record):
+        return record
+    raise ValueError(f"{record_id!r} is a document. Only the values of a record of a vector index can be changed.")

@@ -56,7 +56,8 @@ class DataPlane:
         raise ApiError(404, f"No index has the host {host}.")
 
     def write(self, index: Index, write: Write, now: float) -> None:
-        """Change the namespaces of an index, with the delays of the scenario."""
+        """Change the namespaces of an index, with the delays of the scenario; 400 if the index is not ready."""
+        check_ready(index, now)
         index.contents.write(write, now, self._scenario.writes_visible_after, self._scenario.backup_lag)
 
 
@@ -70,8 +71,16 @@ def find_namespace(index: Index, name: str, now: float) -> Namespace:
     return index.namespaces(now).get(internal(name), StoredNamespace())
 
 
-def check_namespace_exists(index: Index, name: str, now: float) -> None:
+def check_ready(index: Index, now: float) -> None:
+    """Raise 400 if an index cannot store records yet, or never will."""
+    status = index.status(now)
+    if not status["ready"]:
+        raise ApiError(400, f"Index {index.name} is not ready: its state is {status['state']}. Write when it is Ready.")
+
+
+def check_namespace_to_delete(index: Index, name: str, now: float) -> None:
     """Raise 404 if a namespace does not exist. The default one always does, and one may not be visible yet."""
+    check_ready(index, now)
     if internal(name) and internal(name) not in index.namespaces(now) and index.contents.is_settled:
         raise ApiError(404, f"Namespace {name} not found.")
 

@@ -11,7 +11,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
 )
@@ -26,6 +26,7 @@ from airflow_pinecone.emulator.vector_bodies import (
     read_id,
     read_ids,
     read_metadata,
+    read_namespace,
     read_written,
     typed,
     whole_number,
@@ -72,14 +73,16 @@ class Documents:
         body = read_body(request, {"ids", "filter", "include_fields", "pagination_token", "limit"})
         if bool(body.get("ids")) == bool(body.get("filter")):
             raise ApiError(400, "A request to fetch documents has exactly one of ids and filter.")
+        limit = whole_number(body, "limit", _MAX_FETCHED, 100)
+        token = typed(body, "pagination_token", str)
+        if body.get("ids") and token is not None:
+            raise ApiError(400, "A request to fetch documents by ids has no pages, so no pagination_token.")
         self._limits.check(index, "fetch", now)
         found = find_namespace(index, namespace, now)
         next_token = None
         if body.get("ids"):
             ids = read_ids(body)
         else:
-            token = typed(body, "pagination_token", str, "")
-            limit = whole_number(body, "limit", _MAX_FETCHED, 100)
             page = keyset.Page("", keyset.read_token(token) if token else None, limit)
             selects = predicate(body["filter"])
             ids, next_token = page.of(i for i in found.ids_from(page.start) if selects(found.get(i).metadata))
@@ -90,6 +93,7 @@ class Documents:
 
     async def _upsert(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
         index = self._index(host, version)
+        read_namespace(namespace)
         _, items = read_written(request, {"documents"}, "documents")
         documents = [_read_document(item, index) for item in items]
         self._data_plane.write(index, lambda namespaces: put(namespaces, internal(namespace), documents), now)
@@ -99,19 +103,19 @@ class Documents:
         index = self._index(host, version)
         known = {"documents", "filter", "set_fields", "remove_fields"}
         body = read_body(request, known)
+        # Empty ones change nothing. They are ignored.
+        new_fields, removed = typed(body, "set_fields", dict, {}), typed(body, "remove_fields", list, [])
         if "documents" in body:
-            if len(body) > 1:
+            if body.get("filter") is not None or new_fields or removed:
                 raise ApiError(400, "documents does not combine with filter, set_fields and remove_fields.")
             _, items = read_written(request, known, "documents")
             updates = [_read_update(item, index) for item in items]
             self._data_plane.write(index, lambda namespaces: _change(namespaces, namespace, updates), now)
             return 202, {}
-        if not body.get("filter") or not (body.get("set_fields") or body.get("remove_fields")):
+        if not body.get("filter") or not (new_fields or removed):
             raise ApiError(400, "An update has documents, or a filter with set_fields or remove_fields.")
         selects = predicate(body["filter"])
-        removed = typed(body, "remove_fields", list, [])
-        patch = {**typed(body, "set_fields", dict, {}), "_remove_fields": removed}
-        _, change = _read_update({"_id": "x", **patch}, index)
+        _, change = _read_update({"_id": "x", **new_fields, "_remove_fields": removed}, index)
 
         def write(namespaces: Namespaces) -> None:
             selected = _selected(namespaces.get(internal(namespace)), selects)
@@ -129,11 +133,13 @@ class Documents:
             raise ApiError(400, "A delete request has exactly one of ids, filter and delete_all.")
         selects = predicate(body.get("filter") or {})
         ids = read_ids(body) if body.get("ids") else None
-        check_namespace_exists(index, namespace, now)
+        check_namespace_to_delete(index, namespace, now)
 
         def write(namespaces: Namespaces) -> None:
-            for document_id in ids or _selected(namespaces.get(internal(namespace)), selects):
-                writable(namespaces, internal(namespace)).remove(document_id)
+            if internal(namespace) in namespaces:
+                changed = writable(namespaces, internal(namespace))
+                for document_id in ids or _selected(changed, selects):
+                    changed.remove(document_id)
 
         answer: Model = {}
         if body.get("filter"):
@@ -176,10 +182,12 @@ def _read_document(body: Any, index: Index) -> Document:
 def _read_update(body: Any, index: Index) -> _Update:
     """Return the id of a document, and the function that changes it."""
     removed = body.get("_remove_fields", []) if isinstance(body, dict) else []
-    if not isinstance(removed, list):
-        raise ApiError(400, "The fields to remove must be a list.")
+    if not isinstance(removed, list) or not all(isinstance(name, str) for name in removed):
+        raise ApiError(400, "The fields to remove must be a list of names.")
     body = {name: value for name, value in body.items() if name != "_remove_fields"} if isinstance(body, dict) else body
-    _read_fields(body, index)
+    both = sorted(set(_read_fields(body, index)) & set(removed))
+    if both:
+        raise ApiError(400, f"A field cannot be both set and removed: {', '.join(both)}.")
     changes = document_of(body, index.model["schema"]["fields"]).fields
 
     def change(document: Document) -> Document:

@@ -1,7 +1,5 @@
 """The stats of an index and its namespaces: the operations that all kinds of indexes have."""
 
-import re
-import reprlib
 from typing import Any
 
 from airflow_pinecone.emulator import keyset
@@ -10,7 +8,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
     refuse_unknown_query,
@@ -20,10 +18,9 @@ from airflow_pinecone.emulator.messages import ApiRequest
 from airflow_pinecone.emulator.namespaces import Namespace, Namespaces, StoredNamespace
 from airflow_pinecone.emulator.records import Model
 from airflow_pinecone.emulator.resources import Index
-from airflow_pinecone.emulator.vector_bodies import read_body, typed
+from airflow_pinecone.emulator.vector_bodies import read_body, read_namespace, typed
 from airflow_pinecone.emulator.versions import Version
 
-_NAME = re.compile(r"[\x01-\x7F]{1,512}")
 _MAX_SCHEMA_FIELDS = 50
 
 
@@ -47,6 +44,8 @@ class NamespaceCalls:
 
     async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
         index = self._data_plane.index(host)
+        if request.content:
+            _refuse_filter(read_body(request, {"filter"}), index)
         namespaces = index.namespaces(now)
         default = version.default_namespace
         stats: Model = {
@@ -79,15 +78,15 @@ class NamespaceCalls:
     async def _create(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
         index = self._data_plane.index(host)
         body = read_body(request, {"name", "schema"})
-        name = typed(body, "name", str, "")
-        if not _NAME.fullmatch(name) or name == DEFAULT_NAMESPACE:
-            raise ApiError(400, f"A namespace cannot be created with the name {reprlib.repr(name)}.")
-        if name in index.namespaces(now):
+        name = read_namespace(typed(body, "name", str, ""))
+        if not internal(name):
+            raise ApiError(400, f"The default namespace, {DEFAULT_NAMESPACE}, always exists. It cannot be created.")
+        if name in index.contents.latest(now):  # even if requests do not see it yet
             raise ApiError(409, f"Namespace {name} already exists.")
         namespace = StoredNamespace(schema=_read_schema(body))
 
         def write(namespaces: Namespaces) -> None:
-            namespaces[name] = namespace.copy()
+            namespaces.setdefault(name, namespace.copy())
 
         self._data_plane.write(index, write, now)
         return 200, _described(index, name, namespace, version)
@@ -100,13 +99,22 @@ class NamespaceCalls:
 
     async def _delete(self, request: ApiRequest, now: float, version: Version, host: str, namespace: str) -> Result:
         index = self._data_plane.index(host)
-        check_namespace_exists(index, namespace, now)
+        check_namespace_to_delete(index, namespace, now)
         self._data_plane.write(index, lambda namespaces: _remove(namespaces, internal(namespace)), now)
         return 200, {}
 
 
 def _remove(namespaces: Namespaces, name: str) -> None:
     namespaces.pop(name, None)
+
+
+def _refuse_filter(body: Model, index: Index) -> None:
+    """Raise an error if a request for stats has a filter: 400, or 501 for a pod-based index, which supports it."""
+    if not typed(body, "filter", dict):
+        return
+    if "pod" in index.model["spec"]:
+        raise ApiError(501, "The emulator does not emulate the stats of the records that a filter selects.")
+    raise ApiError(400, f"Index {index.name} is serverless, so its stats do not support a filter. Leave it out.")
 
 
 def _read_schema(body: Model) -> Model | None:

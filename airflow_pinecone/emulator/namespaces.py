@@ -28,6 +28,9 @@ class Namespace(Protocol):
     def ids_from(self, start: str) -> Iterator[str]:
         """Yield the ids from `start` on, sorted by bytes."""
 
+    def count_before(self, start: str) -> int:
+        """Return the number of ids before those of `ids_from`."""
+
     def get(self, record_id: str) -> Any:
         """Return a record, or None if there is none with this id."""
 
@@ -53,6 +56,8 @@ class StoredNamespace:
         self._records: dict[str, Any] = {}
         self._length = len(base) if base is not None else 0
         self._sorted_ids: list[str] | None = []
+        # The ids of the base that were replaced or removed.
+        self._sorted_changed_ids: list[str] | None = []
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -61,11 +66,18 @@ class StoredNamespace:
     def ids_from(self, start: str) -> Iterator[str]:
         """Yield the ids from `start` on, sorted by bytes."""
         ids = self._ids()
-        own = itertools.islice(ids, bisect_left(ids, start), None)
+        own = map(ids.__getitem__, range(bisect_left(ids, start), len(ids)))
         if self._base is None:
             return own
         inherited = (record_id for record_id in self._base.ids_from(start) if record_id not in self._records)
         return heapq.merge(inherited, own)
+
+    def count_before(self, start: str) -> int:
+        """Return the number of ids before those of `ids_from`."""
+        count = bisect_left(self._ids(), start)
+        if self._base is None:
+            return count
+        return count + self._base.count_before(start) - bisect_left(self._changed_ids(), start)
 
     def get(self, record_id: str) -> Any:
         """Return a record, or None if there is none with this id."""
@@ -78,7 +90,7 @@ class StoredNamespace:
         if self.get(record.id) is None:
             self._length += 1
         if self._records.get(record.id) is None:
-            self._sorted_ids = None
+            self._sorted_ids = self._sorted_changed_ids = None
         self._records[record.id] = record
 
     def remove(self, record_id: str) -> None:
@@ -88,18 +100,21 @@ class StoredNamespace:
         self._length -= 1
         if self._records.pop(record_id, None) is not None:
             self._sorted_ids = None
-        if self._base is not None and self._base.get(record_id) is not None:
+        if self._base is not None and record_id in self._base:
             self._records[record_id] = None
+            self._sorted_changed_ids = None
 
     def clear(self) -> None:
         """Remove all records."""
-        self._base, self._records, self._length, self._sorted_ids = None, {}, 0, []
+        self._base, self._records, self._length = None, {}, 0
+        self._sorted_ids = self._sorted_changed_ids = []
 
     def copy(self) -> "StoredNamespace":
         """Return a copy that shares the records."""
         copied = StoredNamespace(self._base, self.schema)
         copied._records, copied._length = dict(self._records), self._length
-        copied._sorted_ids = self._ids()  # It is never changed, only replaced.
+        # These are never changed, only replaced.
+        copied._sorted_ids, copied._sorted_changed_ids = self._ids(), self._changed_ids()
         return copied
 
     def _ids(self) -> list[str]:
@@ -107,6 +122,12 @@ class StoredNamespace:
             # The order of code points is that of the bytes in UTF-8.
             self._sorted_ids = sorted(record_id for record_id, record in self._records.items() if record is not None)
         return self._sorted_ids
+
+    def _changed_ids(self) -> list[str]:
+        if self._sorted_changed_ids is None:
+            base = self._base
+            self._sorted_changed_ids = [] if base is None else sorted(each for each in self._records if each in base)
+        return self._sorted_changed_ids
 
 
 class GeneratedNamespace:
@@ -138,16 +159,20 @@ class GeneratedNamespace:
 
     def ids_from(self, start: str) -> Iterator[str]:
         """Yield the ids from `start` on, sorted by bytes."""
-        numbers = range(self._count)
-        return map(self._id, numbers[bisect_left(numbers, start, key=self._id) :])
+        return map(self._id, range(self.count_before(start), self._count))
+
+    def count_before(self, start: str) -> int:
+        """Return the number of ids before those of `ids_from`."""
+        return bisect_left(range(self._count), start, key=self._id)
+
+    def __contains__(self, record_id: str) -> bool:
+        """Return whether there is a record with this id."""
+        return self._number(record_id) is not None
 
     def get(self, record_id: str) -> Record | Document | None:
         """Return a record, or None if there is none with this id."""
-        digits = record_id.removeprefix(_ID_PREFIX)
-        if not (digits.isascii() and digits.isdecimal()) or record_id != self._id(int(digits[: self._digits])):
-            return None
-        number = int(digits)
-        if number >= self._count:
+        number = self._number(record_id)
+        if number is None:
             return None
         if self._document_fields is not None:
             return _document(record_id, number, self._document_fields, self._seed)
@@ -156,6 +181,17 @@ class GeneratedNamespace:
     def copy(self) -> "GeneratedNamespace":
         """Return itself, because it never changes."""
         return self
+
+    def resized(self, count: int) -> "GeneratedNamespace":
+        """Return a namespace with the first `count` of the same records, or with more."""
+        return GeneratedNamespace(count, self._dimension, self._seed, self._document_fields)
+
+    def _number(self, record_id: str) -> int | None:
+        """Return the number of the record with this id, or None if there is none."""
+        digits = record_id.removeprefix(_ID_PREFIX)
+        if not (digits.isascii() and digits.isdecimal()) or record_id != self._id(int(digits[: self._digits])):
+            return None
+        return int(digits) if int(digits) < self._count else None
 
     def _id(self, number: int) -> str:
         return f"{_ID_PREFIX}{number:0{self._digits}d}"
@@ -176,8 +212,11 @@ class FirstRecords:
 
     def ids_from(self, start: str) -> Iterator[str]:
         """Yield the ids from `start` on, sorted by bytes."""
-        shown = itertools.islice(self._namespace.ids_from(""), self._count)
-        return itertools.dropwhile(lambda record_id: record_id < start, shown)
+        return itertools.islice(self._namespace.ids_from(start), self._count - self.count_before(start))
+
+    def count_before(self, start: str) -> int:
+        """Return the number of ids before those of `ids_from`."""
+        return min(self._count, self._namespace.count_before(start))
 
     def get(self, record_id: str) -> Any:
         """Return a record, or None if there is none with this id."""

@@ -4,9 +4,10 @@ import copy
 from uuid import uuid4
 
 from airflow_pinecone.emulator import shapes
-from airflow_pinecone.emulator.contents import Contents, spread
+from airflow_pinecone.emulator.contents import Contents, resized
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.namespaces import Namespaces, copies, writable
+from airflow_pinecone.emulator.request_bodies import check_dimension
 from airflow_pinecone.emulator.resources import Backup, Index, Lifecycle, Model, RestoreJob, timestamp
 
 _DEFAULT_INDEX = {
@@ -37,14 +38,24 @@ class Project:
         self._names_of_deleted_indexes: set[str] = set()
 
     def add_index(self, fields: Model, restore_job: RestoreJob | None = None) -> Index:
-        """Add an empty index, with defaults for what `fields` leaves out; 409 if its name is in use."""
+        """Add an empty index, with defaults for what `fields` leaves out; 409 if its name is in use.
+
+        400 if its dimension is out of range.
+        """
+        index = self._new_index(fields, restore_job)
+        self.indexes[index.name] = index
+        return index
+
+    def _new_index(self, fields: Model, restore_job: RestoreJob | None) -> Index:
+        """Return an empty index, as `add_index` does, without adding it."""
         model = shapes.index_of(fields)
         if model["name"] in self.indexes:
             raise ApiError(409, "Resource already exists.")
         index = Index(str(uuid4()), {**copy.deepcopy(_DEFAULT_INDEX), **model}, Contents({}), restore_job)
         if index.model["dimension"] is None:  # a sparse index
             del index.model["dimension"]
-        self.indexes[index.name] = index
+        else:
+            check_dimension(index.model["dimension"])
         return index
 
     def index(self, name: str) -> Index:
@@ -172,7 +183,10 @@ class Project:
     def add_restore_job(
         self, backup_id: str, index: Model, now: float, lifecycle: Lifecycle, records_visible_after: float = 0.0
     ) -> RestoreJob:
-        """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection."""
+        """Add a restore job and its index. The index inherits the backup's tags, but no deletion protection.
+
+        400 if the planned change of the copy is not possible. Nothing is added then.
+        """
         backup = self.backup(backup_id, now)
         model = {"dimension": None, **copy.deepcopy(backup.source), "deletion_protection": "disabled", **index}
         model["tags"] = {**(backup.model.get("tags") or {}), **index.get("tags", {})}
@@ -187,15 +201,21 @@ class Project:
             now,
             lifecycle,
         )
-        restored = self.add_index(model, job)
+        restored = self._new_index(model, job)
         restored.records_visible_after = records_visible_after
         restored.contents = Contents(_restored(backup, now, restored))
         if lifecycle.change is not None:
             namespaces = restored.contents.namespaces
             copy_to_change = {name: writable(namespaces, name) for name in list(namespaces)}
-            lifecycle.change(copy_to_change)
+            try:
+                lifecycle.change(copy_to_change)
+            except ValueError as error:
+                raise ApiError(
+                    400, f"Index {restored.name} cannot be restored with the planned change: {error}"
+                ) from error
             restored.contents = Contents(dict(copy_to_change))
         job.model["target_index_id"] = restored.id
+        self.indexes[restored.name] = restored
         self.restore_jobs[job_id] = job
         return job
 
@@ -210,12 +230,13 @@ class Project:
 def _restored(backup: Backup, now: float, index: Index) -> Namespaces:
     """Return the namespaces of a restored index.
 
-    They are those of the backup. If all its records are generated, and its fields claim other counts, then other
-    records are generated.
+    They are those of the backup. If all its records are generated, and its fields claim other counts, then the
+    namespaces are cut or extended.
     """
     model = backup.to_api(now)
     records, count = model.get("record_count"), model.get("namespace_count")
     counts = (sum(map(len, backup.namespaces.values())), len(backup.namespaces))
     if not isinstance(records, int) or (records, count) == counts or not Contents(backup.namespaces).is_plain:
         return copies(backup.namespaces)
-    return spread(records, count if isinstance(count, int) and count > 0 else 1, index.generate)
+    namespaces = count if isinstance(count, int) and count > 0 else max(1, len(backup.namespaces))
+    return resized(backup.namespaces, records, namespaces, index.generate)

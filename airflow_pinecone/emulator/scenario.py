@@ -167,7 +167,7 @@ class Scenario:
             restore_visible_after: Seconds until lists and describe requests find the job.
             fields: Fields to replace in every response; a value of `...` removes the field.
             change: Called with the namespaces of the restored copy by name when the restore is created. It may change
-                them. The module `damage` has ready-made changes.
+                them. The module `damage` has ready-made changes. If it raises ValueError, the restore gets 400.
         """
         changes = {
             "change": change,

@@ -25,7 +25,7 @@ from airflow_pinecone.emulator.resources import Index
 MAX_RECORDS = 1000
 _MAX_BODY = 2 * 1024**2
 _MAX_METADATA = 40 * 1024
-_MAX_ID = 512
+_MAX_NAME = 512
 _MAX_SPARSE_VALUES = 2048
 # Values that are all smaller count as zero.
 _SMALLEST = 1e-8
@@ -60,15 +60,15 @@ def read_written(request: ApiRequest, known: set[str], name: str) -> tuple[Model
 def read_upsert(request: ApiRequest, index: Index) -> tuple[str, list[Record]]:
     """Return the namespace and the records of an upsert."""
     body, vectors = read_written(request, {"vectors", "namespace"}, "vectors")
-    return typed(body, "namespace", str, ""), [_record(vector, index) for vector in vectors]
+    return read_namespace(typed(body, "namespace", str, "")), [_record(vector, index) for vector in vectors]
 
 
 def read_ids(body: Mapping[str, Any]) -> list[str]:
     """Return the ids of a request that has 1 to 1,000 of them."""
     ids: list[str] = typed(body, "ids", list, [])
-    if not 1 <= len(ids) <= MAX_RECORDS or not all(isinstance(each, str) for each in ids):
-        raise ApiError(400, f"A request has 1 to {MAX_RECORDS} ids, each a text.")
-    return ids
+    if not 1 <= len(ids) <= MAX_RECORDS:
+        raise ApiError(400, f"A request has 1 to {MAX_RECORDS} ids, not {len(ids)}.")
+    return [read_id(each) for each in ids]
 
 
 def typed(body: Mapping[str, Any], name: str, expected_type: type, default: Any = None) -> Any:
@@ -91,9 +91,17 @@ def whole_number(body: Mapping[str, Any], name: str, maximum: int, default: int 
 
 def read_id(value: Any) -> str:
     """Return a valid id of a record."""
-    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_ID or not value.isascii() or "\0" in value:
-        raise ApiError(400, f"An id must have 1 to {_MAX_ID} ASCII characters, but not NUL: {reprlib.repr(value)}.")
+    if not isinstance(value, str) or not _is_name(value):
+        raise ApiError(400, f"An id must have 1 to {_MAX_NAME} ASCII characters, but not NUL: {reprlib.repr(value)}.")
     return value
+
+
+def read_namespace(name: str) -> str:
+    """Return the valid name of a namespace that a request writes to; "" is the default one."""
+    if name and not _is_name(name):
+        message = f"The name of a namespace must have 1 to {_MAX_NAME} ASCII characters, but not NUL"
+        raise ApiError(400, f"{message}: {reprlib.repr(name)}.")
+    return name
 
 
 def read_values(values: Any, index: Index) -> Floats:
@@ -104,7 +112,10 @@ def read_values(values: Any, index: Index) -> Floats:
 
 
 def stored(body: Model, index: Index) -> Record | Document:
-    """Return what an index stores for a record that has the API's shape; 400 if its dimension is another one."""
+    """Return what an index stores for a record in the API's shape; 400 if it has no id or another dimension."""
+    id_field = "_id" if index.is_document_index else "id"
+    if not isinstance(body.get(id_field), str):
+        raise ApiError(400, f"A record of index {index.name} must have a text as {id_field}.")
     if index.is_document_index:
         return document_of(body, index.model["schema"]["fields"])
     record = record_of(body)
@@ -137,12 +148,17 @@ def read_metadata(metadata: Any) -> Model:
         if name.startswith("$") or not (texts or isinstance(value, (str, int, float))):
             message = "must be a string, number, boolean or list of strings, and its name must not begin with $"
             raise ApiError(400, f"Metadata value {message}, but got {reprlib.repr(value)} for field {name!r}")
-    size = len(orjson.dumps(metadata))
-    if size > _MAX_METADATA:
-        raise ApiError(
-            400, f"Metadata size is {size} bytes, which exceeds the limit of {_MAX_METADATA} bytes per vector"
-        )
+    _check_size(metadata)
     return metadata_of(metadata)
+
+
+def check_record(record: Record) -> Record:
+    """Return a record; 400 if its dense values are all zero, or if its metadata is too large."""
+    if len(record.values) and (np.abs(record.values) < _SMALLEST).all():
+        message = "Dense vectors must contain at least one non-zero value."
+        raise ApiError(400, f"{message} Vector ID {record.id} contains only zeros.")
+    _check_size(record.metadata or {})
+    return record
 
 
 def _record(body: Any, index: Index) -> Record:
@@ -150,19 +166,29 @@ def _record(body: Any, index: Index) -> Record:
         raise ApiError(400, "A record has only id, values, sparseValues and metadata.")
     fields = {name: value for name, value in body.items() if value is not None}
     record_id = read_id(fields.get("id"))
-    values = read_values(fields["values"], index) if fields.get("values") else None
-    if index.dimension is not None and values is None:
+    if fields.get("values"):
+        read_values(fields["values"], index)
+    elif index.dimension is not None:
         raise ApiError(400, f"Record {record_id} has no values.")
-    if values is not None and (np.abs(values) < _SMALLEST).all():
-        message = "Dense vectors must contain at least one non-zero value."
-        raise ApiError(400, f"{message} Vector ID {record_id} contains only zeros.")
     if index.dimension is None and "sparseValues" not in fields:
         raise ApiError(400, f"Record {record_id} has no sparseValues.")
     if "sparseValues" in fields:
         read_sparse_values(fields["sparseValues"], index)
     if "metadata" in fields:
         read_metadata(fields["metadata"])
-    return record_of(fields)
+    return check_record(record_of(fields))
+
+
+def _is_name(value: str) -> bool:
+    return 1 <= len(value) <= _MAX_NAME and value.isascii() and "\0" not in value
+
+
+def _check_size(metadata: Model) -> None:
+    size = len(orjson.dumps(metadata))
+    if size > _MAX_METADATA:
+        raise ApiError(
+            400, f"Metadata size is {size} bytes, which exceeds the limit of {_MAX_METADATA} bytes per vector"
+        )
 
 
 def _check_length(length: int, index: Index) -> None:

@@ -12,7 +12,7 @@ from airflow_pinecone.emulator.data_plane import (
     HOST,
     DataPlane,
     Result,
-    check_namespace_exists,
+    check_namespace_to_delete,
     find_namespace,
     internal,
     refuse_unknown_query,
@@ -25,6 +25,7 @@ from airflow_pinecone.emulator.records import Model, Record, encode
 from airflow_pinecone.emulator.resources import Index
 from airflow_pinecone.emulator.search import Match, search
 from airflow_pinecone.emulator.vector_bodies import (
+    check_record,
     read_body,
     read_id,
     read_ids,
@@ -126,24 +127,21 @@ class Vectors:
         body = read_body(request, known)
         name = typed(body, "namespace", str, "")
         update = _read_update(body, index)
-        if "filter" not in body:
-            record_id = read_id(body.get("id"))
-            self._data_plane.write(index, _changing(name, update, lambda namespace: [record_id]), now)
-            return 200, {}
-        if set(body) & {"id", "values", "sparseValues"} or "setMetadata" not in body:
-            raise ApiError(400, "An update with a filter has setMetadata, and no id and no values.")
-        selected = _selected_by(body["filter"])
-        matched = len(selected(find_namespace(index, name, now)))
+        selected, answer = _read_updated(body), {}
+        if body.get("filter") is not None:
+            answer = {"matchedRecords": len(selected(find_namespace(index, name, now)))}
         if not typed(body, "dryRun", bool, False):
+            for record in _selected_records(index.contents.latest(now).get(internal(name)), selected):
+                check_record(update(record))
             self._data_plane.write(index, _changing(name, update, selected), now)
-        return 200, {"matchedRecords": matched}
+        return 200, answer
 
     async def _delete(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
         index = self._index(host)
         body = read_body(request, {"ids", "deleteAll", "namespace", "filter"})
         name = typed(body, "namespace", str, "")
         selected = _read_selection(body)
-        check_namespace_exists(index, name, now)
+        check_namespace_to_delete(index, name, now)
 
         def write(namespaces: Namespaces) -> None:
             if internal(name) in namespaces:
@@ -214,23 +212,42 @@ def _read_update(body: Model, index: Index) -> Callable[[Record], Record]:
 
 
 def _changing(name: str, update: Callable[[Record], Record], selected: Selection) -> Callable[[Namespaces], None]:
-    """Return a write that updates the selected records. Ids without a record are ignored."""
+    """Return a write that updates the selected records."""
 
     def write(namespaces: Namespaces) -> None:
         if internal(name) not in namespaces:
             return
         namespace: StoredNamespace = writable(namespaces, internal(name))
-        records = [record for record in map(namespace.get, selected(namespace)) if record is not None]
-        for record in records:
+        for record in _selected_records(namespace, selected):
             namespace.put(update(record))
 
     return write
+
+
+def _selected_records(namespace: Namespace | None, selected: Selection) -> list[Record]:
+    """Return the records of a namespace that a request selects. Ids without a record are ignored."""
+    if namespace is None:
+        return []
+    return [record for record in map(namespace.get, selected(namespace)) if record is not None]
 
 
 def _selected_by(expression: Any) -> Selection:
     """Return a function that returns the ids that a filter selects."""
     selects = predicate(expression)
     return lambda namespace: [i for i in namespace.ids_from("") if selects(namespace.get(i).metadata or {})]
+
+
+def _read_updated(body: Model) -> Selection:
+    """Return the records that an update selects: one by its id, or those that a filter selects."""
+    expression = typed(body, "filter", dict)
+    if expression is None:
+        record_id = read_id(body.get("id"))
+        return lambda namespace: [record_id]
+    if set(body) & {"id", "values", "sparseValues"} or "setMetadata" not in body:
+        raise ApiError(400, "An update with a filter has setMetadata, and no id and no values.")
+    if not expression:
+        raise ApiError(400, "The filter of an update must not be empty.")
+    return _selected_by(expression)
 
 
 def _read_selection(body: Model) -> Selection:

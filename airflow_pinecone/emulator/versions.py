@@ -47,7 +47,7 @@ class Version:
     counts_as_text: bool = False
     counts_egress: bool = False
 
-    def unauthorized(self) -> ApiError:
+    def unauthorized(self, *, data_plane: bool) -> ApiError:
         """Return the error for an invalid API key."""
         return ApiError(401, "Invalid API key.")
 
@@ -108,9 +108,10 @@ class SchemaVersion(Version):
     counts_as_text: bool = True
     counts_egress: bool = True
 
-    def unauthorized(self) -> ApiError:
+    def unauthorized(self, *, data_plane: bool) -> ApiError:
         """Return the error for an invalid API key, which is plain text."""
-        return ApiError(401, "Invalid API key", body="Invalid API key")
+        message = "Unauthorized" if data_plane else "Invalid API key"
+        return ApiError(401, message, body=message)
 
     def unready_backup(self, backup_id: str, status: str) -> ApiError:
         """Return the error for a restore of a backup that is not Ready."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from airflow_pinecone.api.record import Record
+from airflow_pinecone.api.record import Record, SparseValues
 
 VERSION = "v1"
 _BITS = 128
@@ -59,7 +60,7 @@ def record_hash(record: Record) -> bytes:
     if record.sparse_values is None:
         parts.append(_UINT32(0))
     else:
-        order = np.argsort(record.sparse_values.indices, kind="stable")
+        order = sparse_order(record.sparse_values)
         parts += [
             _UINT32(len(order)),
             record.sparse_values.indices[order].astype("<u4").tobytes(),
@@ -67,6 +68,11 @@ def record_hash(record: Record) -> bytes:
         ]
     parts.append(canonical_metadata(record.metadata))
     return hashlib.blake2b(b"".join(parts), digest_size=_BITS // 8, person=_PERSON).digest()
+
+
+def sparse_order(sparse: SparseValues) -> NDArray[np.intp]:
+    """Return the order of sparse values: by their index, and by their value if two have the same index."""
+    return np.lexsort((sparse.values, sparse.indices))
 
 
 def canonical_metadata(value: Any) -> bytes:

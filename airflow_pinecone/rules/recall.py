@@ -10,28 +10,33 @@ from numpy.typing import NDArray
 
 from airflow_pinecone.api.record import Record
 
-# How many more neighbors than k are kept, so that records with the score of the last neighbor count as neighbors.
-_TIES = 10
-# Relative. Two scores that differ by less are the same: an index computes them in another order.
-_SCORE_TOLERANCE = 1e-4
+# An index computes scores with float32, in another order. Two scores are the same if they differ by less than this, as
+# a share of the largest score that vectors of these lengths can have.
+_TOLERANCE = 1e-5
 
 
-class ExactNeighbors:
-    """The true nearest neighbors of some records, from a walk over all records of their namespace.
+class Recall:
+    """The recall of some queries, from a walk over all records of their namespace.
+
+    A record that was found counts if its exact score is as good as that of the last true neighbor. So of many records
+    with the same score, any may be found.
 
     Args:
         queries: The records whose values are the query vectors, with dense values.
+        found: The ids that the index returned for each query.
         metric: The metric of the index: ``cosine``, ``dotproduct`` or ``euclidean``.
         top_k: The number of neighbors.
     """
 
-    def __init__(self, queries: Sequence[Record], metric: str, top_k: int) -> None:
-        self.queries = queries
-        self._top_k = top_k
-        self._metric = metric
+    def __init__(self, queries: Sequence[Record], found: Sequence[Collection[str]], metric: str, top_k: int) -> None:
         self._vectors = np.stack([query.values for query in queries]).astype(np.float64)
-        # The best records of each query so far, as pairs of a score and an id, the best first.
-        self._best: list[list[tuple[float, str]]] = [[] for _ in queries]
+        self._found = [set(ids) for ids in found]
+        self._metric = metric
+        self._top_k = top_k
+        # The best scores of each query so far, in any order.
+        self._best = [np.empty(0) for _ in queries]
+        # The scores of the records that were found, each plus its tolerance.
+        self._scores_of_found: list[list[float]] = [[] for _ in queries]
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records of the namespace. Those without dense values of the right dimension are skipped."""
@@ -39,42 +44,33 @@ class ExactNeighbors:
         comparable = [record for record in records if len(record.values) == width]
         if not comparable:
             return
-        scores = _scores(self._vectors, np.stack([record.values for record in comparable]), self._metric)
-        kept = min(self._top_k + _TIES, len(comparable))
-        for best, row in zip(self._best, scores, strict=True):
-            top = np.argpartition(-row, kept - 1)[:kept]
-            best += [(float(row[i]), comparable[i].id) for i in top]
-            best.sort(key=lambda pair: (-pair[0], pair[1]))
-            del best[self._top_k + _TIES :]
+        scores, tolerances = self._scores(np.stack([record.values for record in comparable]).astype(np.float64))
+        for number, found in enumerate(self._found):
+            best = np.concatenate([self._best[number], scores[number]])
+            self._best[number] = np.partition(best, -self._top_k)[-self._top_k :] if len(best) > self._top_k else best
+            self._scores_of_found[number] += [
+                float(scores[number, position] + tolerances[number, position])
+                for position, record in enumerate(comparable)
+                if record.id in found
+            ]
 
-    def recall(self, query: int, found: Collection[str]) -> float:
-        """Return the share of the true neighbors of a query that a search has found, from 0 to 1.
+    def shares(self) -> list[float]:
+        """Return the share of the true neighbors that each query has found, from 0 to 1; 1 if there are no records."""
+        return [
+            1.0 if not len(best) else min(1.0, sum(score >= best.min() for score in scores) / len(best))
+            for best, scores in zip(self._best, self._scores_of_found, strict=True)
+        ]
 
-        Args:
-            query: The number of the query.
-            found: The ids that the search returned.
-        """
-        best = self._best[query]
-        expected = min(self._top_k, len(best))
-        if not expected:
-            return 1.0
-        # Records with the same score as the last neighbor are as good.
-        last = best[expected - 1][0]
-        limit = last - _SCORE_TOLERANCE * max(1.0, abs(last))
-        good = {record_id for score, record_id in best if score >= limit}
-        return min(1.0, len(good & set(found)) / expected)
-
-
-def _scores(queries: NDArray[Any], values: NDArray[Any], metric: str) -> NDArray[Any]:
-    """Return the score of each record for each query; a higher one is nearer."""
-    values = values.astype(np.float64)
-    products: NDArray[Any] = queries @ values.T
-    if metric == "dotproduct":
-        return products
-    lengths: NDArray[Any] = np.linalg.norm(values, axis=1)
-    if metric == "euclidean":
-        distances: NDArray[Any] = 2 * products - lengths**2
-        return distances
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosines: NDArray[Any] = np.nan_to_num(products / lengths / np.linalg.norm(queries, axis=1)[:, None])
-    return cosines
+    def _scores(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the score of each record for each query, of which a higher one is nearer, and its tolerance."""
+        queries = self._vectors
+        products: NDArray[np.float64] = queries @ values.T
+        lengths: NDArray[Any] = np.linalg.norm(values, axis=1)[None, :]
+        query_lengths: NDArray[Any] = np.linalg.norm(queries, axis=1)[:, None]
+        if self._metric == "dotproduct":
+            return products, _TOLERANCE * query_lengths * lengths
+        if self._metric == "euclidean":
+            squares = query_lengths**2 + lengths**2
+            return 2 * products - squares, _TOLERANCE * squares
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.nan_to_num(products / lengths / query_lengths), np.full_like(products, _TOLERANCE)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_pinecone.api.models import dimension_of, metric_of
+from airflow_pinecone.api.models import dimension_of, document_fields, metric_of
 from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.errors import PineconeError
-from airflow_pinecone.rules.recall import ExactNeighbors
+from airflow_pinecone.rules.recall import Recall
 from airflow_pinecone.rules.record_check import RecordCheck, merge
 from airflow_pinecone.rules.restore_test import NamespaceResult
 
@@ -77,6 +77,9 @@ class QueryCheck:
         queries: The number of records whose values are the query vectors.
         top_k: The number of nearest records.
         seed: Selects the records.
+
+    Attributes:
+        error: Why a query failed; empty if none did.
     """
 
     def __init__(self, records: IndexRecords, namespace: str, *, queries: int, top_k: int, seed: int) -> None:
@@ -86,7 +89,8 @@ class QueryCheck:
         self._top_k = top_k
         self._random = random.Random(f"{seed}/{namespace}")  # noqa: S311
         self._dimension, self._metric = dimension_of(records.index), metric_of(records.index)
-        self._neighbors: ExactNeighbors | None = None
+        self._recall: Recall | None = None
+        self.error = ""
 
     @property
     def why_impossible(self) -> str:
@@ -100,24 +104,26 @@ class QueryCheck:
         return ""
 
     def add(self, records: list[Record]) -> None:
-        """Add records. The first ones with usable values are those from which the queries are chosen."""
+        """Add records. The queries are sent as soon as there are usable ones, and chosen from these."""
         usable = [record for record in records if self._is_usable(record)]
-        if self._neighbors is None and usable:
+        if self._recall is None and usable and not self.error:
             queries = self._random.sample(usable, min(self._query_count, len(usable)))
-            self._neighbors = ExactNeighbors(queries, str(self._metric), self._top_k)
-        if self._neighbors is not None:
-            self._neighbors.add(usable)
+            try:
+                found = [
+                    self._records.query(self._namespace, query.values.tolist(), top_k=self._top_k) for query in queries
+                ]
+            except PineconeError as error:  # The records can be read nevertheless.
+                self.error = error.reason
+                return
+            self._recall = Recall(queries, found, str(self._metric), self._top_k)
+        if self._recall is not None:
+            self._recall.add(usable)
 
     def recall(self) -> float | None:
-        """Send the queries, and return their mean recall; None if there are no usable records."""
-        if self._neighbors is None:
+        """Return the mean recall of the queries; None if there were none."""
+        if self._recall is None:
             return None
-        shares = [
-            self._neighbors.recall(
-                number, self._records.query(self._namespace, query.values.tolist(), top_k=self._top_k)
-            )
-            for number, query in enumerate(self._neighbors.queries)
-        ]
+        shares = self._recall.shares()
         return round(sum(shares) / len(shares), 4)
 
     def _is_usable(self, record: Record) -> bool:
@@ -149,7 +155,8 @@ def check_namespace(
         queries: Checks queries; None if there are none.
         progress: Logs the progress.
     """
-    check = RecordCheck(namespace, dimension_of(records.index))
+    fields = document_fields(records.index)
+    check = RecordCheck(namespace, None if fields else dimension_of(records.index), fields)
     listed = 0
 
     def restored() -> Iterator[RecordBatch]:
@@ -167,14 +174,9 @@ def check_namespace(
         for _ in restored():
             pass
     else:
-        for record, other in merge(restored(), reference.read(namespace, sample=sample, seed=seed)):
-            check.compare(record, other)
-    recall, query_error = None, ""
-    if queries is not None:
-        try:
-            recall = queries.recall()
-        except PineconeError as error:  # The records were read, which can take hours.
-            query_error = error.reason
+        for pair in merge(restored(), reference.read(namespace, sample=sample, seed=seed)):
+            check.compare(pair)
+    recall, query_error = (queries.recall(), queries.error) if queries is not None else (None, "")
     has_no_query = queries is not None and recall is None and not query_error and listed > 0
     return NamespaceResult(
         listed=listed,

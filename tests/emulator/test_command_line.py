@@ -181,6 +181,10 @@ def test_missing_api_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         (["--ready-after", "soon"], "soon is not a number of seconds"),
         (["--quota", "-1"], "'-1' is not a whole number"),
         (["--fault", "GET /backups colour=red"], "colour"),
+        (["--dimension", "0", "--index", "a"], "from 1 to 20000"),
+        (["--dimension", "30000"], "from 1 to 20000"),
+        (["--seed-records", "5"], "requires --index"),
+        (["--seed-records", "5", "--index", "a:500"], "replaces the RECORDS of --index"),
     ],
 )
 @pytest.mark.usefixtures("returns_at_once")
@@ -212,7 +216,7 @@ def test_help_lists_settings_faults_and_defaults(capsys: pytest.CaptureFixture[s
 
 
 def test_seed_records() -> None:
-    arguments = ["--api-key", KEY, "--index", "a", "--index", "b:5", "--seed-records", "1000", "--dimension", "8"]
+    arguments = ["--api-key", KEY, "--index", "a", "--index", "b", "--seed-records", "1000", "--dimension", "8"]
     with running(*arguments) as emulator:
         for index in emulator.request("GET", "/indexes").json()["indexes"]:
             path = index["host"].removeprefix(emulator.url)

@@ -1,13 +1,22 @@
 """The documents of a document index."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from support.emulator_client import Ask
 from support.records import host_path
 
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.emulator.damage import change_metadata_type, duplicate_record, lose_record, swap_records
+from airflow_pinecone.emulator.damage import (
+    Change,
+    change_metadata_type,
+    change_sparse_index,
+    duplicate_record,
+    flip_bit,
+    lose_record,
+    swap_records,
+)
 
 SCHEMA = {
     "fields": {
@@ -97,6 +106,35 @@ def test_update(ask: Ask, emulator: Emulator, path: str) -> None:
     assert [set(each) & {"seen", "genre"} for each in emulator.records("docs").values()] == [{"seen"}, {"seen"}, set()]
 
 
+def test_empty_fields_of_an_update_are_ignored(ask: Ask, emulator: Emulator, path: str) -> None:
+    empty: dict[str, Any] = {"set_fields": {}, "remove_fields": []}
+    response = ask("POST", path + "/update", json={"documents": [{"_id": "a", "genre": "new"}], **empty})
+    assert (response.status_code, emulator.records("docs")["a"]["genre"]) == (202, "new")
+    body = {"filter": {"genre": "new"}, "set_fields": {}, "remove_fields": ["genre"]}
+    assert ask("POST", path + "/update", json=body).json() == {"matched_records": 1}
+    assert "genre" not in emulator.records("docs")["a"]
+
+
+def test_limit_of_a_fetch_by_ids_is_ignored(ask: Ask, path: str) -> None:
+    fetched = ask("POST", path + "/fetch", json={"ids": ["a", "b"], "limit": 1}).json()
+    assert set(fetched["documents"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("body", [{"ids": ["a"]}, {"delete_all": True}, {"filter": {"genre": "drama"}}])
+def test_delete_in_an_empty_index_creates_no_namespace(ask: Ask, emulator: Emulator, body: dict[str, Any]) -> None:
+    emulator.add_index("empty", schema=SCHEMA, records=0)
+    path = f"{host_path(emulator, 'empty')}/namespaces/__default__/documents"
+    assert ask("POST", path + "/delete", json=body).status_code == 202
+    assert emulator.namespaces("empty") == []
+
+
+@pytest.mark.parametrize("name", ["é", "x" * 513])
+def test_upsert_to_a_namespace_with_an_invalid_name(ask: Ask, emulator: Emulator, path: str, name: str) -> None:
+    response = ask("POST", path.replace("__default__", quote(name)) + "/upsert", json={"documents": DOCUMENTS})
+    assert (response.status_code, "name of a namespace" in response.text) == (400, True)
+    assert emulator.namespaces("docs") == [""]
+
+
 @pytest.mark.parametrize(
     ("body", "answer", "left"),
     [
@@ -136,6 +174,15 @@ def test_delete(ask: Ask, emulator: Emulator, path: str, body: dict[str, Any], a
         ("update", {"documents": [{"_id": "a"}], "filter": {"genre": "x"}}),
         ("update", {"filter": {"genre": "x"}}),
         ("update", {"documents": [{"_id": "a", "_remove_fields": "body"}]}),
+        ("update", {"documents": [{"_id": "a", "_remove_fields": [1]}]}),
+        ("update", {"documents": [{"_id": "a", "genre": "x", "_remove_fields": ["genre"]}]}),
+        ("update", {"documents": [{"_id": "a", "genre": "x"}], "set_fields": {"genre": "x"}}),
+        ("update", {"filter": {"genre": "x"}, "set_fields": {}, "remove_fields": []}),
+        ("update", {"filter": {"genre": "x"}, "set_fields": {"genre": "y"}, "remove_fields": ["genre"]}),
+        ("fetch", {"ids": ["a"], "pagination_token": "x"}),
+        ("fetch", {"ids": ["a"], "limit": 10_001}),
+        ("fetch", {"ids": ["é"]}),
+        ("delete", {"ids": ["x" * 513]}),
     ],
 )
 def test_invalid_body(ask: Ask, emulator: Emulator, path: str, call: str, body: Any) -> None:
@@ -209,3 +256,11 @@ def test_restored_and_changed_documents(ask: Ask, emulator: Emulator, path: str)
     assert emulator.records("r-2") == {**before, "a": {**before["a"], "year": "2019"}}
     assert emulator.records("r-3")["a"] == {**before["b"], "_id": "a"}
     assert emulator.records("r-4") == {**before, "e": {**before["a"], "_id": "e"}}
+
+
+@pytest.mark.parametrize("change", [flip_bit("", "a", 0, 0), change_sparse_index("", "b", 0, 1)])
+def test_change_that_documents_do_not_have(ask: Ask, emulator: Emulator, path: str, change: Change) -> None:
+    backup_id = emulator.add_backup("docs")["backup_id"]
+    emulator.next_restore(change=change)
+    response = ask("POST", f"/backups/{backup_id}/create-index", json={"name": "restored"})
+    assert (response.status_code, "is a document" in response.text) == (400, True)

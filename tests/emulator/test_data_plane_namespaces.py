@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 import pytest
+from support.clock import FakeClock
 from support.emulator_client import Ask
 from support.records import host_path
 
@@ -44,6 +45,40 @@ def test_pages_and_prefix(ask: Ask, emulator: Emulator) -> None:
     body = ask("GET", path + "/namespaces", params={"prefix": "namespace-2"}).json()
     assert [each["name"] for each in body["namespaces"]] == [f"namespace-2{n}" for n in ("", *range(6))]
     assert body["total_count"] == 7
+
+
+@pytest.mark.parametrize("hidden_by", ["writes_visible_after", "restore_after", "restored_records_visible_after"])
+def test_create_a_namespace_that_is_not_visible_yet(
+    ask: Ask, emulator: Emulator, path: str, clock: FakeClock, hidden_by: str
+) -> None:
+    emulator.scenario.clock = clock
+    setattr(emulator.scenario, hidden_by, 60)
+    emulator.add_records("small", [{"id": "x", "values": [1, 2]}], namespace="new")
+    if hidden_by != "writes_visible_after":
+        backup_id = emulator.add_backup("small")["backup_id"]
+        ask("POST", f"/backups/{backup_id}/create-index", json={"name": "restored"})
+        path = host_path(emulator, "restored")
+    assert ask("GET", path + "/namespaces/new").status_code == 404
+    response = ask("POST", path + "/namespaces", json={"name": "new"})
+    assert (response.status_code, response.json()["code"]) == (409, 6)
+    clock.advance(60)
+    assert ask("GET", path + "/vectors/fetch?ids=x&namespace=new").json()["vectors"].keys() == {"x"}
+
+
+@pytest.mark.parametrize("state", ["Initializing", "InitializationFailed"])
+def test_writes_to_an_index_that_is_not_ready(ask: Ask, emulator: Emulator, state: str) -> None:
+    emulator.add_index("starting", dimension=2, records=4, namespaces=1, state=state)
+    path = host_path(emulator, "starting")
+    for method, call, body in [
+        ("POST", "vectors/upsert", {"vectors": [{"id": "x", "values": [1, 2]}]}),
+        ("POST", "vectors/update", {"id": "record-00000000", "values": [1, 2]}),
+        ("POST", "vectors/delete", {"deleteAll": True, "namespace": "namespace-1"}),
+        ("POST", "namespaces", {"name": "new"}),
+        ("DELETE", "namespaces/namespace-1", None),
+    ]:
+        response = ask(method, f"{path}/{call}", json=body)
+        assert (response.status_code, response.json()["code"]) == (400, 3), call
+        assert f"Index starting is not ready: its state is {state}." in response.json()["message"]
 
 
 def test_missing_namespace(ask: Ask, path: str, emulator: Emulator) -> None:

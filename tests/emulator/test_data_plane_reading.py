@@ -196,7 +196,7 @@ def test_invalid_key(ask: Ask, path: str, api_version: str) -> None:
     response = ask("GET", path + "/vectors/list", headers={"Api-Key": "wrong"})
     assert response.status_code == 401
     if api_version == "2026-07":
-        assert response.text == "Invalid API key"
+        assert response.text == "Unauthorized"
     else:
         assert response.json() == {"code": 16, "message": "Invalid API key.", "details": []}
 

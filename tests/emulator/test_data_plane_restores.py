@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 from support.clock import FakeClock
 from support.emulator_client import Ask
 from support.records import host_path, list_ids
@@ -142,16 +141,27 @@ def test_flipped_bit_of_generated_and_sparse_values(ask: Ask, emulator: Emulator
 
 
 @pytest.mark.parametrize(
-    "change", [lose_record("no", "a"), lose_record("", "no"), change_metadata_type("", "a", "no"), lose_namespace("no")]
+    ("change", "message"),
+    [
+        (lose_record("no", "a"), "has no namespace 'no'"),
+        (lose_record("", "no"), "has no record 'no'"),
+        (change_metadata_type("", "a", "no"), "no metadata field 'no'"),
+        (lose_namespace("no"), "has no namespace 'no'"),
+        (flip_bit("", "a", 2, 0), "has 2 values"),
+        (flip_bit("", "a", 0, 32), "no bit 32"),
+        (change_sparse_index("", "a", 0, 5), "has 0 sparse values"),
+        (change_sparse_index("", "b", 2, 5), "has 2 sparse values"),
+    ],
 )
-def test_change_of_what_is_not_there(emulator: Emulator, source: str, change: Change) -> None:
+def test_change_of_what_is_not_there(ask: Ask, emulator: Emulator, source: str, change: Change, message: str) -> None:
     backup_id = emulator.add_backup(source)["backup_id"]
     emulator.next_restore(change=change)
-    headers = {"Api-Key": emulator.api_key, "X-Pinecone-Api-Version": "2025-10"}
-    url = f"{emulator.url}/backups/{backup_id}/create-index"
-    response = requests.post(url, json={"name": "restored"}, headers=headers, timeout=20)
-    assert response.status_code == 500
-    emulator.requests.clear()  # The published description has no such response.
+    response = ask("POST", f"/backups/{backup_id}/create-index", json={"name": "restored"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_ARGUMENT")
+    assert message in response.json()["error"]["message"]
+    assert "restored" not in {index["name"] for index in emulator.indexes}
+    assert emulator.restore_jobs == []
+    restore(ask, backup_id)
 
 
 def test_counts_that_a_backup_only_claims(ask: Ask, emulator: Emulator, source: str) -> None:
@@ -161,8 +171,35 @@ def test_counts_that_a_backup_only_claims(ask: Ask, emulator: Emulator, source: 
     assert contents(emulator, "restored") == contents(emulator, source)
 
 
-def test_claimed_counts_of_generated_records_are_restored(ask: Ask, emulator: Emulator) -> None:
-    restore(ask, emulator.add_backup("docs-example", record_count=12)["backup_id"])
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ({"record_count": 12}, {"": 10, "b": 2}),
+        ({"record_count": 59}, {"": 49, "b": 10}),
+        ({"record_count": 120}, {"": 100, "b": 20}),
+        ({"record_count": 60, "namespace_count": 1}, {"": 60}),
+        ({"record_count": 90, "namespace_count": 3}, {"": 50, "b": 10, "namespace-1": 30}),
+        ({"record_count": 60, "namespace_count": ...}, {"": 50, "b": 10}),
+        ({"record_count": 0}, {}),
+    ],
+)
+def test_claimed_counts_of_generated_records_are_restored(
+    ask: Ask, emulator: Emulator, claimed: dict[str, Any], expected: dict[str, int]
+) -> None:
+    emulator.add_index("generated", dimension=2, records=0)
+    emulator.generate_records("generated", 50, seed=5)
+    emulator.generate_records("generated", 10, namespace="b", seed=6)
+    before = contents(emulator, "generated")
+    restore(ask, emulator.add_backup("generated", **claimed)["backup_id"])
+    after = contents(emulator, "restored")
+    assert {name: len(records) for name, records in after.items()} == expected
+    for name in before.keys() & after.keys():
+        first = min(len(before[name]), len(after[name]))
+        assert list(after[name].items())[:first] == list(before[name].items())[:first]
+
+
+def test_claimed_counts_of_a_backup_without_an_index(ask: Ask, emulator: Emulator) -> None:
+    restore(ask, emulator.add_backup("deleted", record_count=12, namespace_count=3)["backup_id"])
     assert [len(each) for each in contents(emulator, "restored").values()] == [4, 4, 4]
 
 
@@ -180,6 +217,41 @@ def test_records_are_behind_after_a_restore(ask: Ask, emulator: Emulator, source
         assert total == listed == described
         shown.append(total)
     assert shown == [0, 0, 0, 20, 101, 199, 202, 202]
+
+
+def test_pages_of_records_that_are_behind(ask: Ask, emulator: Emulator, source: str, clock: FakeClock) -> None:
+    emulator.scenario.clock = clock
+    path = host_path(emulator, source)
+    ids = [f"record-{number:08d}" for number in range(200)]
+    ask("POST", path + "/vectors/delete", json={"ids": [*ids[5:15], ids[199]], "namespace": "many"})
+    emulator.add_records(
+        source, [{"id": i, "values": [1, 1]} for i in ("record-000000305", "z", ids[7], ids[20])], namespace="many"
+    )
+    everything = list_ids(ask, path, namespace="many")
+    assert everything == sorted({*ids[:5], *ids[15:199], "record-000000305", "z", ids[7]})
+    emulator.scenario.restored_records_visible_after = 100
+    restore(ask, back_up(ask, source))
+    restored_at = clock.now
+    path = host_path(emulator, "restored")
+    for percent in (1, 5, 50, 99, 100):
+        clock.advance(restored_at + percent - clock.now)
+        shown = everything[: len(everything) * percent // 100]
+        assert list_ids(ask, path, namespace="many", limit="7") == shown
+        assert list_ids(ask, path, namespace="many", prefix=ids[20][:-1]) == [
+            i for i in shown if i[:-1] == ids[20][:-1]
+        ]
+
+
+def test_page_of_many_records_that_are_behind(ask: Ask, emulator: Emulator, clock: FakeClock) -> None:
+    emulator.scenario.clock, emulator.scenario.restored_records_visible_after = clock, 100
+    emulator.add_index("huge", dimension=2, records=0)
+    emulator.generate_records("huge", 10**12)
+    emulator.next_restore(change=lose_record("", "record-399999999998"))
+    restore(ask, back_up(ask, "huge"))
+    clock.advance(40)
+    path = host_path(emulator, "restored")
+    assert list_ids(ask, path, prefix="record-39999999999") == [f"record-39999999999{n}" for n in (*range(8), 9)]
+    assert len(list_ids(ask, path, prefix="record-40000000000")) == 0
 
 
 def test_records_that_are_behind_can_be_fetched(ask: Ask, emulator: Emulator, source: str, clock: FakeClock) -> None:

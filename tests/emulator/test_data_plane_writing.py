@@ -8,6 +8,7 @@ from support.emulator_client import Ask
 from support.records import host_path, list_ids
 
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.emulator.errors import ApiError
 
 RECORDS: list[dict[str, Any]] = [
     {"id": "a", "values": [1, 0, 0], "metadata": {"year": 2019, "genre": "drama", "tags": ["x", "y"]}},
@@ -72,6 +73,29 @@ def test_update_by_filter(ask: Ask, emulator: Emulator, path: str) -> None:
     assert ask("POST", path + "/vectors/update", json=body).json() == matched
     seen = [i for i, record in emulator.records("small").items() if record.get("metadata", {}).get("seen")]
     assert seen == ["b", "c"]
+
+
+def test_dry_run_by_id_changes_nothing(ask: Ask, emulator: Emulator, path: str) -> None:
+    before = emulator.records("small")
+    response = ask("POST", path + "/vectors/update", json={"id": "a", "values": [3, 3, 3], "dryRun": True})
+    assert (response.status_code, response.json()) == (200, {})
+    assert emulator.records("small") == before
+
+
+@pytest.mark.parametrize("selection", [{"id": "a"}, {"filter": {"genre": "drama"}}])
+@pytest.mark.parametrize("delay", [0, 60])
+def test_update_to_a_record_that_cannot_be_stored(
+    ask: Ask, emulator: Emulator, path: str, selection: dict[str, Any], delay: float
+) -> None:
+    emulator.scenario.writes_visible_after = delay
+    large = {"setMetadata": {"one": "x" * 30_000}}
+    assert ask("POST", path + "/vectors/update", json={"id": "a", **large}).status_code == 200
+    before = emulator.records("small")
+    response = ask("POST", path + "/vectors/update", json={**selection, "setMetadata": {"two": "x" * 30_000}})
+    assert (response.status_code, "exceeds the limit" in response.text) == (400, True)
+    response = ask("POST", path + "/vectors/update", json={"id": "a", "values": [0, 0, 0]})
+    assert (response.status_code, "contains only zeros" in response.text) == (400, True)
+    assert emulator.records("small") == before
 
 
 @pytest.mark.parametrize(
@@ -240,6 +264,17 @@ def test_query_of_sparse_and_hybrid_values(ask: Ask, emulator: Emulator, path: s
         ("vectors/delete", {"ids": [str(n) for n in range(1001)]}, "1 to 1000 ids"),
         ("vectors/update", {}, "An id must have"),
         ("vectors/update", {"filter": {"a": 1}, "id": "a", "setMetadata": {}}, "no id and no values"),
+        ("vectors/update", {"filter": {}, "setMetadata": {"a": 1}}, "must not be empty"),
+        ("vectors/update", {"filter": [], "setMetadata": {"a": 1}}, "wrong type"),
+        ("vectors/update", {"id": "é", "setMetadata": {"a": 1}}, "ASCII"),
+        ("vectors/delete", {"ids": ["a", "x" * 513]}, "1 to 512"),
+        ("vectors/delete", {"ids": ["a", "x\0"]}, "NUL"),
+        ("vectors/delete", {"ids": ["a", 5]}, "ASCII"),
+        ("vectors/upsert", {"vectors": [{"id": "x", "values": [1, 2, 3]}], "namespace": "é"}, "name of a namespace"),
+        ("vectors/upsert", {"vectors": [{"id": "x", "values": [1, 2, 3]}], "namespace": "x" * 513}, "1 to 512"),
+        ("describe_index_stats", {"filter": {"genre": "drama"}}, "do not support a filter"),
+        ("describe_index_stats", {"filter": 5}, "wrong type"),
+        ("describe_index_stats", {"other": 5}, "Unknown fields: other"),
         ("query", {"vector": [1, 2, 3]}, "topK"),
         ("query", {"topK": 10_001, "vector": [1, 2, 3]}, "topK"),
         ("query", {"topK": 1}, "either an id"),
@@ -256,10 +291,22 @@ def test_invalid_body(ask: Ask, emulator: Emulator, path: str, call: str, body: 
     assert list(emulator.records("small")) == list("abcd")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"vectors": NaN}'])
-def test_body_that_is_not_json(ask: Ask, path: str, content: bytes) -> None:
-    response = ask("POST", path + "/vectors/upsert", data=content, headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize("call", ["vectors/upsert", "describe_index_stats"])
+@pytest.mark.parametrize("content", [b" ", b"[]", b"{", b'{"vectors": NaN}'])
+def test_body_that_is_not_json(ask: Ask, path: str, call: str, content: bytes) -> None:
+    response = ask("POST", f"{path}/{call}", data=content, headers={"Content-Type": "application/json"})
     assert (response.status_code, response.json()["code"]) == (400, 3)
+
+
+def test_stats_with_an_empty_filter(ask: Ask, path: str) -> None:
+    assert ask("POST", path + "/describe_index_stats", json={"filter": {}}).json()["totalVectorCount"] == 4
+
+
+def test_filter_of_the_stats_of_pods_is_not_emulated(ask: Ask, emulator: Emulator) -> None:
+    emulator.add_index("pods", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1", "pods": 1}})
+    response = ask("POST", host_path(emulator, "pods") + "/describe_index_stats", json={"filter": {"genre": "drama"}})
+    assert response.status_code == 501
+    emulator.requests.clear()  # The published description has no such response.
 
 
 @pytest.mark.parametrize(
@@ -314,3 +361,19 @@ def test_namespace_that_cannot_be_created(ask: Ask, emulator: Emulator, path: st
     response = ask("POST", path + "/namespaces", json=body)
     assert (response.status_code, response.json()["code"]) == (400, 3)
     assert emulator.namespaces("small") == [""]
+
+
+@pytest.mark.parametrize("dimension", [0, 20_001])
+def test_dimension_of_an_index_that_a_test_adds(emulator: Emulator, dimension: int) -> None:
+    with pytest.raises(ApiError, match="from 1 to 20000"):
+        emulator.add_index("wrong", dimension=dimension)
+    assert "wrong" not in {index["name"] for index in emulator.indexes}
+
+
+@pytest.mark.parametrize(
+    ("fields", "id_field"), [({}, "id"), ({"schema": {"fields": {"v": {"type": "sparse_vector"}}}}, "_id")]
+)
+def test_added_record_without_an_id(emulator: Emulator, fields: dict[str, Any], id_field: str) -> None:
+    emulator.add_index("new", records=0, **fields)
+    with pytest.raises(ApiError, match=f"must have a text as {id_field}"):
+        emulator.add_records("new", [{"values": [1, 2]}])

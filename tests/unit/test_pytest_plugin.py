@@ -475,8 +475,9 @@ def test_a_run_without_the_fixtures_imports_only_the_plugin(
     result.assert_outcomes(passed=1)
 
 
-def test_an_emulator_without_aiohttp_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
+@pytest.mark.parametrize("package", ["aiohttp", "numpy", "orjson"])
+def test_a_missing_package_of_the_emulator(run: Run, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
     result = run("""
         import pytest
 
@@ -488,7 +489,8 @@ def test_an_emulator_without_aiohttp_says_what_to_install(run: Run, monkeypatch:
             pinecone_emulator_factory()
     """)
     result.assert_outcomes(errors=1, failed=1)
-    assert result.stdout.str().count("Install it with: pip install 'airflow-pinecone[emulator]'") >= 2
+    assert result.stdout.str().count(f"It requires {package}, which is not installed.") >= 2
+    assert "Install it with: pip install 'airflow-pinecone[emulator]'" in result.stdout.str()
 
 
 def test_the_package_registers_the_plugin() -> None:

@@ -1,6 +1,6 @@
 from support.clock import FakeClock
 
-from airflow_pinecone.api.rate_limit import RateLimit
+from airflow_pinecone.api.rate_limit import MAX_PAUSE, RateLimit
 
 
 def sent_within(limit: RateLimit, clock: FakeClock, seconds: float) -> int:
@@ -47,6 +47,25 @@ def test_retry_after_stops_all_requests(clock: FakeClock) -> None:
     start = clock.monotonic()
     limit.wait()
     assert clock.monotonic() - start >= 30.0
+
+
+def test_retry_after_stops_a_thread_that_waits_already(clock: FakeClock) -> None:
+    limit = RateLimit(clock)
+    limit.slow_down(None)
+    limit.wait()
+    # Another thread is told to wait while this one sleeps.
+    clock.on_sleep = lambda _: limit.slow_down(30.0) if not clock.slept else None
+    start = clock.monotonic()
+    limit.wait()
+    assert clock.monotonic() - start >= 30.0
+
+
+def test_long_retry_after_does_not_block_the_others(clock: FakeClock) -> None:
+    limit = RateLimit(clock)
+    limit.slow_down(86_400.0)
+    start = clock.monotonic()
+    limit.wait()
+    assert clock.monotonic() - start <= MAX_PAUSE
 
 
 def test_rate_never_falls_below_one_request_per_second(clock: FakeClock) -> None:

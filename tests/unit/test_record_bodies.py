@@ -61,6 +61,11 @@ def test_record_with_everything() -> None:
     }
 
 
+def test_sparse_values_have_two_spellings() -> None:
+    pairs = {"indices": [7], "values": [1.0]}
+    assert vectors({"a": {"sparse_values": pairs}})["a"].sparse_values is not None
+
+
 def test_record_with_nothing() -> None:
     (read,) = vectors({"a": {}}).values()
     assert (read.id, len(read.values), read.sparse_values, read.metadata) == ("a", 0, None, {})
@@ -84,6 +89,11 @@ def test_record_with_nothing() -> None:
         {"a": {"sparseValues": {"values": [1]}}},
         {"a": {"metadata": [1]}},
         {"a": {"metadata": "x"}},
+        {"a": {"metadata": ""}},
+        {"a": {"metadata": 0}},
+        {"a": {"values": ""}},
+        {"a": {"values": False}},
+        {"a": {"sparseValues": False}},
         [1],
         "x",
     ],
@@ -103,6 +113,8 @@ def test_invalid_records_are_an_error(rows: Any) -> None:
         ({"vectors": [{"id": "a"}], "pagination": {"next": ""}}, ["a"], None),
         ({"vectors": [{"id": "a"}], "pagination": None}, ["a"], None),
         ({"documents": [{"_id": "a"}]}, ["a"], None),
+        ({"documents": None, "usage": {}}, [], None),
+        ({"usage": {"readUnits": 1}}, [], None),
     ],
 )
 def test_page(answer: Any, ids: list[str], token: str | None) -> None:
@@ -111,7 +123,19 @@ def test_page(answer: Any, ids: list[str], token: str | None) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [None, [], "x", {"vectors": [{}]}, {"vectors": [{"id": ""}]}, {"vectors": [{"id": 5}]}, {"vectors": ["a"]}],
+    [
+        None,
+        [],
+        "x",
+        {"message": "try later"},
+        {"vectors": [], "pagination": "token"},
+        {"vectors": [], "pagination": {"next": 5}},
+        {"vectors": "x"},
+        {"vectors": [{}]},
+        {"vectors": [{"id": ""}]},
+        {"vectors": [{"id": 5}]},
+        {"vectors": ["a"]},
+    ],
 )
 def test_invalid_page_is_an_error(answer: Any) -> None:
     with pytest.raises(PineconeTransientError, match="The response"):
@@ -119,8 +143,9 @@ def test_invalid_page_is_an_error(answer: Any) -> None:
 
 
 def test_document() -> None:
-    fields = VectorFields(frozenset({"v", "absent"}), frozenset({"s"}))
+    fields = VectorFields({"v": 1, "absent": 1, "null": 1}, frozenset({"s", "no"}))
     row = {"_id": "a", "v": [0.1], "s": {"indices": [1], "values": [0.1]}, "title": "x", "n": 1.0, "deep": {"a": None}}
+    row |= {"null": None, "no": None}
     answer = {"documents": {"a": row}}
     (read,) = record_bodies.documents(answer, FETCH, ["a"], fields).values()
     exact = float(np.float32(0.1))
@@ -130,6 +155,8 @@ def test_document() -> None:
         "title": "x",
         "n": 1.0,
         "deep": {"a": None},
+        "null": None,
+        "no": None,
     }
     with pytest.raises(PineconeTransientError, match="invalid fields"):
         record_bodies.documents({"documents": {"a": {"_id": "b"}}}, FETCH, ["a"], fields)
@@ -141,7 +168,10 @@ def test_document() -> None:
         ({"usage": {"readUnits": 3}}, 3),
         ({"usage": {"read_units": 3}}, 3),
         ({"usage": {}}, 0),
-        ({"usage": {"readUnits": "3"}}, 0),
+        ({"usage": {"readUnits": "3"}}, 3),
+        ({"usage": {"readUnits": 0.25}}, 1),
+        ({"usage": {"readUnits": True}}, 0),
+        ({"usage": {"readUnits": "x"}}, 0),
         ({}, 0),
         (None, 0),
     ],

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_pinecone.api.models import VectorFields
 from airflow_pinecone.api.record import Position, Record, RecordBatch, SparseValues
-from airflow_pinecone.rules.record_check import MAX_EXAMPLES, RecordCheck, differing_parts, merge
+from airflow_pinecone.rules.record_check import MAX_EXAMPLES, Pair, RecordCheck, differing_parts, merge
 
 
 def record(record_id: str, *values: float, sparse: dict[int, float] | None = None, **metadata: Any) -> Record:
@@ -28,23 +29,67 @@ IDS = st.lists(st.text("ab/~ ", min_size=1, max_size=3), unique=True).map(sorted
 
 @given(IDS, IDS, st.integers(1, 5))
 def test_merge_yields_each_id_once(first: list[str], second: list[str], size: int) -> None:
-    merged = [(one and one.id, other and other.id) for one, other in merge(batches(first, size), batches(second, 2))]
-    assert merged == [
-        (each if each in first else None, each if each in second else None) for each in sorted({*first, *second})
+    merged = [
+        (pair.record_id, pair.record is not None, pair.reference is not None)
+        for pair in merge(batches(first, size), batches(second, 2))
     ]
+    assert merged == [(each, each in first, each in second) for each in sorted({*first, *second})]
+
+
+def test_unreadable_records_are_neither_missing_nor_extra() -> None:
+    def batch(ids: list[str], missing: list[str]) -> list[RecordBatch]:
+        return [RecordBatch([record(each, 1.0) for each in ids], missing, len(ids) + len(missing), Position(""))]
+
+    check = RecordCheck("ns", 1)
+    restored, reference = batch(["a", "b", "d"], ["c"]), batch(["a", "c"], ["b", "e"])
+    for each in restored:
+        check.add(each.records)
+        check.add_unreadable(each.missing)
+    for pair in merge(restored, reference):
+        check.compare(pair)
+    assert {kind: found["ids"] for kind, found in check.findings.items()} == {
+        "unreadable": ["c"],
+        "not_compared": ["b"],
+        "missing": ["e"],
+        "extra": ["d"],
+    }
 
 
 def test_records_alone() -> None:
     check = RecordCheck("ns", 2)
     check.add([record("a", 1, 2), record("b", 1), record("c", 1, math.inf), record("d", sparse={1: math.inf})])
-    check.add([record("e", sparse={1: 1.0}), record("f", 1, 2, 3)])
+    check.add([record("e", sparse={1: 1.0}), record("f", 1, 2, 3), record("h")])
     check.add_unreadable(["g"])
     assert {kind: (found["count"], found["ids"]) for kind, found in check.findings.items()} == {
-        "wrong_dimension": (2, ["b", "f"]),
+        "wrong_dimension": (4, ["b", "d", "e", "f"]),
+        "no_values": (1, ["h"]),
         "not_finite": (2, ["c", "d"]),
         "unreadable": (1, ["g"]),
     }
-    assert check.digest.count == 6
+    assert check.digest.count == 7
+
+
+def test_records_of_a_sparse_index() -> None:
+    check = RecordCheck("ns", None)
+    check.add([record("a", sparse={1: 1.0}), record("b"), record("c", sparse={})])
+    assert {kind: found["ids"] for kind, found in check.findings.items()} == {"no_values": ["b", "c"]}
+
+
+def test_vector_fields_of_documents() -> None:
+    check = RecordCheck("ns", None, VectorFields({"v": 2, "w": None}, frozenset({"s"})))
+    check.add(
+        [
+            record("a", v=[1.0, 2.0], w=[1.0], s={"indices": [1], "values": [1.0]}),
+            record("b", title="without vectors", v=None),
+            record("c", v=[1.0]),
+            record("d", w=[math.inf]),
+            record("e", s={"indices": [1], "values": [math.nan]}),
+        ]
+    )
+    assert {kind: found["ids"] for kind, found in check.findings.items()} == {
+        "wrong_dimension": ["c"],
+        "not_finite": ["d", "e"],
+    }
 
 
 def test_any_dimension_is_right_if_it_is_unknown() -> None:
@@ -64,7 +109,7 @@ def test_differences_from_a_reference() -> None:
         (record("f", 1, n="1"), record("f", 1, n=1)),
     ]
     for one, other in pairs:
-        check.compare(one, other)
+        check.compare(Pair((one or other).id, one, other))  # type: ignore[union-attr]
     assert {kind: (found["count"], found["ids"]) for kind, found in check.findings.items()} == {
         "extra": (1, ["b"]),
         "missing": (1, ["c"]),
@@ -77,7 +122,7 @@ def test_differences_from_a_reference() -> None:
 def test_finding_has_some_ids() -> None:
     check = RecordCheck("ns", 1)
     for number in range(1000):
-        check.compare(None, record(f"{number:04d}", 1))
+        check.compare(Pair(f"{number:04d}", None, record(f"{number:04d}", 1)))
     assert check.findings["missing"]["count"] == 1000
     assert check.findings["missing"]["ids"] == [f"{number:04d}" for number in range(MAX_EXAMPLES)]
 

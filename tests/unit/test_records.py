@@ -1,13 +1,18 @@
 import json
-from collections.abc import Callable, Iterator
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 from support.clients import make_client
 from support.clock import FakeClock
-from support.constants import API_KEY, CONNECTION_VARIABLE, INDEX
+from support.constants import CONNECTION_VARIABLE, INDEX
 
+from airflow_pinecone.api import transport
 from airflow_pinecone.api.record import Position, Record
 from airflow_pinecone.api.records import IndexRecords
 from airflow_pinecone.emulator import Emulator
@@ -20,6 +25,13 @@ from airflow_pinecone.errors import (
 )
 from airflow_pinecone.hooks import PineconeHook
 
+SCHEMA = {
+    "fields": {
+        "title": {"type": "string", "full_text_search": {"language": "en", "stemming": False, "stop_words": False}},
+        "embedding": {"type": "dense_vector", "dimension": 3, "metric": "cosine"},
+        "lexical": {"type": "sparse_vector", "metric": "dotproduct"},
+    }
+}
 LIST, FETCH = "/data-plane/*/vectors/list", "/data-plane/*/vectors/fetch"
 DIMENSION = 8
 
@@ -95,7 +107,7 @@ def test_values_and_metadata_are_exact(world: Emulator, records: IndexRecords, i
     sparse = {"indices": [5, 2**32 - 1], "values": [0.1, 0.2]}
     world.add_records(index, [{"id": "a", "values": values, "sparseValues": sparse, "metadata": metadata}])
     (found,) = read(records)
-    assert (found.values + np.float32(0)).tobytes() == (np.array(values, np.float32) + np.float32(0)).tobytes()
+    assert found.values.tobytes() == np.array(values, np.float32).tobytes()
     assert found.sparse_values is not None
     assert found.sparse_values.indices.tolist() == sparse["indices"]
     assert found.sparse_values.values.tobytes() == np.array(sparse["values"], np.float32).tobytes()
@@ -140,6 +152,13 @@ def test_read_is_resumed_after_each_batch(world: Emulator, records: IndexRecords
         assert ids_of(read(records, after=batch.position.after)) == ids[done:]
 
 
+def test_position_can_be_stored_as_json(world: Emulator, records: IndexRecords, index: str) -> None:
+    ids = sorted(f"{'x' * 300}{number}" for number in range(230))
+    world.add_records(index, rows(ids))
+    position = json.loads(json.dumps(next(records.read()).position))
+    assert ids_of(read(records, after=position)) == [each for each in ids if each > position[0]]
+
+
 @pytest.mark.parametrize("after", ["", "0", "1234", "999999", "~"])
 def test_read_is_resumed_after_an_id_that_does_not_exist(
     world: Emulator, records: IndexRecords, index: str, after: str
@@ -164,8 +183,10 @@ def test_sample_is_the_same_each_time(world: Emulator, records: IndexRecords, in
     assert 200 < len(first) < 400
     assert first == ids_of(read(records, sample=0.1, seed=1))
     assert first != ids_of(read(records, sample=0.1, seed=2))
-    requested = {each for exchange in sent(world, "/fetch") for each in exchange.query}
-    assert requested == {"ids"}
+    requested = [
+        value for exchange in sent(world, "/fetch") for name, value in parse_qsl(exchange.raw_query) if name == "ids"
+    ]
+    assert len(requested) < 3 * 400
     assert set(first) <= set(ids_of(read(records, sample=0.5, seed=1)))
 
 
@@ -182,7 +203,7 @@ def change(answer: dict[str, Any], **fields: Any) -> dict[str, Any]:
         (lambda page: change(page, vectors=[*page["vectors"], page["vectors"][-1]]), "repeats one"),
         (lambda page: change(page, vectors=page["vectors"][::-1]), "not in the order"),
         (lambda page: change(page, vectors=[{"id": "0000"}]), "not in the order"),
-        (lambda page: change(page, vectors="x"), "without an id"),
+        (lambda page: change(page, vectors="x"), "invalid fields"),
     ],
 )
 def test_page_that_repeats_or_goes_back_is_an_error(
@@ -273,9 +294,37 @@ def test_requests_fail_for_minutes_before_the_read_fails(
 ) -> None:
     world.add_records(index, rows(["a"]))
     world.fault("GET", FETCH, times=None, status=503)
+    start = clock.monotonic()
     with pytest.raises(PineconeTransientError, match="fetch records in namespace __default__ of index records"):
         read(records)
     assert len(sent(world, "/fetch")) == 10
+    assert clock.monotonic() - start <= 300
+
+
+@pytest.mark.parametrize("path", [LIST, FETCH])
+def test_long_retry_after_ends_the_read_at_once(
+    world: Emulator, records: IndexRecords, index: str, clock: FakeClock, path: str
+) -> None:
+    world.add_records(index, rows(["a"]))
+    world.fault("GET", path, times=None, status=429, headers={"Retry-After": "86400"})
+    start = clock.monotonic()
+    with pytest.raises(PineconeTransientError, match="Pinecone asks to retry after 21600 s"):
+        read(records)
+    assert clock.monotonic() - start <= 60
+
+
+@pytest.mark.parametrize("sample", [0, -1, 50, math.nan, True, "1"])
+def test_invalid_sample_is_an_error_before_any_request(world: Emulator, records: IndexRecords, sample: Any) -> None:
+    world.requests.clear()
+    with pytest.raises(PineconeInputError, match="sample must be"):
+        records.read(sample=sample)
+    assert world.requests == []
+
+
+@pytest.mark.parametrize("after", [5, ["a"], ["a", "t", "x"], [None, None], {"after": "a"}])
+def test_invalid_position_is_an_error(records: IndexRecords, after: Any) -> None:
+    with pytest.raises(PineconeInputError, match="after must be"):
+        records.read(after=after)
 
 
 def test_monthly_limit_ends_the_read_at_once(world: Emulator, records: IndexRecords, index: str) -> None:
@@ -297,6 +346,23 @@ def test_answer_that_would_be_too_long_is_requested_in_parts(
     assert fault.hits == 2
 
 
+def test_answer_that_was_too_long_is_requested_in_parts(
+    world: Emulator, records: IndexRecords, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(f"{number:03d}" for number in range(120))
+    world.add_records(index, rows(ids, metadata={"text": "x" * 1000}))
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 40_000)
+    assert ids_of(read(records)) == ids
+
+
+def test_outage_is_no_reason_to_request_parts(world: Emulator, records: IndexRecords, index: str) -> None:
+    world.add_records(index, rows([f"{number:03d}" for number in range(90)]))
+    world.fault("GET", FETCH, times=None, status=500)
+    with pytest.raises(PineconeTransientError):
+        read(records)
+    assert len(sent(world, "/fetch")) == 10
+
+
 def test_each_repeated_request_is_counted_but_few_are_logged(world: Emulator, index: str, clock: FakeClock) -> None:
     messages: list[str] = []
     records = make_client(world.url, clock, log=messages.append).records(index)
@@ -311,8 +377,6 @@ def test_each_repeated_request_is_counted_but_few_are_logged(world: Emulator, in
 def test_replaced_key_is_read_by_the_thread_of_the_task(
     world: Emulator, records: IndexRecords, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     threads: list[str] = []
     get_connection = PineconeHook.get_connection
 
@@ -333,7 +397,6 @@ def test_replaced_key_is_read_by_the_thread_of_the_task(
         found += ids_of(batch.records)
     assert found == ids
     assert set(threads) == {"MainThread"}
-    assert API_KEY != "test-key-2"
 
 
 def test_rejected_key_ends_the_read(world: Emulator, records: IndexRecords, index: str) -> None:
@@ -343,14 +406,37 @@ def test_rejected_key_ends_the_read(world: Emulator, records: IndexRecords, inde
         read(records)
 
 
-def test_reader_that_is_not_used_to_the_end_leaves_no_requests(
-    world: Emulator, records: IndexRecords, index: str
-) -> None:
-    world.add_records(index, rows([f"{number:05d}" for number in range(20_000)]))
-    batches: Iterator[Any] = records.read()
+def test_closed_read_sends_no_more_requests(world: Emulator, index: str) -> None:
+    """With a real clock, because the threads of the read wait while requests fail."""
+    world.add_records(index, rows([f"{number:05d}" for number in range(5_000)]))
+    batches: Any = PineconeHook().records(index).read()
     next(batches)
-    batches.close()  # type: ignore[attr-defined]
-    assert len(sent(world, "/fetch")) < 20
+    fault = world.fault("GET", "/data-plane/*/vectors/*", times=None, status=503)
+    with suppress(PineconeTransientError):
+        batches.close()
+    threads = [each for each in threading.enumerate() if each.name.startswith("pinecone-records")]
+    for thread in threads:
+        # A thread that waits for its next attempt ends before it sends one.
+        thread.join(timeout=30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert fault.hits <= 5
+
+
+@pytest.mark.parametrize("api_version", ["2026-07"])
+@pytest.mark.parametrize("namespace", [".", ".."])
+def test_namespace_that_cannot_be_in_a_path_is_an_error(world: Emulator, clock: FakeClock, namespace: str) -> None:
+    world.add_index("documents", records=0, schema=SCHEMA)
+    with pytest.raises(PineconeInputError, match=r"cannot be in the path"):
+        read(PineconeHook(clock=clock).records("documents"), namespace)
+
+
+@pytest.mark.parametrize("call", ["namespaces", "stats"])
+def test_repeated_requests_of_the_task_are_logged(world: Emulator, index: str, clock: FakeClock, call: str) -> None:
+    messages: list[str] = []
+    records = make_client(world.url, clock, log=messages.append).records(index)
+    world.fault("*", "/data-plane/*/*", times=2, status=503)
+    getattr(records, call)()
+    assert len(messages) == 2
 
 
 def test_unknown_index(world: Emulator, clock: FakeClock) -> None:
@@ -369,14 +455,6 @@ def test_missing_extra(world: Emulator, clock: FakeClock, monkeypatch: pytest.Mo
 
 
 # Documents
-
-SCHEMA = {
-    "fields": {
-        "title": {"type": "string", "full_text_search": {"language": "en", "stemming": False, "stop_words": False}},
-        "embedding": {"type": "dense_vector", "dimension": 3, "metric": "cosine"},
-        "lexical": {"type": "sparse_vector", "metric": "dotproduct"},
-    }
-}
 
 
 @pytest.mark.parametrize("api_version", ["2026-07"])
