@@ -731,7 +731,7 @@ def test_record_is_written_to_a_folder(
     backup: dict[str, Any], world: Emulator, test_of: Start, tmp_path: Path, clock: FakeClock
 ) -> None:
     first = test_of(report_to=tmp_path.as_uri())
-    assert first.record["file"].endswith(f"{INDEX}/{backup['backup_id']}/20250615T150640.000000Z.json")
+    assert f"{INDEX}/{backup['backup_id']}/20250615T150640.000000Z" in first.record["file"]
     world.next_restore(change=damage.flip_bit("b", "record-00000003", 5, 0))
     second = test_of(report_to=tmp_path.as_uri(), compare_to_index=False)
     # At the same time, and still another file.
@@ -761,7 +761,7 @@ def test_file_that_is_no_record_is_skipped(
     (folder / "1.json").write_text('{"verdict": "passed"}')
     (folder / "readme.txt").write_text("")
     assert test_of(report_to=tmp_path.as_uri()).record["verdict"] == "passed"
-    assert "1.json is not the record of a restore test: KeyError" in logged()
+    assert re.search(r"1\.json .*not the record of a restore test", logged())
 
 
 def test_folder_that_cannot_be_written_fails_the_report(
