@@ -23,6 +23,8 @@ __all__ = ["restore_test"]
 
 # Airflow maps a task at most so many times, unless [core] max_map_length is set.
 _MAX_PARTS = 1024
+# The nearest records of all queries of a namespace.
+_MAX_NEIGHBORS = 100_000
 # Airflow's default of retries is 0, and an index that is not deleted costs money.
 _DELETE_RETRIES = 3
 
@@ -71,14 +73,15 @@ def restore_test(
         seed: Selects the backup, the sample and the queries. None derives it from the id of the run.
         compare_to_index: Whether to compare each record with the one of the index, if the index exists.
         max_missing: The share of the records of the index that may be missing in the backup, from 0 to 1.
-        max_changed: The share of the records of the index that may differ in the backup, from 0 to 1.
+        max_changed: The share of the records of the index that may differ in the backup, from 0 to 1. Records that
+            could not be compared count, too.
         max_read_units: The maximum of the estimated cost, in read units; None does not limit it. Above it, nothing is
             restored.
-        max_restore_time: The maximum duration of the restore, in seconds or as a timedelta; None does not limit it.
+        max_restore_time: The maximum duration of the restore job, in seconds or as a timedelta; None does not limit it.
         sample: The share of the records to read, above 0 and at most 1. All ids are listed. A sample has no queries,
             and its digests are not compared with those of earlier tests.
         queries: The number of queries for each namespace with dense vectors; 0 sends none.
-        top_k: The number of nearest records that a query must find.
+        top_k: The number of nearest records that a query must find. ``queries * top_k`` is at most 100,000.
         min_recall: The share of them that the queries of a namespace must find on average, from 0 to 1.
         parts: The maximum number of ``check`` tasks, from 1 to 1024.
         report_to: The folder for the records of the tests (templated): a URL or an ObjectStoragePath. The records are
@@ -108,6 +111,10 @@ def restore_test(
         raise PineconeInputError(f"choose must be 'newest' or 'random', not {show_value(choose)}.")
     _validate_integers(last=(last, 1, None), queries=(queries, 0, 1000), top_k=(top_k, 1, 10_000))
     _validate_integers(parts=(parts, 1, _MAX_PARTS), **({} if seed is None else {"seed": (seed, None, None)}))
+    if queries * top_k > _MAX_NEIGHBORS:
+        raise PineconeInputError(
+            f"queries * top_k must be at most {_MAX_NEIGHBORS:,}, not {queries:,} * {top_k:,}: all are in memory."
+        )
     _validate_shares(max_missing=max_missing, max_changed=max_changed, min_recall=min_recall, sample=sample)
     if sample == 0:
         raise PineconeInputError("sample must be above 0.")
@@ -155,8 +162,15 @@ def restore_test(
             tags=chosen["tags"],
             deferrable=deferrable,
         )
+        restored: Any = restore.output
         settle = RecordCountsSensor(
-            task_id="settle", conn_id=conn_id, plan=chosen, parts=parts, deferrable=deferrable, timeout=settle_seconds
+            task_id="settle",
+            conn_id=conn_id,
+            plan=chosen,
+            restore=restored,
+            parts=parts,
+            deferrable=deferrable,
+            timeout=settle_seconds,
         )
         check = CheckRecordsOperator.partial(
             task_id="check", conn_id=conn_id, plan=chosen, queries=queries, top_k=top_k
@@ -174,7 +188,6 @@ def restore_test(
         )
         delete = DeleteScratchOperator(task_id="delete_scratch", conn_id=conn_id, plan=chosen, retries=_DELETE_RETRIES)
         # Not after ``choose``: the tasks after a setup need the rule ``all_success``.
-        restore >> settle
         [restore, settle] >> report
         # The setup is ``choose``, because a failed restore may have created the index, too. Both ``report`` and
         # ``delete_scratch`` decide on the run: neither may hide the failure of the other.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_pinecone.assets import add_restore_test_to_events
+from airflow_pinecone.errors import RestoreTestFailed
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.restore_findings import line_of
 from airflow_pinecone.rules.restore_test import (
     COUNTS_KEY,
-    PartResult,
     Plan,
     RestoreTestRules,
     build_record,
@@ -24,8 +25,6 @@ from airflow_pinecone.runtime.airflow_versions import task_states
 from airflow_pinecone.runtime.failures import fail_without_retry
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow.providers.common.compat.sdk import Context
 
 # The log names so many findings.
@@ -83,28 +82,34 @@ class RestoreReportOperator(PineconeOperator):
         plan: Plan | None = self._pull(context, "choose")
         if plan is None and self._is_skipped(context):
             raise AirflowSkipException("The restore test was skipped.")
-        ended_at = self.clock.utcnow()
-        results: list[PartResult] = [result for result in self.results or () if result]
         earlier, why_no_earlier = self._earlier(plan)
         record = build_record(
             plan=plan,
             restore=self._pull(context, "restore"),
             counts=self._pull(context, "settle", COUNTS_KEY),
             parts=self._pull(context, "settle"),
-            results=results,
+            results=[result for result in self.results or () if result],
             rules=self.rules,
             earlier=earlier,
             why_no_earlier=why_no_earlier,
             who=self._who(context),
             parameters=self.parameters,
-            ended_at=ended_at,
+            now=self.clock.utcnow(),
         )
-        file = self._write(plan, record, ended_at)
-        self._log(record, file)
-        result = {**record_for_xcom(record), "file": file}
+        self._log(record)
+        has_passed = record["verdict"] == "passed"
+        result = {**record_for_xcom(record), "file": None}
+        # First: a task that fails returns nothing, and the folder may reject the file.
+        context["ti"].xcom_push(key="return_value", value=result)
+        try:
+            result["file"] = self._write(plan, record)
+        except Exception as error:  # A retry writes it.
+            if has_passed:
+                raise
+            # The error must not hide the verdict.
+            raise RestoreTestFailed(f"{headline(record)}\n{error}") from error
         with fail_without_retry():
-            if record["verdict"] != "passed":
-                # A task that fails returns nothing.
+            if not has_passed:
                 context["ti"].xcom_push(key="return_value", value=result)
                 raise failure(record)
         add_restore_test_to_events(context, self.outlets, record, self.log.warning)
@@ -140,18 +145,25 @@ class RestoreReportOperator(PineconeOperator):
             return None, "only a sample of the records was read"
         if not self.report_to:
             return None, "report_to is not set"
-        from airflow_pinecone.runtime.restore_reports import oldest_passed
+        try:
+            from airflow_pinecone.runtime.restore_reports import oldest_passed
 
-        return oldest_passed(self.report_to, plan["index_name"], plan["backup_id"], self.log.warning)
+            return oldest_passed(self.report_to, plan["index_name"], plan["backup_id"], self.log.warning)
+        except Exception as error:  # Each store has errors of its own, and the records were read.
+            self.log.warning("Could not read the earlier tests in %s.", self.report_to, exc_info=True)
+            return None, f"the earlier tests could not be read ({type(error).__name__})"
 
-    def _write(self, plan: Plan | None, record: dict[str, Any], ended_at: datetime) -> str | None:
+    def _write(self, plan: Plan | None, record: dict[str, Any]) -> str | None:
         if not self.report_to or plan is None:
             return None
         from airflow_pinecone.runtime.restore_reports import write
 
-        return write(self.report_to, plan["index_name"], plan["backup_id"], record, ended_at)
+        ended_at = datetime.fromisoformat(record["ended_at"])
+        file = write(self.report_to, plan["index_name"], plan["backup_id"], record, ended_at)
+        self.log.info("The record of the test is in %s.", file)
+        return file
 
-    def _log(self, record: Mapping[str, Any], file: str | None) -> None:
+    def _log(self, record: Mapping[str, Any]) -> None:
         has_passed = record["verdict"] == "passed"
         (self.log.info if has_passed else self.log.error)("%s", headline(record))
         findings = sorted(record["findings"], key=lambda finding: not finding["fails"])
@@ -163,5 +175,3 @@ class RestoreReportOperator(PineconeOperator):
             self.log.info("Not checked: %s", note)
         for task in record["incomplete"]:
             self.log.error("The task %s has no result: it failed, or did not run.", task)
-        if file:
-            self.log.info("The record of the test is in %s.", file)

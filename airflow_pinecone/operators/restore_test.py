@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow_pinecone.api.models import count_of, created_at, is_ready, tags_of
+from airflow_pinecone.api.models import count_of, created_at, document_fields, is_ready, xcom_safe
 from airflow_pinecone.common.inputs import validate_id, validate_index_name
-from airflow_pinecone.common.text import counted, explain, iso, show_time
-from airflow_pinecone.errors import NotFound, PineconeError, RestoreTestFailed
+from airflow_pinecone.common.text import counted, explain, insert_before_ids, iso, show_time
+from airflow_pinecone.errors import NotFound, PineconeError, PineconePermanentError, RestoreTestFailed, WaitTimeout
 from airflow_pinecone.operators.base import PineconeOperator
-from airflow_pinecone.rules.identity import ORIGIN_TAG
+from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
 from airflow_pinecone.rules.restore_test import (
     MAX_QUERIED_NAMESPACES,
-    TEST_TAG,
+    NamespaceRow,
     Part,
     PartResult,
     Plan,
     choose_backup,
-    estimate,
-    scratch_name,
     seed_of,
-    why_too_expensive,
 )
+from airflow_pinecone.rules.scratch import is_scratch_of, run_digest, scratch_name, scratch_started_at, scratch_tags
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.tries import start_try
@@ -30,13 +30,22 @@ from airflow_pinecone.runtime.tries import start_try
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.api.models import BackupModel
+    from airflow_pinecone.api.models import BackupModel, IndexModel
+    from airflow_pinecone.hooks import PineconeHook
+
+# Only since this version, the API has operations for the records of a document index.
+_DOCUMENTS_VERSION = "2026-07"
+# A scratch index that is older is probably left over.
+_MAX_SCRATCH_AGE = timedelta(days=1)
+# How long a deleted index may still have its name, in seconds.
+_DELETION_SECONDS = 300.0
 
 
 class ChooseBackupOperator(PineconeOperator):
     """Choose the backup of a restore test, and estimate what the test costs.
 
-    All tries choose the same backup and the same name for the scratch index, unless there is a newer backup.
+    All tries choose the same backup, unless there is a newer one. All tries of a run, also after a clear, have the same
+    name for the scratch index, and delete the one that an earlier one has left.
 
     Args:
         index_name: The index whose backup to test (templated). It may have been deleted.
@@ -90,9 +99,11 @@ class ChooseBackupOperator(PineconeOperator):
             and others.
 
         Raises:
-            AirflowFailException: There is no Ready backup, the test would cost too much, Pinecone rejected a request,
-                or the name or the connection is invalid; not retried.
+            AirflowFailException: There is no Ready backup, the test would cost too much, the API version of the
+                connection cannot read the records, Pinecone rejected a request, or the name or the connection is
+                invalid; not retried.
             PineconeTransientError: A request failed; a retry can succeed.
+            WaitTimeout: The scratch index of an earlier try was not deleted, or still exists; a retry can succeed.
         """
         with fail_without_retry():
             return self._choose(context)
@@ -100,19 +111,29 @@ class ChooseBackupOperator(PineconeOperator):
     def _choose(self, context: Context) -> Plan:
         index_name = validate_index_name(self.index_name)
         this_try = start_try(context, self.clock.time())
+        run = run_digest(this_try.origin)
+        indexes = {index["name"]: index for index in self.hook.list_indexes()}
+        scratch = scratch_name(run)
+        self._delete_earlier(indexes.pop(scratch, None), run)
+        self._warn_of_old(indexes.values())
         seed = seed_of(this_try.origin.run_id) if self.seed is None else self.seed
         backup = self._backup(index_name, seed)
         backup_id = validate_id(backup["backup_id"], "backup")
         push_links(context, backup_id, self)
-        names = {index["name"] for index in self.hook.list_indexes()}
-        why = self._why_not_compared(index_name in names)
-        cost = estimate(backup, compare=not why, sample=self.sample, queries=self.queries)
+        index = indexes.get(index_name)
+        self._check_version(index_name, [backup, index])
+        why = self._why_not_compared(index is not None)
+        reference = None if why else self.hook.records(index_name).stats()
+        cost = estimate(backup, reference=reference, sample=self.sample, queries=self.queries)
         plan = Plan(
+            test_id=f"{this_try.origin.digest}-{this_try.number}",
+            run=run,
             index_name=index_name,
             backup_id=backup_id,
-            backup=backup,
-            scratch=scratch_name(this_try.origin.digest),
-            tags={TEST_TAG: backup_id},
+            # The schema of a backup has the names of metadata fields as keys.
+            backup=xcom_safe(backup),
+            scratch=scratch,
+            tags=scratch_tags(run, backup_id, self.clock.utcnow()),
             compare=not why,
             why_not_compared=why,
             sample=self.sample,
@@ -120,7 +141,7 @@ class ChooseBackupOperator(PineconeOperator):
             estimate=cost,
             started_at=iso(this_try.run_started_at or self.clock.utcnow()),
         )
-        self._log_plan(plan, len(names))
+        self._log_plan(plan, len(indexes))
         if too_expensive := why_too_expensive(cost, self.max_read_units):
             raise RestoreTestFailed(
                 explain(
@@ -146,6 +167,65 @@ class ChooseBackupOperator(PineconeOperator):
                 )
             )
         return choose_backup(ready, last=self.last if self.choose == "random" else 1, seed=seed)
+
+    def _delete_earlier(self, index: IndexModel | None, run: str) -> None:
+        """Delete the scratch index that an earlier try of this run, or one before a clear, has left."""
+        if index is None or not is_scratch_of(index, run):
+            # The restore fails if another task created it.
+            return
+        from airflow_pinecone.waiting.drivers import poll_until_found
+
+        name = index["name"]
+        self.log.info("Deleting index %s, which an earlier try of this restore test has left.", name)
+        why = "was deleted, but still exists"
+        try:
+            _delete_if_exists(self.hook, name)
+            find = partial(self._is_deleted, name)
+            if poll_until_found(find, self.log.info, self.clock, seconds=_DELETION_SECONDS):
+                return
+        except PineconeError as error:
+            # Also a rejection can end, for example when the restore does.
+            why = f"could not be deleted: {error.reason}"
+        raise WaitTimeout(
+            explain(
+                f"The restore test of index {self.index_name} was not started.",
+                f"index {name} of an earlier try {why}",
+                "If no retry is left, delete the index in Pinecone's console, then clear the task.",
+            )
+        )
+
+    def _is_deleted(self, name: str) -> bool | None:
+        try:
+            self.hook.describe_index(name)
+        except NotFound:
+            return True
+        return None
+
+    def _warn_of_old(self, indexes: Iterable[IndexModel]) -> None:
+        latest = self.clock.utcnow() - _MAX_SCRATCH_AGE
+        for index in indexes:
+            started_at = scratch_started_at(index)
+            if started_at is not None and started_at < latest:
+                self.log.warning(
+                    "Index %s of a restore test of %s still exists. If no test uses it, delete it: it costs money.",
+                    index["name"],
+                    show_time(started_at),
+                )
+
+    def _check_version(self, index_name: str, models: Sequence[BackupModel | IndexModel | None]) -> None:
+        """Check that the API version of the connection can read the records."""
+        settings = self.hook.settings
+        if settings.is_since(_DOCUMENTS_VERSION):
+            return
+        # A backup has its schema in the same form.
+        if any(document_fields(cast("IndexModel", model)) is not None for model in models if model):
+            raise RestoreTestFailed(
+                explain(
+                    f"The restore test of index {index_name} was not started.",
+                    f"it is a document index, and API version {settings.api_version} cannot read its records",
+                    _version_advice(self.hook),
+                )
+            )
 
     def _why_not_compared(self, index_exists: bool) -> str:
         if not self.compare_to_index:
@@ -222,7 +302,14 @@ class CheckRecordsOperator(PineconeOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
-            return self._check()
+            try:
+                return self._check()
+            except PineconePermanentError as error:
+                # Older versions reject the requests, and do not show that it is a document index.
+                if error.status_code != 400 or self.hook.settings.is_since(_DOCUMENTS_VERSION):
+                    raise
+                text = insert_before_ids(str(error), f"If it is a document index: {_version_advice(self.hook)}")
+                raise RestoreTestFailed(text, reason=error.reason) from error
 
     def _check(self) -> PartResult:
         # The hook reports that numpy is missing.
@@ -232,13 +319,13 @@ class CheckRecordsOperator(PineconeOperator):
 
         progress = Progress([reader for reader in (records, reference) if reader], self.clock, self.log.info)
         stats = records.stats()
-        counts = self.part["namespaces"]
+        counts = {row["name"]: row["records"] for row in self.part["namespaces"]}
         queried = set(sorted(counts, key=lambda name: (-counts[name], name))[:MAX_QUERIED_NAMESPACES])
-        results = {}
+        rows = []
         for name in counts:
             queries = QueryCheck(records, name, queries=self.queries, top_k=self.top_k, seed=self.plan["seed"])
             why_not = self._why_no_queries(name in queried) or queries.why_impossible
-            results[name] = check_namespace(
+            result = check_namespace(
                 name,
                 records,
                 reference,
@@ -248,14 +335,22 @@ class CheckRecordsOperator(PineconeOperator):
                 queries=None if why_not else queries,
                 progress=progress,
             )
-            results[name]["why_no_recall"] = results[name]["why_no_recall"] or why_not
+            result["why_no_recall"] = result["why_no_recall"] or why_not
+            rows.append(NamespaceRow(**result, namespace=name))
         self.log.info(
             "Read %s of %s in %.0f s.",
             counted(progress.records, "record"),
             counted(len(counts), "namespace"),
             progress.seconds,
         )
-        return PartResult(namespaces=results, usage=progress.usage, seconds=round(progress.seconds, 3))
+        return PartResult(
+            test_id=self.part["test_id"],
+            restore_job_id=self.part["restore_job_id"],
+            namespaces=rows,
+            usage=progress.usage,
+            seconds=round(progress.seconds, 3),
+            ended_at=self.clock.utcnow().isoformat(),
+        )
 
     def _why_no_queries(self, is_large: bool) -> str:
         if not self.queries:
@@ -309,16 +404,29 @@ class DeleteScratchOperator(PineconeOperator):
 
     def _delete(self, name: str) -> bool:
         try:
-            tags = tags_of(self.hook.describe_index(name))
-            if not tags.get(ORIGIN_TAG) or tags.get(TEST_TAG) != self.plan["backup_id"]:
+            # It may be of another backup: of the one before a clear.
+            if not is_scratch_of(self.hook.describe_index(name), self.plan["run"]):
                 self.log.warning(
                     "Index %s was not deleted: it lacks the tags of this restore test, so another task created it.",
                     name,
                 )
                 return False
-            self.hook.delete_index(name)
         except NotFound:
             self.log.info("Index %s does not exist.", name)
             return False
-        self.log.info("Deleted index %s.", name)
-        return True
+        is_deleted = _delete_if_exists(self.hook, name)
+        self.log.info("Deleted index %s." if is_deleted else "Index %s does not exist.", name)
+        return is_deleted
+
+
+def _delete_if_exists(hook: PineconeHook, name: str) -> bool:
+    """Delete an index, and return whether it existed."""
+    try:
+        hook.delete_index(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _version_advice(hook: PineconeHook) -> str:
+    return f'Set {{"api_version": "{_DOCUMENTS_VERSION}"}} in the extra field of connection {hook.settings.conn_id}.'

@@ -14,25 +14,29 @@ if TYPE_CHECKING:
 # A line of the log names so many ids.
 _SHOWN_IDS = 3
 _ID_LENGTH = 40
-# These kinds only fail a test above a limit, or not at all.
-_LIMITED = ("missing", "changed")
+# These kinds only fail a test above a limit. A record that was not compared may have changed: unknown is not equal.
+_LIMITS = {"missing": "max_missing", "changed": "max_changed", "not_compared": "max_changed"}
 _LABELS = {
     "unreadable": "Ids that are listed, but whose records cannot be read",
     "wrong_dimension": "Records with another number of values than the index has dimensions",
     "not_finite": "Records with a value that is not finite",
+    "no_values": "Records without values",
     "missing": "Records of the index that are missing",
     "extra": "Records that the index does not have",
     "changed": "Records that differ from those of the index",
+    "not_compared": "Records that were not compared, because those of the index cannot be fetched",
 }
 _ADVICE = {
     "count": "Create a new backup, and ask Pinecone's support with the ids of the backup and the restore job.",
-    "empty": "Create a new backup, after a check that the index has records.",
+    "empty": "Check that the index has records, and create a new backup. If only a sample was read, increase it.",
     "namespace_count": "List the namespaces of the index, and create a new backup.",
     "unreadable": "Fetch these ids from the index. If they can be read there, create a new backup.",
     "wrong_dimension": "Fetch these ids from the index, upsert them again, and create a new backup.",
     "not_finite": "Fetch these ids from the index, upsert them again, and create a new backup.",
+    "no_values": "Fetch these ids from the index, upsert them again, and create a new backup.",
     "missing": "If they were added after the backup, increase max_missing. Otherwise create a new backup.",
     "changed": "If they were updated after the backup, increase max_changed. Otherwise create a new backup.",
+    "not_compared": "If they were deleted from the index during the test, start a new test, or increase max_changed.",
     "extra": "This does not fail the test: they may have been deleted from the index after the backup.",
     "digest_changed": "The same backup had other records before. Ask Pinecone's support with the id of the backup.",
     "query_failed": "Query the restored index again with a new test. Ask Pinecone's support if it fails, too.",
@@ -93,11 +97,12 @@ def findings_of(
     if is_restored:
         findings += _slow_restore(restore_seconds, rules.max_restore_seconds)
     for name, row in namespaces.items():
-        if row["expected"] is not None and row["expected"] != row["listed"]:
-            text = f"The stats of the restored index have {counted(row['expected'], 'record')}, "
-            findings.append(_finding("count", f"{text}but {row['listed']:,} were listed", name))
+        if (row["expected"] or 0) != row["listed"]:
+            has = "do not have it" if row["expected"] is None else f"have {counted(row['expected'], 'record')}"
+            text = f"The stats of the restored index {has}, but {counted(row['listed'], 'record')} were listed"
+            findings.append(_finding("count", text, name))
         if row["query_error"]:
-            findings.append(_finding("query_failed", f"The queries failed: {row['query_error']}", name))
+            findings.append(_finding("query_failed", f"The queries failed: {one_line(row['query_error'])}", name))
         recall = row["recall"]
         if recall is not None and recall < rules.min_recall:
             text = f"Queries found {recall:.1%} of the nearest records, not {rules.min_recall:.1%}"
@@ -116,14 +121,24 @@ def line_of(finding: TestFinding) -> str:
     """Return a finding as a line of a log: what was found, example ids, and what to do."""
     ids = ", ".join(truncate(one_line(record_id), _ID_LENGTH) for record_id in finding["ids"][:_SHOWN_IDS])
     examples = f" Such as: {ids}." if ids else ""
-    return f"{finding['text']}{examples} {_ADVICE[finding['kind']]}"
+    return f"{one_line(finding['text'])}{examples} {_ADVICE[finding['kind']]}"
 
 
 def earlier_digests(record: Mapping[str, Any] | None) -> dict[str, str] | None:
     """Return the digests in the record of an earlier test; None if there is none."""
-    if record is None:
-        return None
-    return {name: row["digest"] for name, row in record["namespaces"].items() if row["read"]}
+    return None if record is None else digests_of(record)
+
+
+def digests_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests in the record of a test, by namespace, without the namespaces of which nothing was read.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It is not such a record.
+    """
+    rows = record["namespaces"]
+    # Records of development versions have a dict.
+    named = rows.items() if isinstance(rows, dict) else ((row["namespace"], row) for row in rows)
+    return {name: row["digest"] for name, row in named if row["read"]}
 
 
 def _finding(
@@ -155,6 +170,8 @@ def _counts(
     expected = count_of(backup.get("record_count"))
     if not listed:
         yield _finding("empty", "The restored index has no records, which proves nothing")
+    elif not any(row["read"] for row in namespaces.values()):
+        yield _finding("empty", "No record was read, which proves nothing")
     if expected is None:
         yield _finding("count", f"The record_count of the backup is unknown; the restored index has {listed:,} records")
     elif expected != listed:
@@ -183,20 +200,21 @@ def _slow_restore(seconds: float | None, limit: float | None) -> Iterator[TestFi
 def _of_records(namespaces: Mapping[str, NamespaceResult], rules: RestoreTestRules) -> Iterator[TestFinding]:
     found = [finding for row in namespaces.values() for finding in row["findings"]]
     reference = sum(row["reference_count"] or 0 for row in namespaces.values())
-    limits = {"missing": rules.max_missing, "changed": rules.max_changed}
-    shares = {
-        kind: sum(finding["count"] for finding in found if finding["kind"] == kind) / max(1, reference)
-        for kind in _LIMITED
-    }
+    counts = dict.fromkeys(_LIMITS.values(), 0)
+    for finding in found:
+        if finding["kind"] in _LIMITS:
+            counts[_LIMITS[finding["kind"]]] += finding["count"]
     for finding in found:
         kind = finding["kind"]
-        fails = kind != "extra" and (kind not in _LIMITED or shares[kind] > limits[kind])
+        limit_name = _LIMITS.get(kind)
+        share = counts[limit_name] / max(1, reference) if limit_name else 0.0
+        limit = float(getattr(rules, limit_name)) if limit_name else 0.0
+        fails = share > limit if limit_name else kind != "extra"
         text = f"{_LABELS[kind]}: {finding['count']:,}"
         if finding["parts"]:
             text += f" ({', '.join(f'{part}: {number:,}' for part, number in finding['parts'].items())})"
-        if kind in _LIMITED:
-            share, limit = 100 * shares[kind], 100 * limits[kind]
-            text += f"; in all namespaces, {share:.4g}% of the index, and max_{kind} is {limit:.4g}%"
+        if limit_name:
+            text += f"; in all namespaces, {100 * share:.4g}% of the index, and {limit_name} is {100 * limit:.4g}%"
         yield _finding(
             kind,
             text,

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import heapq
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from airflow_pinecone.api.models import BackupModel, count_of, dimension_of, parse_time
+from airflow_pinecone.api.models import BackupModel, count_of, parse_time
 from airflow_pinecone.common.text import counted, one_line
 from airflow_pinecone.errors import RestoreTestFailed
+from airflow_pinecone.rules.restore_cost import Estimate as Estimate
 from airflow_pinecone.rules.restore_findings import TestFinding, earlier_digests, findings_of
+from airflow_pinecone.rules.scratch import TEST_TAG as TEST_TAG
 
 if TYPE_CHECKING:
     from airflow_pinecone.rules.record_check import Finding
 
 # The version of the record of a restore test.
 FORMAT = 1
-# The tag of a scratch index. Its value is the id of the backup.
-TEST_TAG = "airflow-pinecone-restore-test"
 # The XCom key of the counts.
 COUNTS_KEY = "counts"
-_SCRATCH_PREFIX = "restore-test-"
 
-# What the estimate assumes. Pinecone charges one read unit for a page of ids, and one for so many records.
-_IDS_PER_READ_UNIT = 100
-_RECORDS_PER_READ_UNIT = 10
-# The least that a query costs, in read units. Above this, it is one for each GB of the namespace.
-_READ_UNITS_PER_QUERY = 0.25
-# About the bytes of a number in a response, and of a record besides its dense values.
-_BYTES_PER_NUMBER, _BYTES_PER_RECORD = 12, 400
-# How many records of an index all tasks together read in a second.
-_RECORDS_PER_SECOND = 2_000
 # The record in XCom has the details of so many namespaces, and so many findings. The file has all.
 MAX_NAMESPACES_IN_XCOM = 1_000
 # Namespaces in which a part checks the recall. The largest ones come first.
@@ -45,26 +34,17 @@ Verdict = Literal["passed", "failed", "incomplete"]
 TASKS = ("choose", "restore", "settle", "check")
 
 
-class Estimate(TypedDict):
-    """What a restore test will cost, as JSON types. None is unknown.
+class Plan(TypedDict):
+    """What a restore test is about: the result of its first task, as JSON types.
 
     Attributes:
-        records: The records of the backup.
-        read_units: The read units for the records of the restored index, those of the index it is compared with, and
-            the queries.
-        response_bytes: The bytes of the responses, not compressed. It is unknown without dense vectors.
-        minutes: The time to read the records, without the restore.
+        test_id: Identifies this plan. Another execution of the first task has another one.
+        run: The digest of the run; see ``rules.scratch``.
+        scratch: The name of the scratch index.
     """
 
-    records: int | None
-    read_units: int | None
-    response_bytes: int | None
-    minutes: int | None
-
-
-class Plan(TypedDict):
-    """What a restore test is about: the result of its first task, as JSON types."""
-
+    test_id: str
+    run: str
     index_name: str
     backup_id: str
     backup: BackupModel
@@ -78,10 +58,26 @@ class Plan(TypedDict):
     started_at: str
 
 
-class Part(TypedDict):
-    """What one task reads, as JSON types: the namespaces with the number of records that the index reports."""
+class PartNamespace(TypedDict):
+    """A namespace, and the number of records that the index reports. A name cannot be a key in every XCom."""
 
-    namespaces: dict[str, int]
+    name: str
+    records: int
+
+
+class Part(TypedDict):
+    """What one task reads, as JSON types.
+
+    Attributes:
+        test_id: The plan to which it belongs.
+        restore_job_id: The restore to which it belongs.
+        namespaces: The namespaces.
+        compare: Whether they are compared with those of the index.
+    """
+
+    test_id: str
+    restore_job_id: str
+    namespaces: list[PartNamespace]
     compare: bool
 
 
@@ -91,7 +87,6 @@ class Counts(TypedDict):
     Attributes:
         settled: Whether the counts agreed with the backup in time.
         problem: Why not.
-        started_at: When the wait started: the restore had ended.
         namespaces: The number of its namespaces, including the empty ones.
         compare: Whether the records are compared with those of the index.
         why_not_compared: Why not.
@@ -99,7 +94,6 @@ class Counts(TypedDict):
 
     settled: bool
     problem: str
-    started_at: str
     namespaces: int
     compare: bool
     why_not_compared: str
@@ -131,12 +125,39 @@ class NamespaceResult(TypedDict):
     reference_count: int | None
 
 
-class PartResult(TypedDict):
-    """The result of the check of a part, as JSON types."""
+class NamespaceRow(NamespaceResult):
+    """The check of a namespace, and its name."""
 
-    namespaces: dict[str, NamespaceResult]
+    namespace: str
+
+
+class PartResult(TypedDict):
+    """The result of the check of a part, as JSON types.
+
+    Attributes:
+        test_id: The plan to which it belongs.
+        restore_job_id: The restore to which it belongs.
+        namespaces: The result of each namespace of the part.
+        usage: What the requests have cost.
+        seconds: How long the check took.
+        ended_at: When it ended.
+    """
+
+    test_id: str
+    restore_job_id: str
+    namespaces: list[NamespaceRow]
     usage: dict[str, int]
     seconds: float
+    ended_at: str
+
+
+class Evidence(NamedTuple):
+    """What the tasks of one test have returned, without the results of another one; see ``evidence_of``."""
+
+    restore: Mapping[str, Any] | None
+    counts: Counts | None
+    parts: Sequence[Part] | None
+    results: list[PartResult]
 
 
 @dataclass(frozen=True)
@@ -161,11 +182,6 @@ def seed_of(text: str) -> int:
     return random.Random(text).getrandbits(32)  # noqa: S311
 
 
-def scratch_name(digest: str) -> str:
-    """Return the name of a scratch index, from a hexadecimal digest."""
-    return f"{_SCRATCH_PREFIX}{digest[:12]}"
-
-
 def choose_backup(backups: Sequence[BackupModel], *, last: int, seed: int) -> BackupModel:
     """Return one of the last backups, at random.
 
@@ -177,54 +193,22 @@ def choose_backup(backups: Sequence[BackupModel], *, last: int, seed: int) -> Ba
     return random.Random(seed).choice(backups[:last])  # noqa: S311
 
 
-def estimate(backup: BackupModel, *, compare: bool, sample: float, queries: int) -> Estimate:
-    """Estimate what a restore test costs, from the record count and the dimension of the backup.
-
-    Args:
-        backup: The backup.
-        compare: Whether its records are compared with those of the index.
-        sample: The share of the records to read.
-        queries: The number of queries for each namespace.
-    """
-    count, dimension = count_of(backup.get("record_count")), dimension_of(backup)
-    if count is None:
-        return Estimate(records=None, read_units=None, response_bytes=None, minutes=None)
-    sides = 2 if compare else 1
-    read_units = sides * (math.ceil(count / _IDS_PER_READ_UNIT) + math.ceil(count * sample / _RECORDS_PER_READ_UNIT))
-    if dimension is not None and sample >= 1:
-        namespaces = count_of(backup.get("namespace_count")) or 1
-        gigabytes = (count_of(backup.get("size_bytes")) or 0) / 1e9
-        read_units += math.ceil(queries * max(_READ_UNITS_PER_QUERY * namespaces, gigabytes))
-    size = None if dimension is None else dimension * _BYTES_PER_NUMBER + _BYTES_PER_RECORD
-    return Estimate(
-        records=count,
-        read_units=read_units,
-        response_bytes=None if size is None else round(sides * count * sample * size),
-        minutes=math.ceil(sides * count * sample / _RECORDS_PER_SECOND / 60),
-    )
-
-
-def why_too_expensive(cost: Estimate, max_read_units: float | None) -> str:
-    """Return why a restore test must not start, as a clause for a message; empty if it may."""
-    if max_read_units is None:
-        return ""
-    if cost["read_units"] is None:
-        return (
-            f"the record_count of the backup is unknown, and so is the cost: unknown is not zero. "
-            f"The limit is {max_read_units:,.0f} read units"
-        )
-    if cost["read_units"] <= max_read_units:
-        return ""
-    return f"it would cost about {cost['read_units']:,} read units, and the limit is {max_read_units:,.0f}"
-
-
-def split_into_parts(restored: Mapping[str, int], reference: Mapping[str, int] | None, max_parts: int) -> list[Part]:
+def split_into_parts(
+    restored: Mapping[str, int],
+    reference: Mapping[str, int] | None,
+    max_parts: int,
+    *,
+    test_id: str,
+    restore_job_id: str,
+) -> list[Part]:
     """Group the namespaces of the restored index and of the reference into parts of similar size.
 
     Args:
         restored: The record counts of the namespaces of the restored index.
         reference: Those of the index with which it is compared; None if it is not.
         max_parts: The maximum number of parts.
+        test_id: The plan to which they belong.
+        restore_job_id: The restore to which they belong.
 
     Returns:
         At least one part.
@@ -241,32 +225,74 @@ def split_into_parts(restored: Mapping[str, int], reference: Mapping[str, int] |
         # A request for an empty namespace takes time, too.
         heapq.heappush(sizes, (size + counts[name] + 1, part))
     return [
-        Part(namespaces={name: counts[name] for name in sorted(part)}, compare=reference is not None) for part in names
+        Part(
+            test_id=test_id,
+            restore_job_id=restore_job_id,
+            namespaces=[PartNamespace(name=name, records=counts[name]) for name in sorted(part)],
+            compare=reference is not None,
+        )
+        for part in names
     ]
 
 
-def incomplete_tasks(
-    plan: Plan | None, restore: Mapping[str, Any] | None, parts: Sequence[Part] | None, results: Sequence[PartResult]
-) -> list[str]:
+def evidence_of(
+    plan: Plan | None,
+    restore: Mapping[str, Any] | None,
+    counts: Counts | None,
+    parts: Sequence[Part] | None,
+    results: Sequence[PartResult],
+) -> Evidence:
+    """Return the results that belong to a plan and its restore.
+
+    After a clear, Airflow keeps the XCom of a task until the task starts again, and that of a mapped task instance that
+    was removed. Such a result is of another restore, perhaps of another backup, and is left out.
+
+    Args:
+        plan: The result of ``choose``; None if it has none.
+        restore: The result of ``restore``; None if it has none.
+        counts: The counts of ``settle``; None if it has none.
+        parts: The result of ``settle``; None if it has none.
+        results: The results of ``check``.
+    """
+    wanted = (plan["backup_id"], plan["scratch"]) if plan else None
+    if plan is None or restore is None or (restore.get("backup_id"), restore.get("index_name")) != wanted:
+        return Evidence(None, None, None, [])
+    test = (plan["test_id"], restore.get("restore_job_id"))
+    if parts is None or any((part["test_id"], part["restore_job_id"]) != test for part in parts):
+        return Evidence(restore, None, None, [])
+    names = {_names(part["namespaces"], "name") for part in parts}
+    own: dict[tuple[str, ...], PartResult] = {}
+    for result in sorted(results, key=lambda result: result["ended_at"]):
+        found = _names(result["namespaces"], "namespace")
+        if (result["test_id"], result["restore_job_id"]) == test and found in names:
+            own[found] = result
+    return Evidence(restore, counts, parts, list(own.values()))
+
+
+def _names(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[str, ...]:
+    return tuple(sorted(row[key] for row in rows))
+
+
+def incomplete_tasks(plan: Plan | None, evidence: Evidence) -> list[str]:
     """Return the tasks of a restore test without a result: they failed, or did not run."""
-    checked = {name for result in results for name in result["namespaces"]}
-    is_checked = parts is not None and all(name in checked for part in parts for name in part["namespaces"])
-    done = (plan is not None, restore is not None, parts is not None, is_checked)
+    parts = evidence.parts
+    is_checked = parts is not None and len(evidence.results) == len(parts)
+    done = (plan is not None, evidence.restore is not None, parts is not None, is_checked)
     return [task for task, is_done in zip(TASKS, done, strict=True) if not is_done]
 
 
-def restore_seconds(restore: Mapping[str, Any] | None, counts: Counts | None) -> float | None:
-    """Return how long the restore took; None if that is unknown.
-
-    Without the end of the restore job, it is the time until the next task started, which is later.
-    """
-    if restore is None:
-        return None
-    started = parse_time(restore.get("created_at"))
-    ended = parse_time(restore.get("completed_at")) or (parse_time(counts["started_at"]) if counts else None)
+def restore_seconds(restore: Mapping[str, Any] | None) -> float | None:
+    """Return how long the restore took; None if its job does not say when it started and ended."""
+    started = parse_time((restore or {}).get("created_at"))
+    ended = parse_time((restore or {}).get("completed_at"))
     if started is None or ended is None:
         return None
     return max(0.0, (ended - started).total_seconds())
+
+
+def _ended_at(results: Sequence[PartResult], now: datetime) -> datetime:
+    """Return when the checks ended; now if there are none. A report can be cleared much later."""
+    return max(filter(None, (parse_time(result["ended_at"]) for result in results)), default=now)
 
 
 def build_record(
@@ -281,7 +307,7 @@ def build_record(
     why_no_earlier: str,
     who: Mapping[str, Any],
     parameters: Mapping[str, Any],
-    ended_at: datetime,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the record of a restore test, with its verdict.
 
@@ -296,14 +322,17 @@ def build_record(
         why_no_earlier: Why there is none.
         who: The DAG, the run and the owner.
         parameters: The parameters of the test.
-        ended_at: When the test ended.
+        now: The time.
 
     Returns:
         The record, as JSON types.
     """
-    namespaces = dict(sorted((name, row) for result in results for name, row in result["namespaces"].items()))
-    incomplete = incomplete_tasks(plan, restore, parts, results)
-    seconds = restore_seconds(restore, counts)
+    evidence = evidence_of(plan, restore, counts, parts, results)
+    restore, counts, _, own_results = evidence
+    rows = (row for result in own_results for row in result["namespaces"])
+    namespaces = {row["namespace"]: row for row in sorted(rows, key=lambda row: row["namespace"])}
+    incomplete = incomplete_tasks(plan, evidence)
+    seconds = restore_seconds(restore)
     backup: Mapping[str, Any] = plan["backup"] if plan else {}
     digests = earlier_digests(earlier)
     findings: list[TestFinding] = findings_of(
@@ -321,7 +350,7 @@ def build_record(
         verdict = "failed"
     elif incomplete:
         verdict = "incomplete"
-    usages = [result["usage"] for result in results]
+    usages = [result["usage"] for result in own_results]
     return {
         "format": FORMAT,
         "verdict": verdict,
@@ -330,7 +359,7 @@ def build_record(
         "index_name": plan["index_name"] if plan else None,
         "who": dict(who),
         "started_at": plan["started_at"] if plan else None,
-        "ended_at": ended_at.isoformat(),
+        "ended_at": _ended_at(own_results, now).isoformat(),
         "backup": {
             name: backup.get(name)
             for name in (
@@ -362,32 +391,33 @@ def build_record(
         },
         "parameters": {**parameters, "seed": plan["seed"] if plan else None},
         "findings": findings,
-        "not_checked": _not_checked(plan, counts, namespaces, why_no_earlier if digests is None else ""),
-        "namespaces": {
-            name: {**row, "findings": [finding["kind"] for finding in row["findings"]]}
-            for name, row in namespaces.items()
-        },
+        "not_checked": _not_checked(
+            plan, evidence, namespaces, seconds, rules, why_no_earlier if digests is None else ""
+        ),
+        "namespaces": [
+            {**row, "findings": [finding["kind"] for finding in row["findings"]]} for row in namespaces.values()
+        ],
     }
 
 
 def record_for_xcom(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record without the details of further namespaces and findings, if it has very many."""
-    names, findings = list(record["namespaces"]), record["findings"]
+    namespaces, findings = record["namespaces"], record["findings"]
     left_out = {
-        "namespaces": max(0, len(names) - MAX_NAMESPACES_IN_XCOM),
+        "namespaces": max(0, len(namespaces) - MAX_NAMESPACES_IN_XCOM),
         "findings": max(0, len(findings) - MAX_NAMESPACES_IN_XCOM),
     }
     return {
         **record,
         "findings": findings[:MAX_NAMESPACES_IN_XCOM],
-        "namespaces": {name: record["namespaces"][name] for name in names[:MAX_NAMESPACES_IN_XCOM]},
+        "namespaces": namespaces[:MAX_NAMESPACES_IN_XCOM],
         **({"left_out": left_out} if any(left_out.values()) else {}),
     }
 
 
 def headline(record: Mapping[str, Any]) -> str:
     """Return the verdict of a record, as one line."""
-    backup_id, index_name = record["backup"]["backup_id"], record["index_name"]
+    backup_id, index_name = one_line(record["backup"]["backup_id"]), one_line(record["index_name"])
     what = f"The restore test of backup {backup_id} of index {index_name}" if index_name else "The restore test"
     read = record["read"]
     facts = f"{counted(read['records'], 'record')} in {counted(read['namespaces'], 'namespace')}"
@@ -413,10 +443,15 @@ def failure(record: Mapping[str, Any]) -> RestoreTestFailed:
 
 
 def _not_checked(
-    plan: Plan | None, counts: Counts | None, namespaces: Mapping[str, NamespaceResult], why_no_earlier: str
+    plan: Plan | None,
+    evidence: Evidence,
+    namespaces: Mapping[str, NamespaceRow],
+    seconds: float | None,
+    rules: RestoreTestRules,
+    why_no_earlier: str,
 ) -> list[str]:
     """Return what a test has not checked, and why, as sentences."""
-    notes = []
+    notes, counts = [], evidence.counts
     if plan is not None and plan["sample"] < 1:
         notes.append(f"Only a sample of {plan['sample']:.4g} of the records was read.")
     chosen = counts or plan
@@ -425,12 +460,19 @@ def _not_checked(
         notes.append(f"The records were not compared with those of an index: {why}.")
     if counts is not None and not counts["settled"]:
         notes.append(f"The counts of the restored index did not agree with the backup in time: {counts['problem']}.")
+    unread = sum(row["listed"] > 0 and not row["read"] for row in namespaces.values())
+    if unread:
+        notes.append(f"Nothing was read of {counted(unread, 'namespace')} with records: only the ids were listed.")
+    # With a limit, this is a finding.
+    if evidence.restore is not None and seconds is None and rules.max_restore_seconds is None:
+        notes.append("It is unknown how long the restore took: its job does not say when it started and ended.")
     reasons: dict[str, int] = {}
     for row in namespaces.values():
         if row["why_no_recall"]:
             reasons[row["why_no_recall"]] = reasons.get(row["why_no_recall"], 0) + 1
     notes += [
-        f"Queries of {counted(number, 'namespace')} were not checked: {reason}." for reason, number in reasons.items()
+        f"Queries of {counted(number, 'namespace')} were not checked: {one_line(reason)}."
+        for reason, number in reasons.items()
     ]
     if plan is not None and count_of(plan["backup"].get("namespace_count")) is None:
         notes.append("The number of namespaces was not checked: the backup has no namespace_count.")

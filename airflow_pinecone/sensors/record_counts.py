@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.common.text import iso
 from airflow_pinecone.rules.restore_test import COUNTS_KEY, Counts, Part, Plan, split_into_parts
 from airflow_pinecone.sensors.base import WaitSensor
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.waiting.decisions import WaitResult
-
-_STARTED_KEY = "started_at"
 
 
 class RecordCountsSensor(WaitSensor):
@@ -26,6 +23,7 @@ class RecordCountsSensor(WaitSensor):
 
     Args:
         plan: The result of the first task of the restore test (templated).
+        restore: The result of the restore (templated).
         parts: The maximum number of parts.
         conn_id: The Airflow connection with the API key (templated).
         deferrable: Whether to wait in the triggerer.
@@ -36,13 +34,14 @@ class RecordCountsSensor(WaitSensor):
     and https://docs.pinecone.io/reference/api/2025-10/data-plane/listnamespaces
     """
 
-    template_fields: Sequence[str] = ("plan", "conn_id")
+    template_fields: Sequence[str] = ("plan", "restore", "conn_id")
     resource_type = "record_counts"
 
     def __init__(
         self,
         *,
         plan: Plan,
+        restore: Mapping[str, Any],
         parts: int,
         conn_id: str,
         deferrable: bool,
@@ -52,6 +51,7 @@ class RecordCountsSensor(WaitSensor):
     ) -> None:
         super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.plan = plan
+        self.restore = restore
         self.parts = parts
         self._ti: Any = None
 
@@ -62,16 +62,14 @@ class RecordCountsSensor(WaitSensor):
             context: The context of the task.
 
         Returns:
-            The parts, each with ``namespaces`` and their record counts, and ``compare``. The counts of the whole index
-            are in XCom, under ``counts``.
+            The parts, each with the ids of the test, ``namespaces`` and their record counts, and ``compare``. The
+            counts of the whole index are in XCom, under ``counts``.
 
         Raises:
             AirflowFailException: Pinecone rejected a request, or the connection is invalid; not retried.
             PineconeUnreachable: Too many consecutive polls failed.
         """
         self._ti = context["ti"]
-        # The restore has ended by now. Only the first execution of the try knows.
-        self._ti.xcom_push(key=_STARTED_KEY, value=iso(self.clock.utcnow()))
         return self._execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -128,20 +126,21 @@ class RecordCountsSensor(WaitSensor):
                 reference = self.hook.records(self.plan["index_name"]).namespaces()
             except NotFound:
                 why = f"index {self.plan['index_name']} was deleted during the test"
-        parts = split_into_parts(restored, reference, self.parts)
-        ti = self._ti
-        started_at = ti.xcom_pull(
-            task_ids=ti.task_id, map_indexes=-1 if ti.map_index is None else ti.map_index, key=_STARTED_KEY
+        parts = split_into_parts(
+            restored,
+            reference,
+            self.parts,
+            test_id=self.plan["test_id"],
+            restore_job_id=self.restore["restore_job_id"],
         )
         counts = Counts(
             settled=not problem,
             problem=problem,
-            started_at=started_at or iso(self.clock.utcnow()),
             namespaces=len(restored),
             compare=reference is not None,
             why_not_compared=why,
         )
-        ti.xcom_push(key=COUNTS_KEY, value=dict(counts))
+        self._ti.xcom_push(key=COUNTS_KEY, value=dict(counts))
         self.log.info(
             "Index %s has %d namespaces. They are checked in %d parts.", self._resource_id, len(restored), len(parts)
         )

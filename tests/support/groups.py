@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from support.clock import FakeClock
@@ -38,6 +39,9 @@ class GroupTask(TaskInstance):
 class GroupRun:
     """A run of a restore test: each task runs if Airflow would run it.
 
+    As in Airflow, the XComs of a task are kept until its next try starts, also after a clear, and those of a mapped
+    task instance are kept after it was removed.
+
     Attributes:
         outcomes: How each task ended, by its id without that of the group. ``check`` is the last one of its instances.
     """
@@ -49,13 +53,20 @@ class GroupRun:
         with DAG("tests", schedule=None) as dag:
             restore_test(index_name, **arguments)
         self.tasks = {task.task_id.partition(".")[2]: task for task in dag.tasks}
+        self._templates = {
+            name: {field: getattr(task, field) for field in task.template_fields}
+            for name, task in self.tasks.items()
+            if name != "check"
+        }
         self.outcomes: dict[str, Outcome] = {}
         # Those of the last task.
         self.outlet_events: Any = None
         self._clock = clock
         self._run_id = run_id
         self._results: dict[str, dict[str, Any]] = {}
-        self._checks: list[Any] = []
+        # By map index.
+        self._checks: dict[int, Any] = {}
+        self._clears = 0
 
     @property
     def states(self) -> dict[str, str]:
@@ -77,14 +88,24 @@ class GroupRun:
         """Return an XCom of a task."""
         return self._results[f"restore_test.{name}"][key]
 
+    def clear(self) -> GroupRun:
+        """Clear all tasks of the finished run, as Airflow does, an hour later."""
+        self._clock.advance(3600)
+        self._clears += 1
+        self.outcomes.clear()
+        return self
+
     def run(self, name: str) -> Outcome:
         """Run one task, and store its XComs. ``check`` runs for each part."""
         if name == "check":
             outcomes = [self._run(self._check(number), number) for number in range(len(self.xcom("settle")))]
-            self._checks = [outcome.value for outcome in outcomes if outcome.state == "success"]
+            for number, outcome in enumerate(outcomes):
+                self._checks.pop(number, None)
+                if outcome.state == "success":
+                    self._checks[number] = outcome.value
             self.outcomes[name] = next((each for each in outcomes if each.state != "success"), outcomes[-1])
         else:
-            self.outcomes[name] = self._run(self._resolved(self.tasks[name]))
+            self.outcomes[name] = self._run(self._resolved(name))
         return self.outcomes[name]
 
     def run_all(self) -> GroupRun:
@@ -105,7 +126,11 @@ class GroupRun:
             map_index=map_index,
             retries=0,
             results=self._results,
+            try_number=1 + self._clears,
         )
+        ti.max_tries = self._clears
+        # Airflow starts a finished run again.
+        ti.run_started += timedelta(hours=self._clears)
         task.clock = self._clock
         task.recreate = lambda: task
         outcome = run_try(task, ti)
@@ -122,12 +147,13 @@ class GroupRun:
         names = ("plan", "part", "queries", "top_k", "conn_id")
         return mapped.operator_class(task_id=mapped.task_id, **{name: self._resolve(arguments[name]) for name in names})
 
-    def _resolved(self, task: Any) -> Any:
-        for name in task.template_fields:
-            if name == "results":
-                task.results = self._checks
+    def _resolved(self, name: str) -> Any:
+        task: Any = self.tasks[name]
+        for field_name, value in self._templates[name].items():
+            if field_name == "results":
+                task.results = [self._checks[number] for number in sorted(self._checks)]
             else:
-                setattr(task, name, self._resolve(getattr(task, name)))
+                setattr(task, field_name, self._resolve(value))
         return task
 
     def _resolve(self, value: Any) -> Any:

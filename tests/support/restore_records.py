@@ -10,8 +10,9 @@ from airflow_pinecone.common.text import iso
 from airflow_pinecone.rules.restore_test import (
     Counts,
     Estimate,
-    NamespaceResult,
+    NamespaceRow,
     Part,
+    PartNamespace,
     PartResult,
     Plan,
     RestoreTestRules,
@@ -44,6 +45,8 @@ def make_record(
         "namespace_count": 1,
     }
     plan = Plan(
+        test_id="t-1",
+        run="0123456789abcdef",
         index_name=index_name,
         backup_id=backup_id,
         backup=backup,
@@ -59,13 +62,13 @@ def make_record(
     counts = Counts(
         settled=True,
         problem="",
-        started_at=iso(ended_at),
         namespaces=1,
         compare=False,
         why_not_compared="compare_to_index is not set",
     )
     read = 60 if verdict == "failed" else 100
-    row = NamespaceResult(
+    row = NamespaceRow(
+        namespace="",
         listed=read,
         read=read,
         expected=read,
@@ -77,18 +80,27 @@ def make_record(
         reference_count=compared,
     )
     usage = {"requests": 2, "read_units": 11, "response_bytes": 100}
+    part = Part(test_id="t-1", restore_job_id="r-1", namespaces=[PartNamespace(name="", records=read)], compare=False)
+    result = PartResult(
+        test_id="t-1",
+        restore_job_id="r-1",
+        namespaces=[row],
+        usage=usage,
+        seconds=1.0,
+        ended_at=ended_at.isoformat(),
+    )
     record = build_record(
         plan=plan,
-        restore={"restore_job_id": "r-1"},
+        restore={"restore_job_id": "r-1", "backup_id": backup_id, "index_name": plan["scratch"]},
         counts=counts,
-        parts=[Part(namespaces={"": read}, compare=False)],
-        results=[] if verdict == "incomplete" else [PartResult(namespaces={"": row}, usage=usage, seconds=1.0)],
+        parts=[part],
+        results=[] if verdict == "incomplete" else [result],
         rules=RestoreTestRules(),
         earlier=None,
         why_no_earlier="report_to is not set",
         who={"dag_id": "tests", "run_id": run_id or f"scheduled__{iso(ended_at)}"},
         parameters={},
-        ended_at=ended_at,
+        now=ended_at,
     )
     assert record["verdict"] == verdict
     return record

@@ -1,0 +1,63 @@
+"""The scratch index of a restore test: its name, and the tags that identify it.
+
+All tries of a run have the same name, also after a clear: an index that an earlier one has left is found and deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+from airflow_pinecone.api.models import IndexModel, tags_of
+from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin
+
+# Its value is the id of the backup.
+TEST_TAG = "airflow-pinecone-restore-test"
+# Its value is the digest of the run, and when the test started.
+RUN_TAG = "airflow-pinecone-restore-run"
+_NAME_PREFIX = "restore-test-"
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+def run_digest(origin: Origin) -> str:
+    """Return the hash of a run of a restore test. A clear does not change it, not even one of a finished run."""
+    fields = [origin.dag_id, origin.run_id, origin.task_id, origin.map_index]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:32]
+
+
+def scratch_name(run: str) -> str:
+    """Return the name of the scratch index of a run."""
+    return f"{_NAME_PREFIX}{run[:12]}"
+
+
+def scratch_tags(run: str, backup_id: str, now: datetime) -> dict[str, str]:
+    """Return the tags of a new scratch index, besides that of the restore task.
+
+    Args:
+        run: The digest of the run.
+        backup_id: The id of the backup.
+        now: The time.
+    """
+    return {TEST_TAG: backup_id, RUN_TAG: f"{run}-{now.astimezone(UTC).strftime(_TIME)}"}
+
+
+def is_scratch_of(index: IndexModel, run: str) -> bool:
+    """Return whether a restore test created an index, in a run."""
+    return _has_both_tags(index) and str(tags_of(index).get(RUN_TAG)).startswith(f"{run}-")
+
+
+def scratch_started_at(index: IndexModel) -> datetime | None:
+    """Return when the restore test started that created an index; None if none did, or if that is unknown."""
+    time = str(tags_of(index).get(RUN_TAG)).rpartition("-")[2]
+    if not _has_both_tags(index):
+        return None
+    try:
+        return datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _has_both_tags(index: IndexModel) -> bool:
+    tags = tags_of(index)
+    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))
