@@ -82,7 +82,7 @@ class RestoreReportOperator(PineconeOperator):
         plan: Plan | None = self._pull(context, "choose")
         if plan is None and self._is_skipped(context):
             raise AirflowSkipException("The restore test was skipped.")
-        earlier, why_no_earlier = self._earlier(plan)
+        earlier, why_no_earlier = self._earlier(context, plan)
         record = build_record(
             plan=plan,
             restore=self._pull(context, "restore"),
@@ -138,7 +138,7 @@ class RestoreReportOperator(PineconeOperator):
             "triggered_by": getattr(run, "triggering_user_name", None),
         }
 
-    def _earlier(self, plan: Plan | None) -> tuple[Mapping[str, Any] | None, str]:
+    def _earlier(self, context: Context, plan: Plan | None) -> tuple[Mapping[str, Any] | None, str]:
         if plan is None:
             return None, ""
         if plan["sample"] < 1:
@@ -148,7 +148,9 @@ class RestoreReportOperator(PineconeOperator):
         try:
             from airflow_pinecone.runtime.restore_reports import oldest_passed
 
-            return oldest_passed(self.report_to, plan["index_name"], plan["backup_id"], self.log.warning)
+            return oldest_passed(
+                self.report_to, plan["index_name"], plan["backup_id"], self.log.warning, self._who(context)
+            )
         except Exception as error:  # Each store has errors of its own, and the records were read.
             self.log.warning("Could not read the earlier tests in %s.", self.report_to, exc_info=True)
             return None, f"the earlier tests could not be read ({type(error).__name__})"

@@ -45,11 +45,11 @@ from airflow_pinecone.rules.report import (
     ScheduleFacts,
     rows_with_problems,
 )
+from airflow_pinecone.rules.scratch import is_scratch
 from airflow_pinecone.rules.tested import (
     Restore,
     completed_restores,
     failed_test_problems,
-    is_scratch,
     last_restore_of,
     restore_problems,
     restore_test_problems,

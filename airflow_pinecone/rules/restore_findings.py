@@ -169,9 +169,9 @@ def _counts(
     listed = sum(row["listed"] for row in namespaces.values())
     expected = count_of(backup.get("record_count"))
     if not listed:
-        yield _finding("empty", "The restored index has no records, which proves nothing")
+        yield _finding("empty", "The restored index has no records, so nothing was tested")
     elif not any(row["read"] for row in namespaces.values()):
-        yield _finding("empty", "No record was read, which proves nothing")
+        yield _finding("empty", "No record was read, so nothing was tested")
     if expected is None:
         yield _finding("count", f"The record_count of the backup is unknown; the restored index has {listed:,} records")
     elif expected != listed:

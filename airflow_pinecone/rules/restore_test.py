@@ -14,7 +14,6 @@ from airflow_pinecone.common.text import counted, one_line
 from airflow_pinecone.errors import RestoreTestFailed
 from airflow_pinecone.rules.restore_cost import Estimate as Estimate
 from airflow_pinecone.rules.restore_findings import TestFinding, earlier_digests, findings_of
-from airflow_pinecone.rules.scratch import TEST_TAG as TEST_TAG
 
 if TYPE_CHECKING:
     from airflow_pinecone.rules.record_check import Finding

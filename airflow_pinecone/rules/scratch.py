@@ -42,22 +42,23 @@ def scratch_tags(run: str, backup_id: str, now: datetime) -> dict[str, str]:
     return {TEST_TAG: backup_id, RUN_TAG: f"{run}-{now.astimezone(UTC).strftime(_TIME)}"}
 
 
+def is_scratch(index: IndexModel) -> bool:
+    """Return whether a restore test created an index, and will delete it. It inherits the other tags of its backup."""
+    tags = tags_of(index)
+    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))
+
+
 def is_scratch_of(index: IndexModel, run: str) -> bool:
     """Return whether a restore test created an index, in a run."""
-    return _has_both_tags(index) and str(tags_of(index).get(RUN_TAG)).startswith(f"{run}-")
+    return is_scratch(index) and str(tags_of(index).get(RUN_TAG)).startswith(f"{run}-")
 
 
 def scratch_started_at(index: IndexModel) -> datetime | None:
     """Return when the restore test started that created an index; None if none did, or if that is unknown."""
     time = str(tags_of(index).get(RUN_TAG)).rpartition("-")[2]
-    if not _has_both_tags(index):
+    if not is_scratch(index):
         return None
     try:
         return datetime.strptime(time, _TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _has_both_tags(index: IndexModel) -> bool:
-    tags = tags_of(index)
-    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))

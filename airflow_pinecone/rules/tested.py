@@ -9,19 +9,16 @@ from typing import Any, NamedTuple, get_args
 
 from airflow_pinecone.api.models import (
     BackupModel,
-    IndexModel,
     RestoreJobModel,
     completed_at,
     is_completed,
     parse_time,
-    tags_of,
 )
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.inputs import is_id
 from airflow_pinecone.common.text import counted, iso, one_line, show_seconds, show_value
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.history import CLOCK_SKEW, BackupHistory, age_of
-from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.report import (
     BackupTimes,
     Problem,
@@ -31,13 +28,7 @@ from airflow_pinecone.rules.report import (
     RestoreTests,
     TestVerdict,
 )
-from airflow_pinecone.rules.restore_test import FORMAT, TEST_TAG
-
-
-def is_scratch(index: IndexModel) -> bool:
-    """Return whether a restore test created an index, and will delete it. It inherits the other tags of its backup."""
-    tags = tags_of(index)
-    return bool(tags.get(ORIGIN_TAG) and tags.get(TEST_TAG))
+from airflow_pinecone.rules.restore_test import FORMAT
 
 
 class Restore(NamedTuple):
@@ -138,7 +129,7 @@ def _parse(record: Mapping[str, Any], path: str) -> RestoreTest:
         and is_id(backup["backup_id"])
         and type(records) is int
         and type(record["sampled"]) is bool
-        # A record that contradicts itself proves nothing.
+        # A record that contradicts itself does not count.
         and (verdict != "passed" or not (failing or tasks))
     )
     if not is_valid or ended_at is None:

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.rules.coverage import backup_ids_of
 from airflow_pinecone.rules.report import IndexReport, RestoreTests
-from airflow_pinecone.rules.tested import is_scratch
+from airflow_pinecone.rules.scratch import is_scratch
 from airflow_pinecone.runtime.restore_reports import read_tests
 from airflow_pinecone.ui.formats import UNKNOWN, show_duration
 from airflow_pinecone.ui.project_cache import Answer

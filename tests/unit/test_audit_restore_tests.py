@@ -20,7 +20,7 @@ from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators import AuditBackupsOperator
 from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.report import BackupTimes
-from airflow_pinecone.rules.restore_test import TEST_TAG
+from airflow_pinecone.rules.scratch import TEST_TAG
 from airflow_pinecone.runtime import metrics
 from airflow_pinecone.runtime.airflow_versions import storage_path
 from airflow_pinecone.runtime.restore_reports import read_tests

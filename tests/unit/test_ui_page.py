@@ -35,7 +35,7 @@ from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin, describe
-from airflow_pinecone.rules.restore_test import TEST_TAG
+from airflow_pinecone.rules.scratch import TEST_TAG
 from airflow_pinecone.ui.app import cache_of_tests, create_app
 from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
