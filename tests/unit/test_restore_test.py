@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -42,10 +43,12 @@ def backup(world: Emulator) -> dict[str, Any]:
 
 @pytest.fixture
 def test_of(clock: FakeClock) -> Start:
-    """Return a function that runs a restore test of the index."""
+    """Return a function that runs a restore test of the index, each time in another run of the DAG."""
+    numbers = itertools.count(1)
 
     def run(**arguments: Any) -> GroupRun:
-        return GroupRun(clock, INDEX, **{"deferrable": False, **arguments}).run_all()
+        run_id = f"manual__{next(numbers)}"
+        return GroupRun(clock, INDEX, **{"deferrable": False, "run_id": run_id, **arguments}).run_all()
 
     return run
 
