@@ -36,6 +36,7 @@ GROUPS: list[dict[str, dict[str, Any]]] = [
     },
     {"drill_several": {}, "reindex_with_rollback": {}},
     {"backup_fleet": {}},
+    {"restore_test_weekly": {}},
     {"backup_audit": {}, "nightly_retention": {}},
 ]
 # They need version 2026-07. A day passes in the emulator before the schedule has created a backup.
@@ -75,8 +76,8 @@ def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[Lo
     dags = tmp_path / "dags"
     for folder in ("dags", "docs/examples"):
         shutil.copytree(ROOT / folder, dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    for script in ("faults.py", "list_backups.py", "retention_example.py", "test_my_dag.py"):
-        (dags / script).unlink()
+    for script in ("digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"):
+        (dags / f"{script}.py").unlink()
     connection = {
         "conn_type": "pinecone",
         "host": emulator.url,
