@@ -96,7 +96,7 @@ class RestoreReportOperator(PineconeOperator):
             parameters=self.parameters,
             now=self.clock.utcnow(),
         )
-        self._log(record)
+        self._log_result(record)
         has_passed = record["verdict"] == "passed"
         result = {**record_for_xcom(record), "file": None}
         # First: a task that fails returns nothing, and the folder may reject the file.
@@ -165,7 +165,7 @@ class RestoreReportOperator(PineconeOperator):
         self.log.info("The record of the test is in %s.", file)
         return file
 
-    def _log(self, record: Mapping[str, Any]) -> None:
+    def _log_result(self, record: Mapping[str, Any]) -> None:
         has_passed = record["verdict"] == "passed"
         (self.log.info if has_passed else self.log.error)("%s", headline(record))
         findings = sorted(record["findings"], key=lambda finding: not finding["fails"])

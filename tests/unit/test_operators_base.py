@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import traceback
 from collections.abc import Callable, Iterator
@@ -243,3 +244,11 @@ def test_timeout_includes_the_search_for_an_earlier_backup(
     outcome = run_try(task, TaskInstance(try_number=2))
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", errors.WaitTimeout)
     assert clock.now - started_at == pytest.approx(100)
+
+
+@pytest.mark.parametrize("name", ["restore_report", "restore_test"])
+def test_no_operator_replaces_the_logger_of_airflow_2(name: str) -> None:
+    """Airflow 2 keeps the logger of a task in `_log`, so a method of this name breaks the task."""
+    module = importlib.import_module(f"airflow_pinecone.operators.{name}")
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    assert [cls.__name__ for cls in classes if cls.__module__ == module.__name__ and "_log" in vars(cls)] == []
