@@ -88,7 +88,8 @@ class RestoreReportOperator(PineconeOperator):
             restore=self._pull(context, "restore"),
             counts=self._pull(context, "settle", COUNTS_KEY),
             parts=self._pull(context, "settle"),
-            results=[result for result in self.results or () if result],
+            # A slice: at the end of an iteration, Airflow 3 logs that it did not find another XCom.
+            results=[result for result in (self.results or ())[:] if result],
             rules=self.rules,
             earlier=earlier,
             why_no_earlier=why_no_earlier,
