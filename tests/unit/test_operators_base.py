@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from support.constants import INDEX
 from support.operators import WAITS
 from support.tasks import TaskInstance, make_task, run_try
 
-from airflow_pinecone import errors, operators
+from airflow_pinecone import errors, operators, sensors
 from airflow_pinecone.common.clock import SYSTEM_CLOCK
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import ConnectionNotFound, InvalidWaitResult, PineconeConnectionError, PineconeError
@@ -246,9 +248,12 @@ def test_timeout_includes_the_search_for_an_earlier_backup(
     assert clock.now - started_at == pytest.approx(100)
 
 
-@pytest.mark.parametrize("name", ["restore_report", "restore_test"])
-def test_no_operator_replaces_the_logger_of_airflow_2(name: str) -> None:
+@pytest.mark.parametrize("package", [operators, sensors], ids=["operators", "sensors"])
+def test_no_task_replaces_the_logger_of_airflow_2(package: ModuleType) -> None:
     """Airflow 2 keeps the logger of a task in `_log`, so a method of this name breaks the task."""
-    module = importlib.import_module(f"airflow_pinecone.operators.{name}")
-    classes = [value for value in vars(module).values() if isinstance(value, type)]
-    assert [cls.__name__ for cls in classes if cls.__module__ == module.__name__ and "_log" in vars(cls)] == []
+    names = [f"{package.__name__}.{each.name}" for each in pkgutil.iter_modules(package.__path__)]
+    modules = [importlib.import_module(name) for name in names]
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    own = {cls for cls in classes if cls.__module__ in names}
+    assert own
+    assert [cls.__name__ for cls in own if "_log" in vars(cls)] == []
