@@ -27,6 +27,9 @@
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
     ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
+    ├── CopyFailed                    a copy outside of Pinecone could not be written, read or proved
+    │   ├── CopyRefused                   the index cannot be copied, or the copy would cost too much
+    │   └── CopyInvalid                   a copy is incomplete or damaged
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
     ├── PruneIncomplete               some backups could not be deleted
@@ -49,6 +52,9 @@ __all__ = [
     "Conflict",
     "ConnectionChanged",
     "ConnectionNotFound",
+    "CopyFailed",
+    "CopyInvalid",
+    "CopyRefused",
     "CreateOutcomeUnknown",
     "DeletionProtected",
     "Forbidden",
@@ -250,6 +256,24 @@ class RestoreNotFound(PineconeError):
 
 class RestoreTestFailed(PineconeError):
     """A restore test did not pass, or one of its tasks could not start it, report it, or delete its index."""
+
+
+class CopyFailed(PineconeError):
+    """A copy outside of Pinecone could not be written, read or proved."""
+
+    can_retry = True
+
+
+class CopyRefused(CopyFailed):
+    """The index cannot be copied, the copy would cost too much, or its target is not what it must be."""
+
+    can_retry = False
+
+
+class CopyInvalid(CopyFailed):
+    """A copy is incomplete, damaged, or none that this release can read."""
+
+    can_retry = False
 
 
 class WaitTimeout(PineconeError):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_pinecone.api import record_bodies
+from airflow_pinecone.api.id_walk import IdWalk
 from airflow_pinecone.api.models import IndexModel, count_of, dimension_of, document_fields, metric_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.rate_limit import RateLimit
@@ -216,6 +217,46 @@ class IndexRecords:
         walk = Walk(self, canonical_namespace(namespace), position_of(after), sample, seed)
         return walk.batches()
 
+    def list_ids(self, namespace: str = "", *, count: int | None = None) -> Iterator[list[str]]:
+        """List the ids of a namespace, in ascending order.
+
+        Pinecone returns 100 ids at a time, and each page needs the token of the one before. So a large namespace is
+        split by the prefixes of its ids, and the parts are listed at the same time. Then no id is returned before all
+        are listed; they are kept in a temporary file.
+
+        Args:
+            namespace: The namespace; ``""`` and ``__default__`` are the default namespace.
+            count: The number of its records. If it is wrong or unknown (None), the pages are listed one after another.
+
+        Returns:
+            An iterator over lists of ids. Close it, or read it to its end.
+
+        Raises:
+            PineconeTransientError: A request failed, or a page repeats ids, goes back, or never ends.
+            PineconePermanentError: Pinecone rejected a request.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/list
+        """
+        return IdWalk(self, canonical_namespace(namespace), count).pages()
+
+    def fetch_ids(self, namespace: str, ids: Iterable[str]) -> Iterator[RecordBatch]:
+        """Fetch records by id, with a few requests at the same time. Only a few batches are in memory.
+
+        Args:
+            namespace: The namespace; ``""`` and ``__default__`` are the default namespace.
+            ids: The ids, in ascending order.
+
+        Returns:
+            An iterator over batches. Close it, or read it to its end.
+
+        Raises:
+            PineconeTransientError: A request failed.
+            PineconePermanentError: Pinecone rejected a request.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/fetch
+        """
+        return Walk(self, canonical_namespace(namespace), None, 1.0, 0).batches(ids)
+
     def query(self, namespace: str, vector: list[float], *, top_k: int) -> list[str]:
         """Return the ids of the nearest records to a dense vector, the nearest first.
 
@@ -238,14 +279,15 @@ class IndexRecords:
         except (KeyError, TypeError):
             raise operation.invalid_response("has a match without an id") from None
 
-    def list_page(self, namespace: str, token: str | None, **how: Any) -> Page:
+    def list_page(self, namespace: str, token: str | None, *, prefix: str = "", **how: Any) -> Page:
         """Return a page of ids; see ``Source``."""
         operation = self.list_operation(namespace)
+        with_prefix = {"prefix": prefix} if prefix else {}
         if self.is_document_index:
-            body = {"limit": PAGE_SIZE, **({"pagination_token": token} if token else {})}
+            body = {"limit": PAGE_SIZE, **with_prefix, **({"pagination_token": token} if token else {})}
             answer = self._send(operation, self._list_limit, body=body, **how)
         else:
-            params: dict[str, Any] = {"limit": PAGE_SIZE, **self._vectors_namespace(namespace)}
+            params: dict[str, Any] = {"limit": PAGE_SIZE, **with_prefix, **self._vectors_namespace(namespace)}
             params |= {"paginationToken": token} if token else {}
             answer = self._send(operation, self._list_limit, params=params, **how)
         return record_bodies.page(answer.json, operation)
