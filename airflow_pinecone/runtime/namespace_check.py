@@ -13,6 +13,7 @@ from airflow_pinecone.errors import PineconeError
 from airflow_pinecone.rules.recall import Recall
 from airflow_pinecone.rules.record_check import RecordCheck, merge
 from airflow_pinecone.rules.restore_test import NamespaceResult
+from airflow_pinecone.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from airflow_pinecone.api.record import Record, RecordBatch
