@@ -32,6 +32,7 @@ from airflow_pinecone.rules.report import ReadRestoreTests, Report
 from airflow_pinecone.rules.tested import unknown_tests
 
 if TYPE_CHECKING:
+    from airflow_pinecone.api.record_writes import IndexWriter
     from airflow_pinecone.api.records import IndexRecords
 
 __all__ = ["PineconeHook"]
@@ -373,6 +374,22 @@ class PineconeHook(BaseHook):
             PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
         """
         return self.client.records(index_name, retry=retry)
+
+    def writer(self, index_name: str) -> IndexWriter:
+        """Return a writer of the records of an index, which needs the extra ``records``.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The writer. Its method ``write`` upserts records into a namespace.
+
+        Raises:
+            NotFound: There is no such index.
+            PineconeInputError: The extra is not installed.
+            PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
+        """
+        return self.client.writer(index_name)
 
     def create_index_from_backup(
         self,

@@ -45,6 +45,7 @@ VERSIONED = {
     "test_delete_operator",
     "test_freshness_sensor",
     "test_prune_operator",
+    "test_record_writes",
     "test_records",
     "test_restore_operator",
     "test_reuse_within",
