@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -326,6 +326,25 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_index
         """
         return self.client.describe_index(index_name, retry=retry)
+
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            body: The body of the request, in the shape of the API version of the connection.
+
+        Returns:
+            The index; it may not be ready yet.
+
+        Raises:
+            Conflict: The name is taken.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
+            PineconeTransientError: Pinecone did not create an index; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have created the index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index
+        """
+        return self.client.create_index(body)
 
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records. If the request had to be repeated, a 404 counts as success.

@@ -43,6 +43,7 @@ VERSIONED = {
     "test_command",
     "test_create_backup",
     "test_delete_operator",
+    "test_ensure_index",
     "test_freshness_sensor",
     "test_prune_operator",
     "test_record_writes",

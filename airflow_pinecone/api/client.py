@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_pinecone.api import responses
+from airflow_pinecone.api import new_indexes, responses
 from airflow_pinecone.api.hosts import data_plane_url
 from airflow_pinecone.api.key import ReadSettings
 from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
@@ -184,6 +184,10 @@ class PineconeClient:
         path = ("indexes", validate_index_name(index_name))
         operation = Operation("describe_index", "GET", path, f"describe index {index_name}")
         return responses.index(self._transport.request(operation, retry=retry), operation, index_name)
+
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index."""
+        return new_indexes.create_index(self._transport, body)
 
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records."""

@@ -284,3 +284,37 @@ def test_the_outcome_of_a_create_request_is_unknown(world: Emulator, writer: Ind
         writer.create_namespace("new")
     assert fault.hits == 1
     assert world.namespaces(index) == ["new"]
+
+
+# Aliases
+
+ALIASES = "/data-plane/*/namespace-aliases"
+
+
+def test_aliases_are_listed(world: Emulator, clock: FakeClock, index: str, api_version: str) -> None:
+    world.add_namespace_alias(index, "live", "v1")
+    world.add_namespace_alias(index, "main", "")
+    found = PineconeHook(clock=clock).records(index).namespace_aliases()
+    assert found == ({"live": "v1", "main": "__default__"} if api_version == "2026-07" else {})
+
+
+@pytest.mark.parametrize("status", [404, 501])
+def test_no_aliases(world: Emulator, clock: FakeClock, index: str, api_version: str, status: int) -> None:
+    fault = world.fault("GET", ALIASES, status=status, times=None)
+    assert PineconeHook(clock=clock).records(index).namespace_aliases() == {}
+    assert fault.hits == (api_version == "2026-07")
+
+
+@pytest.mark.parametrize("api_version", ["2026-07"])
+@pytest.mark.parametrize("row", [{"name": "a"}, {"target_namespace": "a"}, {"name": 1, "target_namespace": "a"}, None])
+def test_invalid_aliases(world: Emulator, clock: FakeClock, index: str, row: Any) -> None:
+    world.fault("GET", ALIASES, body={"namespace_aliases": [row], "total_count": 1})
+    with pytest.raises(PineconeTransientError, match="has an alias with an invalid name"):
+        PineconeHook(clock=clock).records(index).namespace_aliases()
+
+
+@pytest.mark.parametrize("api_version", ["2026-07"])
+def test_an_outage_is_not_taken_for_no_aliases(world: Emulator, clock: FakeClock, index: str) -> None:
+    world.fault("GET", ALIASES, status=503, times=None)
+    with pytest.raises(PineconeTransientError):
+        PineconeHook(clock=clock).records(index).namespace_aliases()
