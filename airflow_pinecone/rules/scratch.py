@@ -55,6 +55,12 @@ def is_scratch(index: IndexModel) -> bool:
     return bool(tags.get(ORIGIN_TAG) and any(tags.get(tag) for tag in _TAGS.values()))
 
 
+def source_tags(index: IndexModel) -> dict[str, str]:
+    """Return the tags of a scratch index that its backup had."""
+    own = {ORIGIN_TAG, RUN_TAG, *_TAGS.values()}
+    return {name: value for name, value in tags_of(index).items() if name not in own}
+
+
 def is_scratch_of(index: IndexModel, run: str) -> bool:
     """Return whether a restore test or a copy created an index, in a run."""
     return is_scratch(index) and str(tags_of(index).get(RUN_TAG)).startswith(f"{run}-")
