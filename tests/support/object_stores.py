@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import aiohttp
-import boto3
+import boto3  # type: ignore[import-untyped]
 from aiohttp import web
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
 from yarl import URL
 
 How = Literal[
@@ -208,7 +208,7 @@ class S3Server:
         Args:
             **settings: Other arguments of the file system, for example `config_kwargs`.
         """
-        import s3fs
+        import s3fs  # type: ignore[import-untyped]
 
         client = {"region_name": REGION, **settings.pop("client_kwargs", {})}
         keys = {"key": ACCESS_KEY, "secret": SECRET_KEY, "endpoint_url": self.url, "client_kwargs": client}
@@ -243,7 +243,7 @@ class S3Server:
         if delay:
             await asyncio.sleep(delay)  # noqa: TID251 (a real server has real latency)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            cast("asyncio.Transport", request.transport).write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         response = await self._respond(request, seen)
         seen.status = response.status
         return response

@@ -92,7 +92,7 @@ def test_an_error_is_seen_without_retries(server: S3Server, bucket: str, once: A
 def test_an_upload_that_is_cut_leaves_no_object(server: S3Server, bucket: str, once: Any) -> None:
     # Twice, because aiohttp repeats a PUT whose connection it has used before.
     fault = server.fail("PutObject", f"{bucket}/key", "cut_request", times=2)
-    with pytest.raises(Exception, match=r"(?i)closed|connection|disconnected"):
+    with pytest.raises(Exception, match=r"(?i)closed|connect"):
         once.pipe_file(f"{bucket}/key", BODY)
     assert fault.hits in {1, 2}
     assert server.objects(bucket) == {}
@@ -118,7 +118,7 @@ def test_a_response_that_is_cut_is_an_error(server: S3Server, bucket: str, once:
 
 def test_an_upload_whose_response_is_lost_is_stored(server: S3Server, bucket: str, once: Any) -> None:
     server.fail("PutObject", f"{bucket}/key", "lost_response", times=2)
-    with pytest.raises(Exception, match=r"(?i)closed|connection|disconnected"):
+    with pytest.raises(Exception, match=r"(?i)closed|connect"):
         once.pipe_file(f"{bucket}/key", BODY)
     assert server.objects(bucket) == {"key": BODY}
 
