@@ -45,8 +45,8 @@ class SdkLoop:
 
     def copy(self, host: str, key: str, index: str, folder: Path) -> None:
         """Copy an index."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
         source = _index(host, key, index)
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +226,7 @@ def _get(host: str, key: str, index: str) -> Any:
     base = base if "://" in base else f"https://{base}"
 
     def get(method: str, path: str, query: Any = None) -> Any:
-        json_body = {} if method == "POST" else None
+        json_body: Any = {} if method == "POST" else None
         response = session.request(method, f"{base}/{path}", params=query, json=json_body, timeout=60)
         response.raise_for_status()
         return response.json()

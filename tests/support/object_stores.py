@@ -34,8 +34,9 @@ REGION = "us-east-1"
 ACCESS_KEY = SECRET_KEY = "testing"
 
 _SERVER = """
-import sys
+import logging, sys
 from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
@@ -110,7 +111,7 @@ class StoreRequest:
     Attributes:
         operation: The operation of S3, or the method and the parameters for one that has no name here.
         key: `bucket/key`; `bucket/` for an operation on a bucket.
-        status: The status of the response; 0 if there was none.
+        status: The status of the response; 0 if there was none yet, 599 if the connection was dropped instead.
         fault: What a fault did to the request, or "".
     """
 
