@@ -245,7 +245,10 @@ class S3Server:
             await asyncio.sleep(delay)  # noqa: TID251 (a real server has real latency)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        response = await self._respond(request, seen)
+        try:
+            response = await self._respond(request, seen)
+        except (ConnectionError, asyncio.IncompleteReadError):  # The client is gone, for example because it was killed.
+            response = _dropped(request)
         seen.status = response.status
         return response
 
