@@ -142,11 +142,12 @@ def test_requests_overlap(world: Emulator, clock: FakeClock, index: str, writer:
 
 
 def test_only_a_few_requests_are_in_memory(world: Emulator, index: str, writer: IndexWriter) -> None:
-    world.scenario.latency = 0.1
-    waiting = []
+    world.scenario.latency = 0.5
+    # Made before, so that the source is faster than the requests.
+    made, waiting = list(batches(12_000, 1000)), []
 
     def source() -> Iterator[list[Record]]:
-        for number, batch in enumerate(batches(12_000, 1000)):
+        for number, batch in enumerate(made):
             written = sum(each.answer["upsertedCount"] for each in upserts(world) if each.status == 200)
             waiting.append(1000 * number - written)
             yield batch
