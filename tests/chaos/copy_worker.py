@@ -12,6 +12,7 @@ from s3fs import S3FileSystem  # type: ignore[import-untyped]
 from support.clients import make_client
 from support.object_stores import ACCESS_KEY, REGION, SECRET_KEY
 
+from airflow_pinecone.common.clock import SYSTEM_CLOCK
 from airflow_pinecone.copying.export import export_part, list_parts, write_manifest
 from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.rules.copy_plan import columns_of
@@ -57,7 +58,7 @@ class Folder:
 def export(work: Work, results: Any) -> None:
     """Export all parts, and write the manifest. The number of function calls is sent at the end."""
     calls = _count_calls(work.kill_at)
-    reader = make_client(work.url).records(work.index)
+    reader = make_client(work.url, SYSTEM_CLOCK).records(work.index)
     store = CopyStore(Folder(work))
     details = reader.namespace_details()
     listing = list_parts(
