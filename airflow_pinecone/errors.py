@@ -26,6 +26,7 @@
     ├── BackupCheckFailed             the backup does not meet the rules of a check
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
+    ├── ImportFailed                  the bulk import failed or was cancelled
     ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
@@ -52,6 +53,7 @@ __all__ = [
     "CreateOutcomeUnknown",
     "DeletionProtected",
     "Forbidden",
+    "ImportFailed",
     "InvalidWaitResult",
     "NotFound",
     "PaymentRequired",
@@ -246,6 +248,10 @@ class RestoreNotFound(PineconeError):
     """The restore job, or the index that it created, no longer exists."""
 
     can_recreate = True
+
+
+class ImportFailed(PineconeError):
+    """The bulk import failed or was cancelled. Another one has the same result until its cause is fixed."""
 
 
 class RestoreTestFailed(PineconeError):

@@ -220,7 +220,12 @@ class Transport:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def create(
-        self, operation: Operation, fields: Mapping[str, Any], read: Callable[[Any, Operation], Created]
+        self,
+        operation: Operation,
+        fields: Mapping[str, Any],
+        read: Callable[[Any, Operation], Created],
+        *,
+        url: str | None = None,
     ) -> Created:
         """Send a request that creates something, and return what ``read`` makes of the response.
 
@@ -228,6 +233,7 @@ class Transport:
             operation: The call.
             fields: The body. Fields that are None are left out.
             read: Checks the response.
+            url: The base URL to send it to; None for the control plane.
 
         Raises:
             CreateOutcomeUnknown: Pinecone may have processed the request.
@@ -235,7 +241,7 @@ class Transport:
         """
         body = {name: value for name, value in fields.items() if value is not None}
         try:
-            return read(self.request(operation, body=body), operation)
+            return read(self.request(operation, body=body, url=url), operation)
         except PineconeTransientError as error:
             if was_not_processed(error):
                 raise

@@ -164,7 +164,7 @@ class Imports:
         _check_index(index, uri)
         files = Files(uri, self._scenario.storage_options)
         lifecycle = self._scenario.take_import_lifecycle(index.name)
-        model = {"id": str(next(self._numbers)), "uri": uri, "createdAt": timestamp(now), "recordsImported": 0}
+        model: Model = {"id": str(next(self._numbers)), "uri": uri, "createdAt": timestamp(now), "recordsImported": 0}
         started = Import(model, now, lifecycle, index, files)
         self._imports[model["id"]] = started
         self._unsettled.append(started)

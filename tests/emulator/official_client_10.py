@@ -193,5 +193,5 @@ def test_documents(client: Any, emulator: Emulator) -> None:
 
 def test_imports(client: Any, emulator: Emulator, tmp_path: Path) -> None:
     host = emulator.add_index("records", dimension=2, records=0)["host"]
-    with client.Index(host=host) as index:
+    with client.index(host=host) as index:
         use_imports(index, tmp_path)

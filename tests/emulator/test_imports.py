@@ -27,6 +27,8 @@ ROWS: dict[str, list[Any]] = {
 }
 SPARSE = [{"indices": [7, 4294967295], "values": [0.5, 0.25]}, None, {"indices": [1], "values": [1.5]}]
 
+DOCUMENTS = {"fields": {"v": {"type": "dense_vector", "dimension": 2, "metric": "cosine"}, "t": {"type": "string"}}}
+
 
 @pytest.fixture(params=["2025-10", "2026-04", "2026-07"])
 def api_version(request: pytest.FixtureRequest) -> str:
@@ -373,7 +375,18 @@ def test_invalid_request(importer: Importer, ask: Ask, body: dict[str, Any], err
         ({"spec": {"serverless": {"cloud": "gcp", "region": "us-central1"}}}, 400, "in gcp cannot import from Amazon"),
         ({"spec": {"pod": {"environment": "us-east-1-aws"}}}, 400, "is pod-based"),
         ({"state": "Initializing"}, 400, "is not ready"),
-        ({"schema": {"fields": {"v": {"type": "dense_vector", "dimension": 2}, "t": {"type": "string"}}}}, 501, "doc"),
+        (
+            {
+                "schema": {
+                    "fields": {
+                        "v": {"type": "dense_vector", "dimension": 2, "metric": "cosine"},
+                        "t": {"type": "string"},
+                    }
+                }
+            },
+            501,
+            "doc",
+        ),
     ],
 )
 def test_index_that_cannot_import(

@@ -83,7 +83,7 @@ def use_imports(index: Any, folder: Path) -> None:
     assert (failed.status, completed.status) == ("Failed", "Completed")
     assert "same vector values" in failed.error
     assert (completed.records_imported, completed.percent_complete, completed.uri) == (1, 100, folder.as_uri())
-    assert completed.created_at and completed.finished_at
+    assert None not in (completed.created_at, completed.finished_at)
     page = index.list_imports_paginated(limit=1)
     rest = index.list_imports_paginated(limit=1, pagination_token=page.pagination.next)
     assert [each.id for each in (*_imports(page), *_imports(rest))] == started[::-1]

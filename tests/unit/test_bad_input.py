@@ -23,6 +23,7 @@ from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.triggers import WaitTrigger
 
 VALID_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
+URI = "s3://bucket/copy"
 INVALID: list[Any] = [
     "a/b",
     "../indexes/x",
@@ -51,6 +52,11 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "create_index_from_backup, backup": lambda hook, value: hook.create_index_from_backup(value, name="docs"),
     "describe_backup": lambda hook, value: hook.describe_backup(value),
     "delete_backup": lambda hook, value: hook.delete_backup(value),
+    "start_import": lambda hook, name: hook.start_import(name, URI),
+    "list_imports": lambda hook, name: list(hook.list_imports(name)),
+    "describe_import, index": lambda hook, name: hook.describe_import(name, "101"),
+    "describe_import, import": lambda hook, value: hook.describe_import("docs", value),
+    "cancel_import, import": lambda hook, value: hook.cancel_import("docs", value),
     "describe_restore_job": lambda hook, value: hook.describe_restore_job(value),
 }
 
@@ -72,6 +78,7 @@ TASKS: dict[str, MakeTask] = {
     "rescheduled freshness sensor": maker(sensors.BackupFreshnessSensor, "index_name", max_age=60, mode="reschedule"),
     "rescheduled backup sensor": maker(sensors.BackupSensor, "backup_id", mode="reschedule"),
     "rescheduled restore sensor": maker(sensors.RestoreJobSensor, "restore_job_id", mode="reschedule"),
+    "rescheduled import sensor": maker(sensors.ImportSensor, "import_id", index_name="docs", mode="reschedule"),
 }
 for place, deferrable in (("worker", False), ("triggerer", True)):
     TASKS |= {
@@ -83,6 +90,14 @@ for place, deferrable in (("worker", False), ("triggerer", True)):
         ),
         f"restore, index, {place}": maker(
             operators.CreateIndexFromBackupOperator, "index_name", backup_id=VALID_ID, deferrable=deferrable
+        ),
+        f"import, index, {place}": maker(operators.StartImportOperator, "index_name", uri=URI, deferrable=deferrable),
+        f"import, uri, {place}": maker(operators.StartImportOperator, "uri", index_name="docs", deferrable=deferrable),
+        f"import sensor, index, {place}": maker(
+            sensors.ImportSensor, "index_name", import_id="101", deferrable=deferrable, soft_fail=True
+        ),
+        f"import sensor, import, {place}": maker(
+            sensors.ImportSensor, "import_id", index_name="docs", deferrable=deferrable, soft_fail=True
         ),
         f"backup sensor, {place}": maker(sensors.BackupSensor, "backup_id", deferrable=deferrable, soft_fail=True),
         f"restore sensor, {place}": maker(
