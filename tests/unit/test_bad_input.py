@@ -92,7 +92,6 @@ for place, deferrable in (("worker", False), ("triggerer", True)):
             operators.CreateIndexFromBackupOperator, "index_name", backup_id=VALID_ID, deferrable=deferrable
         ),
         f"import, index, {place}": maker(operators.StartImportOperator, "index_name", uri=URI, deferrable=deferrable),
-        f"import, uri, {place}": maker(operators.StartImportOperator, "uri", index_name="docs", deferrable=deferrable),
         f"import sensor, index, {place}": maker(
             sensors.ImportSensor, "index_name", import_id="101", deferrable=deferrable, soft_fail=True
         ),
@@ -248,9 +247,11 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "frequency": "daily",
         "retention_days": 7,
     },
+    "ImportSensor": {"index_name": "docs", "import_id": "101"},
     "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
     "RestoreJobSensor": {"restore_job_id": VALID_ID},
     "ScheduledBackupSensor": {"schedule_id": VALID_ID, "since": "2026-07-01"},
+    "StartImportOperator": {"index_name": "docs", "uri": URI},
     "VerifyBackupOperator": {"backup_id": VALID_ID},
 }
 
@@ -309,6 +310,7 @@ def test_call_with_an_argument_that_is_not_a_boolean(
     method = getattr(PineconeHook(clock=clock), name)
     required = {
         "backup_id": VALID_ID,
+        "import_id": "101",
         "index_name": "docs",
         "policy": Policy(IndexRules(60)),
         "restore_job_id": VALID_ID,
