@@ -45,8 +45,8 @@ class SdkLoop:
 
     def copy(self, host: str, key: str, index: str, folder: Path) -> None:
         """Copy an index."""
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         source = _index(host, key, index)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,10 @@
-"""Check a copy on a local disk without airflow-pinecone: python check_copy_alone.py FOLDER"""
+"""Check a copy on a local disk without airflow-pinecone. Its argument is the folder."""
 
 import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from digest_alone import namespace_digest
@@ -13,7 +14,7 @@ def check(folder: Path) -> dict[str, int]:
     """Check each file of a copy, and return the number of records of each namespace."""
     manifest = json.loads((folder / "copy/manifest.json").read_bytes())
     assert (manifest["kind"], manifest["format"]) == ("airflow-pinecone-copy", 1)
-    records: dict[str, list[dict]] = {namespace["name"]: [] for namespace in manifest["namespaces"]}
+    records: dict[str, list[dict[str, Any]]] = {namespace["name"]: [] for namespace in manifest["namespaces"]}
     for part in manifest["parts"]:
         content = (folder / part["file"]).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (part["bytes"], part["sha256"])

@@ -1,4 +1,4 @@
-"""Query a copy with DuckDB: python query_copy.py FOLDER"""
+"""Query a copy on a local disk with DuckDB. Its argument is the folder."""
 
 import sys
 

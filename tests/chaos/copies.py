@@ -170,7 +170,7 @@ class Worker:
     def succeeds(self) -> bool:
         """Wait until the process has ended, and return whether the export has succeeded."""
         self._process.join(_TIMEOUT)
-        return self._process.exitcode == 0
+        return bool(self._process.exitcode == 0)
 
     def wait_until_killed(self) -> bool:
         """Wait until the process has ended, and return whether it has killed itself."""

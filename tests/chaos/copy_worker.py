@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 from typing import Any, NamedTuple
 
-from s3fs import S3FileSystem  # type: ignore[import-untyped]
+from s3fs import S3FileSystem
 from support.clients import make_client
 from support.object_stores import ACCESS_KEY, REGION, SECRET_KEY
 
@@ -25,14 +25,14 @@ class Work(NamedTuple):
 
     Attributes:
         url: The URL of the emulator.
-        index: The restored index.
+        source: The restored index.
         store_url: The URL of the S3 server.
         folder: The bucket and the key of the folder of the copy.
         kill_at: At which of its function calls the process kills itself; 0 never does.
     """
 
     url: str
-    index: str
+    source: str
     store_url: str
     folder: str
     kill_at: int = 0
@@ -58,7 +58,7 @@ class Folder:
 def export(work: Work, results: Any) -> None:
     """Export all parts, and write the manifest. The number of function calls is sent at the end."""
     calls = _count_calls(work.kill_at)
-    reader = make_client(work.url, SYSTEM_CLOCK).records(work.index)
+    reader = make_client(work.url, SYSTEM_CLOCK).records(work.source)
     store = CopyStore(Folder(work))
     details = reader.namespace_details()
     listing = list_parts(

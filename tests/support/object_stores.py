@@ -20,9 +20,9 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import aiohttp
-import boto3  # type: ignore[import-untyped]
+import boto3
 from aiohttp import web
-from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.config import Config
 from yarl import URL
 
 How = Literal[
@@ -209,7 +209,7 @@ class S3Server:
         Args:
             **settings: Other arguments of the file system, for example `config_kwargs`.
         """
-        import s3fs  # type: ignore[import-untyped]
+        import s3fs
 
         client = {"region_name": REGION, **settings.pop("client_kwargs", {})}
         keys = {"key": ACCESS_KEY, "secret": SECRET_KEY, "endpoint_url": self.url, "client_kwargs": client}
