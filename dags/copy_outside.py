@@ -1,7 +1,7 @@
 """Copy the newest Ready backup of an index to an object store every week.
 
 The DAG restores the backup into a scratch index, exports each record to Parquet files, writes a manifest, and deletes
-the scratch index. The copy does not depend on Pinecone: a closed account, a leaked key or a lost region do not affect it.
+the scratch index. A closed account, a leaked key or a lost region of Pinecone do not affect the copy.
 """
 
 from airflow.sdk import DAG, Param
