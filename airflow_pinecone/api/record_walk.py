@@ -90,7 +90,7 @@ class RequestThreads:
         return self._pool.submit(call, renew=False, closed=self._closed)
 
     def result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
-        """Return the result of a request that a thread sends; see ``result_of``."""
+        """Return the result of a request; see ``result_of``."""
         return result_of(future, call, self._source.log_messages)
 
     def close(self) -> None:

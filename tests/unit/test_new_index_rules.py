@@ -61,7 +61,7 @@ def test_indexed_metadata_fields_stay(emulator: Emulator, ask: Ask, resource: st
         pytest.skip("The emulator does not show the metadata fields of a backup in this version.")
     body = create_index_body(model, name="copy", api_version="2025-10")
     assert body["spec"]["serverless"]["schema"] == {"fields": FIELDS}
-    with pytest.raises(PineconeInputError, match="only some metadata fields of the original are indexed") as caught:
+    with pytest.raises(PineconeInputError, match="Only some metadata fields of the original are indexed") as caught:
         create_index_body(model, name="copy", api_version="2026-07")
     assert '{"api_version": "2026-04"}' in str(caught.value)
 
