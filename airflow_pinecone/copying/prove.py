@@ -15,7 +15,7 @@ from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.copying.read import CopyReader
 from airflow_pinecone.errors import Conflict, CopyFailed, CreateOutcomeUnknown
 from airflow_pinecone.rules.copy_format import CopyNamespace, CopyPart
-from airflow_pinecone.rules.copy_import import NamespaceProof, is_proved
+from airflow_pinecone.rules.copy_proof import NamespaceProof, is_proved
 from airflow_pinecone.rules.digests import NamespaceDigest
 from airflow_pinecone.rules.record_check import RecordCheck, merge
 from airflow_pinecone.waiting.intervals import poll_interval

@@ -150,6 +150,15 @@ class CopyReader:
                 yield from sort_records(Path(folder), batches)
 
     def records_of(self, part: CopyPart) -> Iterator[list[Record]]:
+        """Yield the records of a part, in the order of its file, after its SHA-256 was checked.
+
+        Args:
+            part: The part.
+
+        Raises:
+            CopyInvalid: The file is missing or damaged.
+            CopyFailed: The store failed.
+        """
         with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as folder:
             file = Path(folder) / "part.parquet"
             problem = self._download(part, file)

@@ -1,9 +1,9 @@
-"""What an import of a copy does, what it costs, and whether it is proved. Nothing here does I/O."""
+"""Plan the import of a copy: what it does, and what it costs. Nothing here does I/O."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from airflow_pinecone.api.models import dimension_of, metric_of, xcom_safe
@@ -11,7 +11,6 @@ from airflow_pinecone.common.text import counted, explain, one_line
 from airflow_pinecone.errors import CopyRefused, PineconeInputError
 from airflow_pinecone.rules.copy_format import DATA, CopyNamespace, Manifest, is_importable
 from airflow_pinecone.rules.new_index import embedding_of, vector_settings
-from airflow_pinecone.rules.record_check import Finding
 
 Method = Literal["import", "upsert"]
 
@@ -19,10 +18,6 @@ Method = Literal["import", "upsert"]
 MAX_ITEMS = 1024
 # About the bytes of the parts that one task upserts.
 _BYTES_PER_ITEM = 256_000_000
-# One or two tasks use all the requests that Pinecone allows for an index, so more tasks are not faster.
-_MAX_PROOFS = 16
-# The result names at most so many namespaces.
-MAX_ROWS = 100
 # Pinecone's limits of a request that upserts, and of a second.
 _RECORDS_PER_REQUEST, _BYTES_PER_REQUEST = 1000, 1_950_000
 _REQUESTS_PER_SECOND, _BYTES_PER_SECOND = 100, 50_000_000
@@ -36,20 +31,12 @@ _IDS_PER_READ_UNIT, _RECORDS_PER_READ_UNIT = 100, 10
 _PROTOCOLS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "file": "file"}
 # Tags that this package sets have this prefix. They are not those of the user.
 _OWN_TAGS = "airflow-pinecone"
-# The kinds of findings that cannot be caused by the records that were there before.
-_ALWAYS_FAIL = ("missing", "unreadable")
 
 
 class UpsertItem(TypedDict):
     """The parts of a copy that one task upserts."""
 
     parts: list[int]
-
-
-class ProofItem(TypedDict):
-    """The namespaces of a copy that one task proves."""
-
-    namespaces: list[str]
 
 
 class ImportEstimate(TypedDict):
@@ -89,7 +76,7 @@ class ImportPlan(TypedDict):
         namespaces: The number of namespaces.
         upserted_namespaces: The number of namespaces that are upserted.
         records: The number of records.
-        aliases: The aliases of namespaces, which are not created.
+        aliases: The target namespace of each alias. They are not created.
         notes: What is not carried over.
         estimate: What the import will cost.
     """
@@ -105,31 +92,9 @@ class ImportPlan(TypedDict):
     namespaces: int
     upserted_namespaces: int
     records: int
-    aliases: list[dict[str, Any]]
+    aliases: dict[str, str]
     notes: list[str]
     estimate: ImportEstimate
-
-
-class NamespaceProof(TypedDict):
-    """The proof of a namespace, as JSON types.
-
-    Attributes:
-        namespace: The namespace; the default one is ``__default__``.
-        expected: The number of records in the copy.
-        records: The number of records in the index.
-        expected_digest: The digest of the records in the copy.
-        digest: The digest of those in the index.
-        repaired: The number of missing records that the proof has upserted.
-        findings: How the records differ, if they do.
-    """
-
-    namespace: str
-    expected: int
-    records: int
-    expected_digest: str
-    digest: str
-    repaired: int
-    findings: list[Finding]
 
 
 def import_uri(url: str) -> str:
@@ -235,7 +200,7 @@ def _notes(manifest: Manifest) -> list[str]:
             "same values, and its queries need vectors."
         )
     if aliases := manifest["aliases"]:
-        notes.append(f"The copy has {len(aliases)} namespace aliases. They are not created: an alias refuses writes.")
+        notes.append(f"Aliases of namespaces are not created: {len(aliases)}, such as {one_line(min(aliases))}.")
     if not manifest["frozen"]:
         notes.append("The copy is not frozen: the index could change while it was copied.")
     return notes
@@ -248,7 +213,7 @@ def model_of(manifest: Manifest) -> dict[str, Any]:
 
 def tags_of_copy(manifest: Manifest) -> dict[str, str]:
     """Return the tags of the index that was copied, without those that this package sets."""
-    tags = (manifest["backup"] or {}).get("tags") or manifest["index"].get("tags") or {}
+    tags = manifest["index"].get("tags") or {}
     return {name: str(value) for name, value in tags.items() if not name.startswith(_OWN_TAGS)}
 
 
@@ -300,23 +265,17 @@ def upsert_items(manifest: Manifest, method: Method) -> list[UpsertItem]:
     """
     names = {row["name"] for row in manifest["namespaces"] if goes_by_upsert(row, method)}
     parts = [(part["number"], part["bytes"] + 1) for part in manifest["parts"] if part["namespace"] in names]
-    return [UpsertItem(parts=numbers) for numbers in _grouped(parts, MAX_ITEMS)]
+    return [UpsertItem(parts=numbers) for numbers in grouped(parts, MAX_ITEMS)]
 
 
-def proof_items(counts: Mapping[str, int]) -> list[ProofItem]:
-    """Group the namespaces to prove.
+def grouped(rows: list[tuple[Any, int]], max_groups: int, size: int = _BYTES_PER_ITEM) -> list[list[Any]]:
+    """Group rows with a size into consecutive groups of about the same size.
 
     Args:
-        counts: The record counts of the namespaces.
+        rows: The rows, each with its size.
+        max_groups: The maximum number of groups.
+        size: The least size of a group, about.
     """
-    # A large namespace is read by one task, so each gets about the same number of records.
-    rows = [(name, counts[name] + 1) for name in sorted(counts)]
-    number = max(1, min(_MAX_PROOFS, len(rows)))
-    return [ProofItem(namespaces=names) for names in _grouped(rows, number, max(1, sum(counts.values()) // number))]
-
-
-def _grouped(rows: list[tuple[Any, int]], max_groups: int, size: int = _BYTES_PER_ITEM) -> list[list[Any]]:
-    """Group rows with a size into consecutive groups of about the same size."""
     total = sum(row_size for _, row_size in rows)
     number = max(1, min(max_groups, len(rows), math.ceil(total / size)))
     groups: dict[int, list[Any]] = {}
@@ -325,105 +284,3 @@ def _grouped(rows: list[tuple[Any, int]], max_groups: int, size: int = _BYTES_PE
         groups.setdefault(before * number // total, []).append(row)
         before += row_size
     return list(groups.values())
-
-
-def is_proved(proof: NamespaceProof, *, into_existing: bool) -> bool:
-    """Return whether the index has all records of a namespace of the copy.
-
-    Args:
-        proof: The proof.
-        into_existing: Whether the index may have had records: then others, and other content, do not count.
-    """
-    if into_existing:
-        return not any(finding["kind"] in _ALWAYS_FAIL for finding in proof["findings"])
-    return not proof["findings"] and proof["digest"] == proof["expected_digest"]
-
-
-def problem_of(proof: NamespaceProof) -> str:
-    """Return how the records of a namespace differ from the copy, as a clause."""
-    kinds = [f"{counted(row['count'], 'record')} {row['kind']}, such as {row['ids'][0]}" for row in proof["findings"]]
-    what = "; ".join(kinds) or "the digests differ"
-    return one_line(f"namespace {proof['namespace']}: {what}")
-
-
-class ImportResult(TypedDict):
-    """The result of an import, as JSON types.
-
-    Attributes:
-        verdict: ``proved`` or ``failed``.
-        url: The folder of the copy.
-        index_name: The index.
-        source: The name of the index that was copied.
-        backup_id: The backup that was copied; None for the copy of an index.
-        method: How the records were imported.
-        records: The number of records of the copy.
-        namespaces: The proofs of up to 100 namespaces, first those that are not proved.
-        namespace_count: The number of namespaces that were proved, or could not be.
-        repaired: The number of records that were missing, and were upserted by the proof.
-        kept: The number of records of an existing index with the id, but not the content, of one in the copy.
-        bulk_import: The bulk import, as the API describes it; None if there was none.
-        notes: What is not carried over.
-        problems: Why the import is not proved.
-        usage: What the tasks have cost.
-    """
-
-    verdict: Literal["proved", "failed"]
-    url: str
-    index_name: str
-    source: str
-    backup_id: str | None
-    method: Method
-    records: int
-    namespaces: list[NamespaceProof]
-    namespace_count: int
-    repaired: int
-    kept: int
-    bulk_import: dict[str, Any] | None
-    notes: list[str]
-    problems: list[str]
-    usage: dict[str, int]
-
-
-def result_of(
-    plan: ImportPlan,
-    proofs: Iterable[NamespaceProof],
-    usages: Iterable[Mapping[str, int]],
-    bulk_import: Mapping[str, Any] | None,
-) -> ImportResult:
-    """Return the result of an import.
-
-    Args:
-        plan: The plan.
-        proofs: The proofs of all namespaces.
-        usages: What the tasks have cost.
-        bulk_import: The bulk import; None if there was none.
-    """
-    into_existing = plan["into_existing"]
-    rows = sorted(proofs, key=lambda row: (is_proved(row, into_existing=into_existing), row["namespace"]))
-    failed = [row for row in rows if not is_proved(row, into_existing=into_existing)]
-    problems = [problem_of(row) for row in failed[:MAX_ROWS]]
-    expected = sum(row["expected"] for row in rows)
-    if expected != plan["records"]:
-        problems.insert(0, f"{expected:,} of {plan['records']:,} records were compared")
-    usage: dict[str, int] = {}
-    for each in usages:
-        for name, value in each.items():
-            usage[name] = usage.get(name, 0) + value
-    changed = (finding for row in rows for finding in row["findings"] if finding["kind"] == "changed")
-    return ImportResult(
-        verdict="failed" if problems else "proved",
-        url=plan["url"],
-        index_name=plan["index_name"],
-        source=plan["source"],
-        backup_id=plan["backup_id"],
-        method=plan["method"],
-        records=plan["records"],
-        namespaces=rows[:MAX_ROWS],
-        namespace_count=len(rows),
-        repaired=sum(row["repaired"] for row in rows),
-        kept=sum(finding["count"] for finding in changed) if into_existing else 0,
-        bulk_import=None if bulk_import is None else dict(bulk_import),
-        notes=plan["notes"],
-        problems=problems,
-        usage=usage,
-    )
