@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator as CreateIndexFromBackupOperator
     from airflow_pinecone.operators.schedule import DeleteBackupScheduleOperator as DeleteBackupScheduleOperator
     from airflow_pinecone.operators.schedule import EnsureBackupScheduleOperator as EnsureBackupScheduleOperator
+    from airflow_pinecone.operators.start_import import StartImportOperator as StartImportOperator
     from airflow_pinecone.operators.verify import VerifyBackupOperator as VerifyBackupOperator
 
 _MODULES = {
@@ -24,6 +25,7 @@ _MODULES = {
     "DeleteBackupScheduleOperator": "schedule",
     "EnsureBackupScheduleOperator": "schedule",
     "PruneBackupsOperator": "prune",
+    "StartImportOperator": "start_import",
     "VerifyBackupOperator": "verify",
 }
 
