@@ -137,7 +137,7 @@ def import_copy(
         upsert = UpsertPartsOperator.partial(task_id="upsert", conn_id=conn_id, plan=planned, **in_pool).expand(
             part=plan.output
         )
-        imported = None
+        imported: Any = None
         if imports:
             start = StartImportOperator(
                 task_id="start_import",

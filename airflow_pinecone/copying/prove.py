@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def upsert_part(
     """
     read = 0
 
-    def batches() -> Iterator[list[Record]]:
+    def batches() -> Generator[list[Record]]:
         nonlocal read
         for batch in copy.records_of(part):
             read += len(batch)
@@ -88,7 +88,7 @@ def upsert_part(
     return written
 
 
-def _absent(batches: Iterator[list[Record]], records: IndexRecords, namespace: str) -> Iterator[list[Record]]:
+def _absent(batches: Iterator[list[Record]], records: IndexRecords, namespace: str) -> Generator[list[Record]]:
     """Yield the records whose ids an index does not have. A few batches are in memory."""
     waiting: deque[Record] = deque()
 
@@ -191,7 +191,7 @@ class NamespaceProver:
                 pass
         return check
 
-    def _batches(self, namespace: str, check: RecordCheck) -> Iterator[RecordBatch]:
+    def _batches(self, namespace: str, check: RecordCheck) -> Generator[RecordBatch]:
         with closing(self._records.read(namespace)) as batches:  # type: ignore[type-var]
             for batch in batches:
                 check.add(batch.records)
@@ -203,7 +203,7 @@ class NamespaceProver:
         """Compare the records of the index with those of the copy, and upsert the missing ones, if requested."""
         check = RecordCheck(namespace, self._dimension)
 
-        def missing() -> Iterator[list[Record]]:
+        def missing() -> Generator[list[Record]]:
             # Their ids have already been listed, so the records that are upserted are not read.
             with closing(self._batches(namespace, check)) as batches, closing(self._copied(namespace)) as copied:
                 for pair in merge(batches, copied):
@@ -218,7 +218,7 @@ class NamespaceProver:
                 pass
         return check, 0
 
-    def _copied(self, namespace: str) -> Iterator[RecordBatch]:
+    def _copied(self, namespace: str) -> Generator[RecordBatch]:
         if namespace in self._namespaces:
             for batch in self._copy.records(namespace):
                 yield RecordBatch(batch, [], len(batch), Position(""))
