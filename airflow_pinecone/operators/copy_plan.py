@@ -24,7 +24,7 @@ from airflow_pinecone.rules.copy_plan import (
     why_too_large,
 )
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
-from airflow_pinecone.rules.scratch import run_digest, scratch_tags
+from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
 from airflow_pinecone.runtime.airflow_versions import storage_path
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
@@ -220,8 +220,8 @@ class ListIdsOperator(PineconeOperator):
             The parts of each task that exports, with their number of records.
 
         Raises:
-            AirflowFailException: The copy would cost too much, the index has no records, Pinecone rejected a request, or
-                the connection is invalid; not retried.
+            AirflowFailException: The copy would cost too much, the index has no records, Pinecone rejected a request,
+                or the connection is invalid; not retried.
             CopyFailed: The ids are not complete, or the store failed; a retry can succeed.
             PineconeTransientError: A request failed; a retry can succeed.
         """
@@ -246,6 +246,8 @@ class ListIdsOperator(PineconeOperator):
             CopyStore(storage_path(self.plan["url"])),
             counts,
             schemas={name: row.schema for name, row in details.items() if row.schema},
+            index={**records.index, "name": self.plan["index_name"], "tags": source_tags(records.index)},
+            aliases=records.namespace_aliases(),
             columns=columns_of(records.index),
             records_per_part=records_per_part(self.part_bytes, record_bytes),
             is_frozen=is_frozen,
@@ -268,7 +270,8 @@ class ListIdsOperator(PineconeOperator):
         total = sum(counts.values())
         if not total:
             raise CopyRefused(explain(self._what, "the index has no records", "Check the index or the backup."))
-        expected = count_of((self.plan["backup"] or {}).get("record_count"))
+        backup = self.plan["backup"]
+        expected = count_of(backup.get("record_count")) if backup else None
         if expected is not None and expected != total:
             raise CopyFailed(
                 explain(
