@@ -12,7 +12,7 @@ from support.clock import FakeClock
 from support.copies import contents, error_of, export, make_import
 from support.emulator_client import Ask
 from support.records import host_path
-from support.task_groups import TaskGroupRun
+from support.task_groups import DAG, TaskGroupRun
 
 from airflow_pinecone.copies import import_copy
 from airflow_pinecone.emulator import Emulator
@@ -59,7 +59,7 @@ def fill(emulator: Emulator, shape: str = "dense", name: str = INDEX) -> None:
         [
             record("1", 301, metadata=METADATA),
             record("2", 302, metadata={"": "", "_x": [], "ü": 2**53}),
-            record("3", 3),
+            record("3", 303),
         ],
         "plain",
     )
@@ -195,7 +195,7 @@ def test_a_clear_writes_the_same_records_again(copy: str, world: Emulator, run_i
 def test_a_folder_without_a_manifest_is_refused(world: Emulator, tmp_path: Path, run_import: Import) -> None:
     run = run_import(f"file://{tmp_path}/nothing")
     assert run.states["plan"] == "failed"
-    assert "copy/manifest.json does not exist" in error_of(run)
+    assert "Copy/manifest.json does not exist" in error_of(run)
     assert {state for name, state in run.states.items() if name != "plan"} == {"upstream_failed"}
     assert [index["name"] for index in world.indexes] == ["docs-example"]
 
@@ -218,7 +218,7 @@ def test_an_index_with_records_is_not_written_to(method: str, copy: str, world: 
     before = contents(world, TARGET)
     run = run_import(copy, method=method)
     assert run.states["create"] == "failed"
-    assert "it has 3 records" in error_of(run)
+    assert "It has 3 records" in error_of(run)
     assert contents(world, TARGET) == before
 
 
@@ -240,7 +240,7 @@ def test_invalid_arguments_fail_before_a_run() -> None:
         ({"index_name": "UPPER"}, "UPPER"),
         ({"on_error": "ignore", "method": "import"}, "on_error must be"),
     ]:
-        with pytest.raises(PineconeInputError, match=problem):
+        with DAG("tests", schedule=None), pytest.raises(PineconeInputError, match=problem):
             import_copy("file:///x", **{"index_name": TARGET, **arguments})
 
 
@@ -266,9 +266,7 @@ def test_into_existing_only_adds(copy: str, world: Emulator, run_import: Import)
     assert sum(each["written"] for each in run.results("upsert")) == 206
 
 
-def test_into_existing_fails_if_a_record_of_the_copy_was_lost(
-    copy: str, world: Emulator, clock: FakeClock, ask: Ask
-) -> None:
+def test_into_existing_upserts_a_record_that_is_missing(copy: str, world: Emulator, clock: FakeClock, ask: Ask) -> None:
     world.add_index(TARGET, records=0, dimension=8, metric="cosine")
     world.add_records(TARGET, [dense("own", 900)])
     run = make_import(clock, copy, TARGET, into_existing=True)
