@@ -75,7 +75,7 @@ class ImportedCountsSensor(WaitSensor):
     @property
     def _expected_count(self) -> int | None:
         from airflow_pinecone.api.models import count_of
-        from airflow_pinecone.operators.import_copy import rows_of
+        from airflow_pinecone.runtime.copies import rows_of
 
         if self.plan["into_existing"]:
             return None
@@ -97,8 +97,8 @@ class ImportedCountsSensor(WaitSensor):
         return self._split()
 
     def _split(self) -> list[ProofItem]:
-        from airflow_pinecone.operators.import_copy import open_copy
         from airflow_pinecone.rules.copy_proof import proof_items
+        from airflow_pinecone.runtime.copies import open_copy
 
         counts = {row["name"]: row["records"] for row in open_copy(self.plan["url"]).manifest["namespaces"]}
         if not self.plan["into_existing"]:

@@ -12,7 +12,7 @@ from support.clock import FakeClock
 from support.copies import contents, error_of, export, make_import
 from support.emulator_client import Ask
 from support.records import host_path
-from support.task_groups import DAG, TaskGroupRun
+from support.task_groups import TaskGroupRun
 
 from airflow_pinecone.copies import import_copy
 from airflow_pinecone.emulator import Emulator
@@ -232,16 +232,20 @@ def test_a_copy_without_namespaces_that_pinecone_can_import_is_refused(
     assert "Set method='upsert'." in error_of(run)
 
 
-def test_invalid_arguments_fail_before_a_run() -> None:
-    for arguments, problem in [
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
         ({"method": "copy"}, "method must be"),
         ({"method": "import", "into_existing": True}, "into_existing needs"),
         ({"timeout": -1}, "timeout"),
         ({"index_name": "UPPER"}, "UPPER"),
-        ({"on_error": "ignore", "method": "import"}, "on_error must be"),
-    ]:
-        with DAG("tests", schedule=None), pytest.raises(PineconeInputError, match=problem):
-            import_copy("file:///x", **{"index_name": TARGET, **arguments})
+        ({"method": "import", "on_error": "ignore"}, "on_error must be"),
+    ],
+    ids=str,
+)
+def test_invalid_arguments_fail_before_a_run(arguments: dict[str, Any], problem: str, clock: FakeClock) -> None:
+    with pytest.raises(PineconeInputError, match=problem):
+        TaskGroupRun(clock, lambda: import_copy("file:///x", **{"index_name": TARGET, **arguments}))
 
 
 # Adding to an index
