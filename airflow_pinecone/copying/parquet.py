@@ -23,7 +23,7 @@ from airflow_pinecone.rules.digests import sparse_order
 
 # The rows of a row group. The same records are always the same bytes, whatever the size of the batches.
 ROWS_PER_GROUP = 1000
-# Bytes that are read at once to hash a file.
+# Bytes that are read at once.
 _BLOCK = 1 << 20
 # Above this, a double need not be the integer that it was.
 _MAX_INTEGER = 2**53
@@ -92,18 +92,43 @@ def read_ids(file: Path) -> list[str]:
 
 
 def read_part(file: Path) -> Iterator[list[Record]]:
-    """Yield the records of a local file, a row group at a time. Columns may be missing, and values may be doubles.
+    """Yield the records of a local file, up to 1,000 at a time. Columns may be missing, and values may be doubles.
 
     Raises:
         InvalidCopy: The file cannot be read, or it has an invalid record.
     """
     parquet = _opened(file)
     for number in range(parquet.num_row_groups):
-        try:
-            table = parquet.read_row_group(number)
-        except Exception as error:  # pyarrow has errors of its own, and also raises OSError.
-            raise InvalidCopy(f"row group {number} cannot be read: {one_line(error)}") from error
-        yield _records(table)
+        # Another program may have written row groups of any size.
+        batches = parquet.iter_batches(ROWS_PER_GROUP, row_groups=[number])
+        while True:
+            try:
+                batch = next(batches, None)
+            except Exception as error:  # pyarrow has errors of its own, and also raises OSError.
+                raise InvalidCopy(f"row group {number} cannot be read: {one_line(error)}") from error
+            if batch is None:
+                break
+            yield _records(pa.Table.from_batches([batch]))
+
+
+def check_columns(file: Path, columns: Columns, *, is_delivered: bool = False) -> None:
+    """Check the columns of a local file.
+
+    Args:
+        file: The file.
+        columns: Which columns it must have.
+        is_delivered: Whether another program wrote it. Then columns may be missing, and values may be doubles.
+
+    Raises:
+        InvalidCopy: It has other columns.
+    """
+    schema = _opened(file).schema_arrow
+    if is_delivered:
+        other = sorted({*schema.names} - {*SCHEMAS["hybrid"].names})
+        if other:
+            raise InvalidCopy(f"it has a column {one_line(other[0])}, which Pinecone does not import")
+    elif not schema.equals(SCHEMAS[columns]):
+        raise InvalidCopy(f"it does not have the columns of a {columns} copy")
 
 
 def sha256_of(file: Path) -> str:
@@ -121,7 +146,8 @@ def _writer(file: Path, schema: Any) -> Any:
 
 def _opened(file: Path) -> Any:
     try:
-        return pq.ParquetFile(file)
+        # Without a buffer, the whole row group is read at once.
+        return pq.ParquetFile(file, buffer_size=_BLOCK)
     except Exception as error:  # pyarrow has errors of its own, and also raises OSError.
         raise InvalidCopy(f"it is no Parquet file: {one_line(error)}") from error
 
@@ -182,7 +208,7 @@ def _records(table: Any) -> list[Record]:
         raise InvalidCopy("it has no column id")
     nothing = [None] * count
     try:
-        ids = table.column("id").to_pylist()
+        ids = _record_ids(table)
         values = _arrays(table.column("values"), np.float32) if "values" in names else nothing
         indices, weights = nothing, nothing
         if "sparse_values" in names:
@@ -204,6 +230,13 @@ def _records(table: Any) -> list[Record]:
         ]
     except (AttributeError, TypeError, ValueError, pa.ArrowException) as error:
         raise InvalidCopy(f"it has an invalid record: {one_line(error)}") from error
+
+
+def _record_ids(table: Any) -> list[str]:
+    ids: list[str] = table.column("id").to_pylist()
+    if not all(isinstance(each, str) and each for each in ids):
+        raise TypeError("an id is missing or empty")
+    return ids
 
 
 def _parsed(text: str) -> dict[str, Any]:

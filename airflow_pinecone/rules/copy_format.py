@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
-from airflow_pinecone.api.models import count_of, parse_time
+from airflow_pinecone.api.models import count_of, dimension_of, metric_of, parse_time
 from airflow_pinecone.common.text import one_line
 
 # The version of the format, and what a manifest says that it is.
@@ -19,6 +19,8 @@ KIND = "airflow-pinecone-copy"
 
 MANIFEST = "copy/manifest.json"
 LISTING = "copy/listing.json"
+# A prune writes it before it deletes the manifest, so that a retry can delete the rest.
+DELETED = "copy/deleted.json"
 # What Pinecone imports, and the namespaces whose names cannot be folders there.
 DATA, OTHER_DATA = "data", "upsert"
 
@@ -89,10 +91,10 @@ class CopyPart(TypedDict):
         records: The number of records.
         bytes: The size of the file.
         sha256: The SHA-256 of the file.
-        first_id: The first id.
-        last_id: The last id.
+        first_id: The first id; None if another program wrote the file, and its ids are not in ascending order.
+        last_id: The last id; None if ``first_id`` is None.
         digest: The digest of the records.
-        ids_sha256: The SHA-256 of the file of the ids.
+        ids_sha256: The SHA-256 of the file of the ids; None if another program wrote the copy.
         missing: How many listed ids were deleted before their records were read. It is 0 in a frozen copy.
         read_units: What the reading has cost.
         response_bytes: The bytes of the responses, not compressed.
@@ -104,8 +106,8 @@ class CopyPart(TypedDict):
     records: int
     bytes: int
     sha256: str
-    first_id: str
-    last_id: str
+    first_id: str | None
+    last_id: str | None
     digest: str
     ids_sha256: str | None
     missing: int
@@ -187,6 +189,26 @@ def folder_of(namespace: str, number: int) -> str:
 def is_importable(namespace: CopyNamespace) -> bool:
     """Return whether Pinecone can import a namespace."""
     return namespace["folder"].startswith(f"{DATA}/")
+
+
+def columns_of(index: Mapping[str, Any]) -> Columns:
+    """Return which columns the copy of an index has."""
+    dimension = dimension_of(index)  # type: ignore[arg-type]
+    if index.get("vector_type") == "sparse" or dimension is None:
+        return "sparse"
+    return "hybrid" if metric_of(index) == "dotproduct" else "dense"  # type: ignore[arg-type]
+
+
+def is_in_order(parts: Iterable[CopyPart]) -> bool:
+    """Return whether the ids of some parts of a namespace ascend, within each part and from part to part."""
+    last = ""
+    for part in parts:
+        if not part["records"]:
+            continue
+        if part["first_id"] is None or part["last_id"] is None or not last < part["first_id"] <= part["last_id"]:
+            return False
+        last = part["last_id"]
+    return True
 
 
 def totals_of(namespaces: Iterable[CopyNamespace], parts: Iterable[CopyPart]) -> Totals:

@@ -17,7 +17,7 @@ except ImportError:  # Airflow 2
 
 
 class TaskGroupRun:
-    """A run of a DAG that has one task group: each task runs once all tasks before it have succeeded.
+    """A run of a DAG that has one task group: each task runs once its trigger rule permits it.
 
     A teardown runs if its setup has succeeded. XComs are kept until the next try of their task starts, as in Airflow.
 
@@ -45,10 +45,16 @@ class TaskGroupRun:
         self.outcomes: dict[str, Outcome] = {}
         # Those of the last task.
         self.outlet_events: Any = None
+        # What happens before a task runs, by its name.
+        self.before: dict[str, Callable[[], object]] = {}
 
     def xcom(self, name: str, key: str = "return_value") -> Any:
         """Return an XCom of a task."""
         return self._results[self._id(name)][key]
+
+    def results(self, name: str) -> list[Any]:
+        """Return the XComs of a mapped task."""
+        return self._mapped.get(self._id(name), [])
 
     def run_all(self) -> TaskGroupRun:
         """Run all tasks, or those that are left after ``clear``."""
@@ -77,8 +83,9 @@ class TaskGroupRun:
             setups = {_name(each.task_id) for each in task.upstream_list if each.is_setup}
             if any(self.states[each] != "success" for each in setups):
                 return "upstream_failed"
-        elif any(self.states[each] != "success" for each in before):
-            return "upstream_failed"
+        elif (state := _state_of(task.trigger_rule, {self.states[each] for each in before})) is not None:
+            return state
+        self.before.pop(name, lambda: None)()
         if not _is_mapped(task):
             self._render(task)
             return self._run(name, task, -1).state
@@ -131,12 +138,20 @@ class TaskGroupRun:
         """Return what Airflow passes for the output of another task."""
         if not hasattr(value, "resolve"):
             return value
-        if value.operator.task_id in self._mapped:
-            return self._mapped[value.operator.task_id]
+        if _is_mapped(value.operator):
+            return self._mapped.get(value.operator.task_id, [])
         return self._results[value.operator.task_id][value.key]
 
     def _id(self, name: str) -> str:
         return next(task_id for task_id in self._tasks if _name(task_id) == name)
+
+
+def _state_of(trigger_rule: str, before: set[str]) -> str | None:
+    """Return the state of a task that does not run because of the states of those before it; None if it runs."""
+    if before - {"success", "skipped"}:
+        return "upstream_failed"
+    is_lenient = trigger_rule == "none_failed_min_one_success"
+    return "skipped" if before and ("success" not in before if is_lenient else "skipped" in before) else None
 
 
 def _name(task_id: str) -> str:
