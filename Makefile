@@ -1,4 +1,5 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 AIRFLOW=2.11.2
+# make demo-copy   copy a backup of the emulator to a folder, import the copy into another index, and prove it    KEEP=1
 # make test        run the fast tests, and a short run on a real Airflow
 # make test-all    run all tests but those in a browser: make test, then make test-rest
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
@@ -26,7 +27,7 @@ export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK RECORDS
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
-.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records bench-copies live-test lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo demo-copy test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records bench-copies live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
 $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
@@ -34,6 +35,9 @@ $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.tx
 
 demo: $(VENV)/made
 	@$(BIN)/python tools/demo.py
+
+demo-copy: $(VENV)/made
+	@DEMO=copy $(BIN)/python tools/demo.py
 
 # The tests partly sleep, so three workers are faster than two on two cores. Each worker imports all tests, which takes
 # half as long from compiled files.

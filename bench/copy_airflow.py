@@ -1,7 +1,8 @@
 """Copy a backup to S3 and import it into another Pinecone, with tasks of a real Airflow.
 
-`make bench-copies-airflow` runs it. Two emulators stand for two projects, and moto for S3; each is a process of its own.
-Airflow runs two tasks at a time. The copy is imported twice into the second project: by a bulk import, and by upserts.
+`make bench-copies-airflow` runs it. Two emulators stand for two projects, and moto for S3; each is a process of its
+own. Airflow runs two tasks at a time. The copy is imported twice into the second project: by a bulk import, and by
+upserts.
 
 Environment variables:
     RECORDS: The number of records; 1,000,000 by default.
@@ -53,8 +54,7 @@ def emulator(*arguments: str) -> Iterator[str]:
     command = [sys.executable, "-m", "airflow_pinecone.emulator", "--port", "0", "--api-key", KEY, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            assert process.stdout
-            yield process.stdout.readline().split()[-1]
+            yield next(iter(process.stdout or ())).split()[-1]
         finally:
             process.terminate()
 

@@ -21,11 +21,13 @@ from airflow_pinecone.operators.import_copy import (
     ProveImportOperator,
     UpsertPartsOperator,
 )
-from airflow_pinecone.operators.new_index import EnsureIndexOperator
+from airflow_pinecone.operators.new_index import DeleteCreatedIndexOperator, EnsureIndexOperator
 from airflow_pinecone.operators.start_import import StartImportOperator
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.imported_counts import ImportedCountsSensor
 
+# Airflow's default of retries is 0, and an index that is not deleted costs money.
+_DELETE_RETRIES = 3
 # Seconds until the proof starts although the counts of the index have not settled.
 _SETTLE_TIMEOUT = 15 * 60.0
 # A mapped task without parts is skipped, and so is the whole group if the task before it is.
@@ -50,6 +52,7 @@ def import_copy(
     pool: str | None = None,
     deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
     timeout: float | timedelta = DEFAULT_TIMEOUT,
+    delete_index: bool = False,
     **task_args: Any,
 ) -> TaskGroup:
     """Import a copy into an index, and prove that the index has all its records.
@@ -87,6 +90,8 @@ def import_copy(
         deferrable: Whether to wait in the triggerer, without a worker slot. The default is Airflow's
             ``[operators] default_deferrable``.
         timeout: Seconds until the wait for the bulk import times out, or a timedelta; 6 hours by default.
+        delete_index: Whether to delete the index at the end, whatever the proof has shown. This is for a drill. An
+            index that existed before is kept.
         task_args: Arguments of all tasks, such as ``retries``.
 
     Returns:
@@ -99,7 +104,7 @@ def import_copy(
     """
     if not is_template(index_name):
         validate_index_name(index_name)
-    validate_bools(into_existing=into_existing, deferrable=deferrable)
+    validate_bools(into_existing=into_existing, deferrable=deferrable, delete_index=delete_index)
     if method not in ("auto", "import", "upsert"):
         raise PineconeInputError(f"method must be 'auto', 'import' or 'upsert', not {show_value(method)}.")
     if method == "import" and into_existing:
@@ -165,7 +170,7 @@ def import_copy(
         prove = ProveImportOperator.partial(task_id="prove", conn_id=conn_id, plan=planned, **in_pool).expand(
             part=settle.output
         )
-        ImportReportOperator(
+        report = ImportReportOperator(
             task_id="report",
             conn_id=conn_id,
             plan=planned,
@@ -176,4 +181,11 @@ def import_copy(
         )
         create >> upsert
         create >> settle
+        if delete_index:
+            created: Any = create.output
+            delete = DeleteCreatedIndexOperator(
+                task_id="delete_index", conn_id=conn_id, index=created, retries=_DELETE_RETRIES
+            )
+            # Without a setup: the tasks after one need the rule ``all_success``.
+            report >> delete.as_teardown(on_failure_fail_dagrun=True)
     return group

@@ -1,4 +1,4 @@
-"""The operator that creates an index like another one, for the import of a copy."""
+"""The operators that create an index like another one for the import of a copy, and delete it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from airflow_pinecone.common.inputs import validate_bools, validate_index_name, 
 from airflow_pinecone.common.text import explain, one_line, show_seconds
 from airflow_pinecone.errors import (
     Conflict,
+    CopyFailed,
     CreateOutcomeUnknown,
     NotFound,
+    PineconeError,
     PineconeInputError,
     PineconePermanentError,
     WaitTimeout,
@@ -212,3 +214,62 @@ class EnsureIndexOperator(PineconeOperator):
 
 def _has_tag(index: IndexModel, origin: str) -> bool:
     return tags_of(index).get(ORIGIN_TAG) == origin
+
+
+class DeleteCreatedIndexOperator(PineconeOperator):
+    """Delete the index that an EnsureIndexOperator has created. Another index that has its name is kept.
+
+    Args:
+        index: The result of the EnsureIndexOperator (templated); None if it has failed.
+        conn_id: The Airflow connection with the API key (templated).
+
+    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
+    """
+
+    template_fields: Sequence[str] = ("index", "conn_id")
+
+    def __init__(self, *, index: dict[str, Any] | None, conn_id: str, **kwargs: Any) -> None:
+        super().__init__(conn_id=conn_id, **kwargs)
+        self.index = index
+
+    def execute(self, context: Context) -> bool:
+        """Delete the index.
+
+        Args:
+            context: The context of the task.
+
+        Returns:
+            Whether it was deleted. It may not exist.
+
+        Raises:
+            CopyFailed: It was not deleted; a retry can succeed.
+        """
+        created = cast("IndexModel | None", self.index)
+        if created is None or not cast("Any", created)["created"]:
+            self.log.info("No index was deleted: the import did not create one.")
+            return False
+        name = validate_index_name(created["name"])
+        try:
+            found = self.hook.describe_index(name)
+            # Each index has another host.
+            if found["host"] != self.index["host"] or not _has_tag(
+                found, tags_of(cast("IndexModel", self.index))[ORIGIN_TAG]
+            ):
+                self.log.warning("Index %s was not deleted: another index has its name now.", name)
+                return False
+            self.hook.delete_index(name)
+        except NotFound:
+            self.log.info("Index %s does not exist.", name)
+            return False
+        except PineconeError as error:
+            # Also a rejection can end.
+            raise CopyFailed(
+                explain(
+                    f"Could not delete index {name}, which an import has created.",
+                    error.reason,
+                    "If no retry is left, delete the index in Pinecone's console: it costs money.",
+                ),
+                reason=error.reason,
+            ) from error
+        self.log.info("Deleted index %s.", name)
+        return True
