@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from airflow_pinecone.rules.report import ReadRestoreTests, Report
 from airflow_pinecone.rules.tested import unknown_tests
 
 if TYPE_CHECKING:
+    from airflow_pinecone.api.record_writes import IndexWriter
     from airflow_pinecone.api.records import IndexRecords
 
 __all__ = ["PineconeHook"]
@@ -326,6 +327,25 @@ class PineconeHook(BaseHook):
         """
         return self.client.describe_index(index_name, retry=retry)
 
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            body: The body of the request, in the shape of the API version of the connection.
+
+        Returns:
+            The index; it may not be ready yet.
+
+        Raises:
+            Conflict: The name is taken.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
+            PineconeTransientError: Pinecone did not create an index; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have created the index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index
+        """
+        return self.client.create_index(body)
+
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records. If the request had to be repeated, a 404 counts as success.
 
@@ -373,6 +393,22 @@ class PineconeHook(BaseHook):
             PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
         """
         return self.client.records(index_name, retry=retry)
+
+    def writer(self, index_name: str) -> IndexWriter:
+        """Return a writer of the records of an index, which needs the extra ``records``.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The writer. Its method ``write`` upserts records into a namespace.
+
+        Raises:
+            NotFound: There is no such index.
+            PineconeInputError: The extra is not installed.
+            PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
+        """
+        return self.client.writer(index_name)
 
     def create_index_from_backup(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_pinecone.api import responses
+from airflow_pinecone.api import new_indexes, responses
 from airflow_pinecone.api.hosts import data_plane_url
 from airflow_pinecone.api.key import ReadSettings
 from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
@@ -37,6 +37,7 @@ from airflow_pinecone.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_pinecone.api.record_writes import IndexWriter
     from airflow_pinecone.api.records import IndexRecords
 
 _BACKUPS = Listing(
@@ -184,6 +185,10 @@ class PineconeClient:
         operation = Operation("describe_index", "GET", path, f"describe index {index_name}")
         return responses.index(self._transport.request(operation, retry=retry), operation, index_name)
 
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index."""
+        return new_indexes.create_index(self._transport, body)
+
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records."""
         path = ("indexes", validate_index_name(index_name))
@@ -202,19 +207,21 @@ class PineconeClient:
         try:
             from airflow_pinecone.api.records import IndexRecords
         except ImportError as error:
-            raise PineconeInputError(
-                explain(
-                    f"Could not read the records of index {index_name}.",
-                    f"The package {error.name} is not installed."
-                    if isinstance(error, ModuleNotFoundError)
-                    else f"A package cannot be imported: {one_line(error)}.",
-                    "Install airflow-pinecone[records] on the workers.",
-                )
-            ) from error
+            raise _missing_package(f"Could not read the records of index {index_name}.", "records", error) from error
         index = self.describe_index(index_name, retry=retry)
         operation = Operation("describe_index", "GET", ("indexes", index_name), f"read the records of {index_name}")
         url = self._data_plane(index, operation)
         return IndexRecords(self._transport, index, url, self._clock, self._log, retry=retry)
+
+    def writer(self, index_name: str) -> IndexWriter:
+        """Return a writer of the records of an index."""
+        try:
+            from airflow_pinecone.api.record_writes import IndexWriter
+        except ImportError as error:
+            raise _missing_package(f"Could not write to index {index_name}.", "records", error) from error
+        index = self.describe_index(index_name)
+        operation = Operation("describe_index", "GET", ("indexes", index_name), f"write to index {index_name}")
+        return IndexWriter(self._transport, index, self._data_plane(index, operation), self._clock, self._log)
 
     def _data_plane(self, index: IndexModel, operation: Operation) -> str:
         """Return the URL of the data plane of an index."""
@@ -283,3 +290,15 @@ class PineconeClient:
         if message not in self._warnings:
             self._warnings.add(message)
             self._log(message)
+
+
+def _missing_package(what: str, extra: str, error: ImportError) -> PineconeInputError:
+    return PineconeInputError(
+        explain(
+            what,
+            f"The package {error.name} is not installed."
+            if isinstance(error, ModuleNotFoundError)
+            else f"A package cannot be imported: {one_line(error)}.",
+            f"Install airflow-pinecone[{extra}] on the workers.",
+        )
+    )

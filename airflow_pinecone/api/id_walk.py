@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from airflow_pinecone.api.index_calls import LOG_INTERVAL
 from airflow_pinecone.api.record_bodies import Page
-from airflow_pinecone.api.record_walk import LOG_INTERVAL, MAX_EMPTY_PAGES, RequestThreads, Source
+from airflow_pinecone.api.record_walk import MAX_EMPTY_PAGES, RequestThreads, Source
 
 # How many pages are requested at the same time. The session keeps so many connections.
 THREADS = 10

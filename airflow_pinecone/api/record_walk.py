@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
+from airflow_pinecone.api.index_calls import result_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.record import Position, Record, RecordBatch
 from airflow_pinecone.api.record_bodies import Page
@@ -35,8 +36,6 @@ _MAX_URL = 6000
 MAX_EMPTY_PAGES = 20
 # The rejections that do not depend on the token of a page.
 _NOT_ABOUT_TOKEN = (Unauthorized, PaymentRequired, Forbidden)
-# Seconds after which messages of the threads are logged while a request is not answered.
-LOG_INTERVAL = 5.0
 _NEEDS_NO_QUOTES = re.compile("[A-Za-z0-9_.~-]+").fullmatch
 
 Answer = TypeVar("Answer")
@@ -91,22 +90,8 @@ class RequestThreads:
         return self._pool.submit(call, renew=False, closed=self._closed)
 
     def result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
-        """Return the result of a request that a thread has sent.
-
-        After a 401, the request is sent again by this thread: only the thread of a task may read the connection.
-        """
-        try:
-            while True:
-                try:
-                    return future.result(LOG_INTERVAL)
-                except TimeoutError:
-                    if future.done():
-                        raise
-                    self._source.log_messages()
-        except Unauthorized:
-            return call()
-        finally:
-            self._source.log_messages()
+        """Return the result of a request; see ``result_of``."""
+        return result_of(future, call, self._source.log_messages)
 
     def close(self) -> None:
         """End the threads. A consumer that stops does not wait for requests whose answers it does not need."""

@@ -283,7 +283,7 @@ def write_manifest(
     index_name: str,
     index: Mapping[str, Any],
     backup: Mapping[str, Any] | None,
-    aliases: list[dict[str, Any]],
+    aliases: Mapping[str, str],
     versions: Mapping[str, str],
 ) -> Manifest:
     """Check that each part is complete, and write the manifest.
@@ -315,7 +315,7 @@ def write_manifest(
         backup=None if backup is None else dict(backup),
         columns=listing["columns"],
         namespaces=namespaces,
-        aliases=aliases,
+        aliases=dict(aliases),
         parts=parts,
         totals=totals_of(namespaces, parts),
         versions=dict(versions),

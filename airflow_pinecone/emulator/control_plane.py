@@ -181,6 +181,20 @@ class ControlPlane:
             generated = index.generate(count, seed)
             self._write(index, lambda namespaces: namespaces.update({internal(namespace): generated}))
 
+    def add_namespace_alias(self, index_name: str, name: str, namespace: str) -> None:
+        """Add a namespace alias without a request. The emulator only lists it: reads do not resolve it.
+
+        Args:
+            index_name: The name of the index.
+            name: The alias.
+            namespace: Its target; "" for the default namespace.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            self.project.index(index_name).namespace_aliases[name] = namespace
+
     def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
         """Return the visible records of a namespace by id, as in a response.
 

@@ -87,6 +87,7 @@ class Emulator:
         add_index: See `ControlPlane.add_index`.
         set_records: See `ControlPlane.set_records`.
         add_records: See `ControlPlane.add_records`.
+        add_namespace_alias: See `ControlPlane.add_namespace_alias`.
         generate_records: See `ControlPlane.generate_records`.
         records: See `ControlPlane.records`.
         namespaces: See `ControlPlane.namespaces`.
@@ -139,6 +140,7 @@ class Emulator:
         self.add_index = self.control_plane.add_index
         self.set_records = self.control_plane.set_records
         self.add_records = self.control_plane.add_records
+        self.add_namespace_alias = self.control_plane.add_namespace_alias
         self.generate_records = self.control_plane.generate_records
         self.records = self.control_plane.records
         self.namespaces = self.control_plane.namespaces

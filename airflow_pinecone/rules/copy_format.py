@@ -138,7 +138,7 @@ class Manifest(TypedDict):
         backup: The backup; None for the copy of an index.
         columns: Which columns the files have.
         namespaces: The namespaces, in the order of their names.
-        aliases: The aliases of namespaces.
+        aliases: The target namespace of each alias.
         parts: The parts, in the order of their numbers.
         totals: The totals.
         versions: The versions of the programs that wrote the copy.
@@ -153,7 +153,7 @@ class Manifest(TypedDict):
     backup: dict[str, Any] | None
     columns: Columns
     namespaces: list[CopyNamespace]
-    aliases: list[dict[str, Any]]
+    aliases: dict[str, str]
     parts: list[CopyPart]
     totals: Totals
     versions: dict[str, str]

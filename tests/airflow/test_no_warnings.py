@@ -76,7 +76,15 @@ def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[Lo
     dags = tmp_path / "dags"
     for folder in ("dags", "docs/examples"):
         shutil.copytree(ROOT / folder, dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    for script in ("digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"):
+    for script in (
+        "digest_alone",
+        "faults",
+        "list_backups",
+        "read_records",
+        "retention_example",
+        "test_my_dag",
+        "write_records",
+    ):
         (dags / f"{script}.py").unlink()
     connection = {
         "conn_type": "pinecone",

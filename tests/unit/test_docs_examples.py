@@ -39,7 +39,15 @@ DAGS = [
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
 # tests/unit/test_digests.py runs digest_alone.
-SCRIPTS = ["digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"]
+SCRIPTS = [
+    "digest_alone",
+    "faults",
+    "list_backups",
+    "read_records",
+    "retention_example",
+    "test_my_dag",
+    "write_records",
+]
 PAGES = [
     *ROOT.glob("*.md"),
     *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
@@ -116,6 +124,15 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(emulator: Emulat
     # The backups of a deleted index are those that are needed most.
     emulator.control_plane.project.delete_index("docs-example", now=0.0)
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
+
+
+def test_write_records(world: Emulator) -> None:
+    world.add_index("target", records=0)
+    copy_records = runpy.run_path(str(EXAMPLES / "write_records.py"))["copy_records"]
+    assert copy_records("docs-example", "target") == 96
+    assert {name: world.records("target", name) for name in world.namespaces("target")} == {
+        name: world.records("docs-example", name) for name in world.namespaces("docs-example")
+    }
 
 
 def test_the_example_reads_the_records_of_each_namespace(world: Emulator) -> None:
