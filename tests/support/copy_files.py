@@ -8,7 +8,7 @@ from typing import Any
 from airflow_pinecone.api.records import IndexRecords
 from airflow_pinecone.copying.export import export_part, list_parts, write_manifest
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.rules.copy_format import columns_of
+from airflow_pinecone.rules.copy_plan import columns_of
 from airflow_pinecone.runtime.airflow_versions import storage_path
 
 
@@ -47,7 +47,7 @@ def export_copy(
         index_name=records.index["name"],
         index=records.index,
         backup=backup,
-        aliases=[],
+        aliases={},
         versions={},
     )
     return store

@@ -234,8 +234,9 @@ def deliver(file: Path, ids: list[str], *, row_group_size: int = 10, **columns: 
 
 
 def made(folder: Path, **index: Any) -> Any:
+    described: Any = {**INDEX, **index}
     return make_manifest(
-        store_of(folder), index={**INDEX, **index}, created_at="2025-05-14T16:00:00Z", versions={"pyarrow": "1"}
+        store_of(folder), index=described, created_at="2025-05-14T16:00:00Z", versions={"pyarrow": "1"}
     )
 
 
