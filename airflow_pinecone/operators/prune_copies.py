@@ -39,6 +39,10 @@ class _Found(NamedTuple):
     incomplete: list[dict[str, str]]
 
 
+class _NotDeleted(CopyFailed):
+    """A store has accepted a delete, and the file still exists."""
+
+
 class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
     """Delete the copies of an index outside of Pinecone that no retention rule keeps. Pinecone is not called.
 
@@ -227,10 +231,10 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
             try:
                 _delete(store, path, marker)
             except CopyFailed as error:
-                if isinstance(error.__cause__, PermissionError):
+                if isinstance(error, _NotDeleted) or isinstance(error.__cause__, PermissionError):
                     advice = "Give the connection the right to delete, or use a lifecycle rule of the store instead."
                     raise AirflowFailException(
-                        explain(progress(), f"the store denied the delete of {path}: {error.reason}", advice)
+                        explain(progress(), f"the store did not delete {path}: {error.reason}", advice)
                     ) from None
                 self.log.warning("Copy %s was not deleted: %s.", path, error.reason)
                 failures.append(f"Copy {path}: {error.reason}.")
@@ -269,13 +273,14 @@ def _delete(store: CopyStore, path: str, marker: dict[str, Any] | None) -> None:
         store.write(f"{path}/{DELETED}", encode(marker))
         store.delete(f"{path}/{MANIFEST}")
         if store.size(f"{path}/{MANIFEST}") is not None:
-            raise CopyFailed(f"The manifest of {path} was not deleted.", reason="its manifest was not deleted")
+            raise _NotDeleted(f"The manifest of {path} was not deleted.", reason="its manifest still exists")
     own = DELETED.rpartition("/")[0]
     for folder, kept in ((path, own), (f"{path}/{own}", DELETED.rpartition("/")[2])):
         for name in (*store.folders(folder), *store.files(folder)):
             if name != kept:
                 store.delete(f"{folder}/{name}")
+                if store.has_files(f"{folder}/{name}"):
+                    raise _NotDeleted(f"{folder}/{name} was not deleted.", reason=f"{folder}/{name} still exists")
     store.delete(path)
-    left = [*store.folders(path), *store.files(path)]
-    if left:
-        raise CopyFailed(f"Folder {path} still has {left[0]}.", reason=f"it still has {left[0]}")
+    if store.has_files(path):
+        raise _NotDeleted(f"Folder {path} was not deleted.", reason="its folder still exists")

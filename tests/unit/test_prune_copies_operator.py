@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,15 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from support.clock import FakeClock
 from support.copy_files import export_copy
-from support.object_stores import S3Server, s3_server
+from support.object_stores import S3Server, connect_s3, s3_server
 from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.api.records import IndexRecords
 from airflow_pinecone.common.text import iso
-from airflow_pinecone.copying.export import list_parts
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import CopyRefused, PineconeInputError, PruneIncomplete
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import PruneCopiesOperator
-from airflow_pinecone.rules.copy_plan import columns_of
 from airflow_pinecone.rules.identity import Origin, describe
 
 DAY = 24 * 3600.0
@@ -43,8 +42,8 @@ def s3() -> Iterator[S3Server]:
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """Return a folder of its own in a bucket."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", s3.connection())
-    return f"s3://aws_vault@vault/{request.node.name}"
+    folder = re.sub(r"\W", "-", request.node.name)
+    return f"s3://{connect_s3(s3, monkeypatch)}@vault/{folder}"
 
 
 @pytest.fixture
@@ -120,12 +119,12 @@ def test_copies_that_no_rule_keeps_are_deleted_the_oldest_first(
         "path": "i-1/b-3",
         "source_index_id": "i-1",
         "backup_id": "b-3",
-        "created_at": "2025-05-11T16:37:25Z",
+        "created_at": "2025-06-12T15:06:40Z",
         "reasons": ["no rule keeps it"],
     }
     text = logged()
     assert "Deleting 2 of 4 copies of index records" in text
-    assert text.index("DELETE  2025-05-11T16:37:25Z  i-1/b-3") < text.index("Deleted copy i-1/b-10")
+    assert text.index("DELETE  2025-06-12T15:06:40Z  i-1/b-3") < text.index("Deleted copy i-1/b-10")
 
 
 def test_a_copy_is_as_old_as_its_backup(prune: Prune, add: Add, clock: FakeClock, tmp_path: Path) -> None:
@@ -169,7 +168,7 @@ def test_a_held_copy_is_kept(prune: Prune, add: Add, clock: FakeClock, tmp_path:
     add("i-1/ended", age=3 * DAY, hold=clock.utcnow() - timedelta(days=1))
     outcome = prune()
     assert existing(tmp_path) == ["i-1/held", "i-1/new"]
-    assert outcome.value["kept"][1]["reasons"] == ["held until 2025-05-15 16:37:25 UTC"]
+    assert outcome.value["kept"][1]["reasons"] == ["held until 2025-06-16 15:06:40 UTC"]
 
 
 def test_the_newest_complete_copy_is_kept_if_newer_ones_are_damaged(
@@ -208,7 +207,7 @@ def test_a_folder_without_a_valid_manifest_is_kept_and_reported(
 def test_a_dry_run_deletes_nothing(prune: Prune, add: Add, tmp_path: Path, logged: Callable[[], str]) -> None:
     add("i-1/a")
     add("i-1/b", age=DAY)
-    outcome = prune(dry_run="true", max_deletes=1)
+    outcome = prune(dry_run=True)
     assert existing(tmp_path) == ["i-1/a", "i-1/b"]
     assert not (tmp_path / "i-1/b/copy/deleted.json").exists()
     assert outcome.value["deleted"] == []
@@ -219,7 +218,7 @@ def test_a_dry_run_deletes_nothing(prune: Prune, add: Add, tmp_path: Path, logge
 def test_more_than_max_deletes_fails_before_the_first_delete(prune: Prune, add: Add, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         add(f"i-1/b-{number}", age=number * DAY)
-    outcome = prune(max_deletes="1")
+    outcome = prune(max_deletes=1)
     assert outcome.state == "failed"
     assert "No copy was deleted: 2 copies of index records would be deleted, and max_deletes is 1." in outcome.message
     assert len(existing(tmp_path)) == 3
@@ -260,14 +259,15 @@ def test_a_retry_deletes_the_rest_of_a_copy_whose_manifest_was_deleted(
     assert [key for key in s3.objects("vault") if key.startswith(f"{prefix}/i-1/a/")]
 
 
-def test_a_store_that_denies_deletes_fails_clearly(prune: Prune, add: Add, s3: S3Server, bucket: str) -> None:
+@pytest.mark.parametrize("how", ["denied", "denied_keys"])
+def test_a_store_that_denies_deletes_fails_clearly(prune: Prune, add: Add, s3: S3Server, bucket: str, how: Any) -> None:
     add("i-1/a", to=bucket)
     add("i-1/b", to=bucket, age=DAY)
-    fault = s3.fail("DeleteObject*", "vault/*", "denied", times=None)
+    fault = s3.fail("DeleteObject*", "vault/*", how, times=None)
     outcome = prune(destination=bucket)
     fault.times = 0
     assert outcome.state == "failed"
-    assert "The store denied the delete of i-1/b: PermissionError" in outcome.message
+    assert "The store did not delete i-1/b: " in outcome.message
     assert "use a lifecycle rule of the store instead" in outcome.message
     prefix = bucket.rpartition("@vault/")[2]
     assert f"{prefix}/i-1/b/copy/manifest.json" in s3.objects("vault")
@@ -292,8 +292,6 @@ def test_no_export_starts_in_a_folder_that_a_prune_deletes(add: Add, records: In
     (tmp_path / "i-1/a/copy/deleted.json").write_text(json.dumps({"index_name": "records"}))
     with pytest.raises(CopyRefused, match="A prune has begun to delete an earlier copy there"):
         add("i-1/a")
-    assert columns_of(records.index) == "dense"
-    assert list_parts.__module__ == "airflow_pinecone.copying.export"
 
 
 # Arguments
@@ -332,4 +330,3 @@ def test_the_counts_can_be_templates(add: Add, clock: FakeClock, tmp_path: Path)
     task.clock = clock
     assert task.execute(TaskInstance("prune").context)["dry_run"] is False
     assert existing(tmp_path) == ["i-1/b-1", "i-1/b-2"]
-    assert clock.utcnow().tzinfo is UTC

@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 from support.clock import FakeClock
 from support.copy_files import export_copy
-from support.object_stores import S3Server, s3_server
+from support.object_stores import S3Server, connect_s3, s3_server
 from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.api.records import IndexRecords
@@ -164,8 +164,7 @@ def test_the_progress_is_logged_every_minute(url: str, logged: Callable[[], str]
 def test_a_copy_in_s3_is_verified(
     verify: Verify, records: IndexRecords, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", s3.connection())
-    store = export_copy(records, "s3://aws_vault@vault/verified/i-1/b-1")
+    store = export_copy(records, f"s3://{connect_s3(s3, monkeypatch)}@vault/verified/i-1/b-1")
     outcome = verify(copy=store.url, level=3)
     assert outcome.state == "success", outcome.message
     assert outcome.value["records"] == 120
@@ -175,8 +174,7 @@ def test_a_copy_in_s3_is_verified(
 def test_a_store_that_denies_the_report_only_warns(
     verify: Verify, records: IndexRecords, s3: S3Server, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", s3.connection())
-    store = export_copy(records, "s3://aws_vault@vault/denied/i-1/b-1")
+    store = export_copy(records, f"s3://{connect_s3(s3, monkeypatch)}@vault/denied/i-1/b-1")
     s3.fail("PutObject", "vault/denied/*", "denied", times=None)
     outcome = verify(copy=store.url, level=2)
     assert outcome.state == "success", outcome.message
@@ -187,8 +185,7 @@ def test_a_store_that_denies_the_report_only_warns(
 def test_a_store_that_fails_is_retried(
     verify: Verify, records: IndexRecords, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", s3.connection())
-    store = export_copy(records, "s3://aws_vault@vault/failing/i-1/b-1")
+    store = export_copy(records, f"s3://{connect_s3(s3, monkeypatch)}@vault/failing/i-1/b-1")
     s3.fail("GetObject", "vault/failing/*/part-00000001.parquet", "denied", times=1)
     outcome = verify(copy=store.url, level=2)
     assert outcome.state == "up_for_retry"
