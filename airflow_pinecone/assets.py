@@ -1,4 +1,6 @@
-"""The Assets of an index: its backups, its restore tests, and its copies. They can schedule DAGs, which read details from events.
+"""The Assets of an index: its backups, its restore tests, and its copies.
+
+They can schedule DAGs, which read details from events.
 
 In Airflow 2, an Asset is a Dataset.
 """

@@ -26,6 +26,7 @@
     ├── BackupCheckFailed             the backup does not meet the rules of a check
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
+    ├── ImportFailed                  the bulk import failed or was cancelled
     ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
     ├── CopyFailed                    a copy outside of Pinecone could not be written, read or proved
     │   ├── CopyRefused                   the index cannot be copied, or the copy would cost too much
@@ -58,6 +59,7 @@ __all__ = [
     "CreateOutcomeUnknown",
     "DeletionProtected",
     "Forbidden",
+    "ImportFailed",
     "InvalidWaitResult",
     "NotFound",
     "PaymentRequired",
@@ -252,6 +254,10 @@ class RestoreNotFound(PineconeError):
     """The restore job, or the index that it created, no longer exists."""
 
     can_recreate = True
+
+
+class ImportFailed(PineconeError):
+    """The bulk import failed or was cancelled. Another one has the same result until its cause is fixed."""
 
 
 class RestoreTestFailed(PineconeError):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_pinecone.copies.export_group import export_backup as export_backup
+    from airflow_pinecone.copies.import_group import import_copy as import_copy
 
-_MODULES = {"export_backup": "export_group"}
+_MODULES = {"export_backup": "export_group", "import_copy": "import_group"}
 
 __all__ = [*_MODULES]
 

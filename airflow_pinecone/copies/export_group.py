@@ -43,8 +43,8 @@ def export_backup(
 
     The tasks are ``plan``, ``restore``, ``settle``, ``list_ids``, ``export`` (mapped over the parts), ``finish`` and
     ``delete_scratch``. With ``source="index"``, they are ``plan``, ``list_ids``, ``export`` and ``finish``. The XCom of
-    ``finish`` describes the copy. The workers need the extra ``copies`` of this package, and the Airflow provider of the
-    object store.
+    ``finish`` describes the copy. The workers need the extra ``copies`` of this package, and the Airflow provider of
+    the object store.
 
     The copy is in ``DESTINATION/SOURCE_INDEX_ID/BACKUP_ID``, and is complete when its manifest exists. A retry or a
     clear continues with the parts that are complete. Use the same ``part_bytes`` for all runs.
@@ -137,13 +137,12 @@ def export_backup(
         export = ExportPartsOperator.partial(
             task_id="export", conn_id=conn_id, plan=planned, **({"pool": pool} if pool else {})
         ).expand(part=list_ids.output)
-        finish = FinishCopyOperator(task_id="finish", conn_id=conn_id, plan=planned, outlets=list(outlets))
+        finish = FinishCopyOperator(task_id="finish", plan=planned, outlets=list(outlets))
         export >> finish
         if source == "backup":
             delete = DeleteCopyScratchOperator(
                 task_id="delete_scratch", conn_id=conn_id, plan=planned, retries=_DELETE_RETRIES
             )
-            # The setup is ``plan``, because a failed restore may have created the index, too. ``finish`` describes the
-            # scratch index in the manifest, so it runs before.
-            finish >> delete.as_teardown(setups=plan, on_failure_fail_dagrun=True)
+            # The setup is ``plan``, because a failed restore may have created the index, too.
+            export >> delete.as_teardown(setups=plan, on_failure_fail_dagrun=True)
     return group

@@ -53,6 +53,8 @@ def list_parts(
     namespaces: Mapping[str, int],
     *,
     schemas: Mapping[str, dict[str, Any]],
+    index: Mapping[str, Any],
+    aliases: Mapping[str, str],
     columns: Columns,
     records_per_part: int,
     is_frozen: bool,
@@ -65,6 +67,8 @@ def list_parts(
         store: The folder of the copy.
         namespaces: The record counts of the namespaces.
         schemas: The schemas of the namespaces that have one.
+        index: The index as the manifest describes it.
+        aliases: The target namespace of each alias.
         columns: Which columns the files have.
         records_per_part: The number of records of each part, except for the last one of a namespace.
         is_frozen: Whether the index cannot change, so that the counts must agree.
@@ -111,7 +115,15 @@ def list_parts(
         rows.append(
             CopyNamespace(name=name, folder=folder, records=count, digest=EMPTY_DIGEST, schema=schemas.get(name))
         )
-    listing = Listing(format=FORMAT, columns=columns, records_per_part=records_per_part, namespaces=rows, parts=parts)
+    listing = Listing(
+        format=FORMAT,
+        index=dict(index),
+        aliases=dict(aliases),
+        columns=columns,
+        records_per_part=records_per_part,
+        namespaces=rows,
+        parts=parts,
+    )
     store.write(LISTING, encode(listing))
     return listing
 
@@ -184,7 +196,7 @@ def export_part(
     with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as local:
         ids = _ids_of(store, listed, Path(local) / "ids.parquet")
         file = Path(local) / "part.parquet"
-        check = _write_part(records, listed, ids, file, listing["columns"], is_frozen=is_frozen, on_records=on_records)
+        check = _write_part(records, listing, listed, ids, file, is_frozen=is_frozen, on_records=on_records)
         _check_file(file, check, name)
         store.put(name, file)
         found = check.digest.count
@@ -227,15 +239,16 @@ def _ids_of(store: CopyStore, listed: ListedPart, file: Path) -> list[str]:
 
 def _write_part(
     records: IndexRecords,
+    listing: Listing,
     listed: ListedPart,
     ids: list[str],
     file: Path,
-    columns: Columns,
     *,
     is_frozen: bool,
     on_records: Callable[[int], None],
 ) -> RecordCheck:
     """Read the records, check them, and write them to a local file."""
+    columns = listing["columns"]
     check = RecordCheck(listed["namespace"], dimension_of(records.index) if columns != "sparse" else 0)
     writer = PartWriter(file, columns)
     batches = records.fetch_ids(listed["namespace"], ids)
@@ -258,9 +271,9 @@ def _write_part(
     if problem or findings:
         raise CopyFailed(
             explain(
-                f"Part {listed['number']} of the copy of index {records.index['name']} was not written.",
+                f"Part {listed['number']} of the copy of index {listing['index']['name']} was not written.",
                 problem or one_line("; ".join(findings)),
-                "These records cannot be restored from this backup. Test an older backup, or create a new one.",
+                "If a retry fails, too, the backup is damaged: copy an older one, or create a new one.",
                 f"Namespace: {one_line(listed['namespace'])}.",
             )
         )
@@ -292,9 +305,7 @@ def write_manifest(
     created_at: str,
     is_frozen: bool,
     index_name: str,
-    index: Mapping[str, Any],
     backup: Mapping[str, Any] | None,
-    aliases: Mapping[str, str],
     versions: Mapping[str, str],
 ) -> Manifest:
     """Check that each part is complete, and write the manifest.
@@ -322,11 +333,11 @@ def write_manifest(
         created_at=created_at,
         frozen=is_frozen,
         index_name=index_name,
-        index=dict(index),
+        index=listing["index"],
         backup=None if backup is None else dict(backup),
         columns=listing["columns"],
         namespaces=namespaces,
-        aliases=dict(aliases),
+        aliases=listing["aliases"],
         parts=parts,
         totals=totals_of(namespaces, parts),
         versions=dict(versions),

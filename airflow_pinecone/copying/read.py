@@ -152,14 +152,23 @@ class CopyReader:
             CopyFailed: The store failed.
         """
         parts = [part for part in self.manifest["parts"] if part["namespace"] == namespace]
-        batches = (batch for part in parts for batch in self._records_of(part))
+        batches = (batch for part in parts for batch in self.records_of(part))
         if is_in_order(parts):
             yield from batches
         else:
             with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as folder:
                 yield from sort_records(Path(folder), batches)
 
-    def _records_of(self, part: CopyPart) -> Iterator[list[Record]]:
+    def records_of(self, part: CopyPart) -> Iterator[list[Record]]:
+        """Yield the records of a part, in the order of its file, after its SHA-256 was checked.
+
+        Args:
+            part: The part.
+
+        Raises:
+            CopyInvalid: The file is missing or damaged.
+            CopyFailed: The store failed.
+        """
         with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as folder:
             file = Path(folder) / "part.parquet"
             problem = self._download(part, file)

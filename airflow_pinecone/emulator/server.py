@@ -83,6 +83,7 @@ class Emulator:
         requests: The exchanges so far, in the order in which the requests arrived.
         next_backup: See `Scenario.next_backup`.
         next_restore: See `Scenario.next_restore`.
+        next_import: See `Scenario.next_import`.
         next_scheduled_backup: See `Scenario.next_scheduled_backup`.
         add_index: See `ControlPlane.add_index`.
         set_records: See `ControlPlane.set_records`.
@@ -136,6 +137,7 @@ class Emulator:
 
         self.next_backup = self.scenario.next_backup
         self.next_restore = self.scenario.next_restore
+        self.next_import = self.scenario.next_import
         self.next_scheduled_backup = self.scenario.next_scheduled_backup
         self.add_index = self.control_plane.add_index
         self.set_records = self.control_plane.set_records

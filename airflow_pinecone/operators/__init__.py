@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator as CreateIndexFromBackupOperator
     from airflow_pinecone.operators.schedule import DeleteBackupScheduleOperator as DeleteBackupScheduleOperator
     from airflow_pinecone.operators.schedule import EnsureBackupScheduleOperator as EnsureBackupScheduleOperator
+    from airflow_pinecone.operators.start_import import StartImportOperator as StartImportOperator
     from airflow_pinecone.operators.verify import VerifyBackupOperator as VerifyBackupOperator
     from airflow_pinecone.operators.verify_copy import VerifyCopyOperator as VerifyCopyOperator
 
@@ -27,6 +28,7 @@ _MODULES = {
     "EnsureBackupScheduleOperator": "schedule",
     "PruneBackupsOperator": "prune",
     "PruneCopiesOperator": "prune_copies",
+    "StartImportOperator": "start_import",
     "VerifyBackupOperator": "verify",
     "VerifyCopyOperator": "verify_copy",
 }

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import BaseOperator
+
 from airflow_pinecone import __version__
 from airflow_pinecone.assets import add_copy_to_events
 from airflow_pinecone.common.text import counted
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.copy_plan import CopyPlan, ExportTask, copy_result
-from airflow_pinecone.rules.scratch import source_tags
 from airflow_pinecone.runtime.airflow_versions import storage_path
 from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.task import PineconeTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -97,20 +99,19 @@ class ExportPartsOperator(PineconeOperator):
         }
 
 
-class FinishCopyOperator(PineconeOperator):
+class FinishCopyOperator(PineconeTask, BaseOperator):
     """Check that all parts of a copy are complete, and write its manifest.
 
     Args:
         plan: The result of the first task of the copy (templated).
-        conn_id: The Airflow connection with the API key (templated).
 
     Reference: https://docs.pinecone.io/guides/index-data/import-data
     """
 
-    template_fields: Sequence[str] = ("plan", "conn_id")
+    template_fields: Sequence[str] = ("plan",)
 
-    def __init__(self, *, plan: CopyPlan, conn_id: str, **kwargs: Any) -> None:
-        super().__init__(conn_id=conn_id, **kwargs)
+    def __init__(self, *, plan: CopyPlan, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.plan = plan
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -124,10 +125,8 @@ class FinishCopyOperator(PineconeOperator):
             ``parts``, ``bytes``, ``missing``, ``read_units`` and ``response_bytes``.
 
         Raises:
-            AirflowFailException: A part is not complete, Pinecone rejected a request, or the connection is invalid; not
-                retried.
+            AirflowFailException: A part is not complete; not retried.
             CopyFailed: The store failed; a retry can succeed.
-            PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
             result = self._finish()
@@ -135,8 +134,6 @@ class FinishCopyOperator(PineconeOperator):
         return result
 
     def _finish(self) -> dict[str, Any]:
-        # The hook reports that a package is missing.
-        records = self.hook.records(self.plan["read_from"])
         import pyarrow
 
         from airflow_pinecone.copying.export import read_listing, write_manifest
@@ -150,9 +147,7 @@ class FinishCopyOperator(PineconeOperator):
             created_at=self.clock.utcnow().isoformat(),
             is_frozen=self.plan["backup"] is not None,
             index_name=self.plan["index_name"],
-            index={**records.index, "name": self.plan["index_name"], "tags": source_tags(records.index)},
             backup=self.plan["backup"],
-            aliases=records.namespace_aliases(),
             versions={"airflow-pinecone": __version__, "pyarrow": pyarrow.__version__, "digest": VERSION},
         )
         result = copy_result(self.plan, manifest)

@@ -24,8 +24,8 @@ from airflow_pinecone.rules.copy_plan import (
     why_too_large,
 )
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
-from airflow_pinecone.rules.scratch import run_digest, scratch_tags
-from airflow_pinecone.runtime.airflow_versions import storage_path
+from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
+from airflow_pinecone.runtime.airflow_versions import checked_storage_path, storage_path
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.tries import start_try
@@ -102,6 +102,7 @@ class PlanCopyOperator(ScratchOperator):
         index_name = validate_index_name(self.index_name)
         this_try = start_try(context, self.clock.time())
         run = run_digest(this_try.origin)
+        destination = str(checked_storage_path(self.destination))
         scratch, indexes = self.prepare(run)
         backup = self._backup(index_name) if self.source == "backup" else None
         index = indexes.get(index_name)
@@ -124,7 +125,7 @@ class PlanCopyOperator(ScratchOperator):
             tags=scratch_tags(run, backup["backup_id"], self.clock.utcnow(), "copy") if backup else {},
             compare=False,
             why_not_compared="it is a copy",
-            url=str(storage_path(self.destination) / folder_of_copy(index_name, backup, run, started_at)),
+            url=f"{destination.rstrip('/')}/{folder_of_copy(index_name, backup, run, started_at)}",
             started_at=iso(started_at),
         )
         self._log_plan(plan, len(indexes))
@@ -220,8 +221,8 @@ class ListIdsOperator(PineconeOperator):
             The parts of each task that exports, with their number of records.
 
         Raises:
-            AirflowFailException: The copy would cost too much, the index has no records, Pinecone rejected a request, or
-                the connection is invalid; not retried.
+            AirflowFailException: The copy would cost too much, the index has no records, Pinecone rejected a request,
+                or the connection is invalid; not retried.
             CopyFailed: The ids are not complete, or the store failed; a retry can succeed.
             PineconeTransientError: A request failed; a retry can succeed.
         """
@@ -246,6 +247,8 @@ class ListIdsOperator(PineconeOperator):
             CopyStore(storage_path(self.plan["url"])),
             counts,
             schemas={name: row.schema for name, row in details.items() if row.schema},
+            index={**records.index, "name": self.plan["index_name"], "tags": source_tags(records.index)},
+            aliases=records.namespace_aliases(),
             columns=columns_of(records.index),
             records_per_part=records_per_part(self.part_bytes, record_bytes),
             is_frozen=is_frozen,
@@ -268,7 +271,8 @@ class ListIdsOperator(PineconeOperator):
         total = sum(counts.values())
         if not total:
             raise CopyRefused(explain(self._what, "the index has no records", "Check the index or the backup."))
-        expected = count_of((self.plan["backup"] or {}).get("record_count"))
+        backup = self.plan["backup"]
+        expected = count_of(backup.get("record_count")) if backup else None
         if expected is not None and expected != total:
             raise CopyFailed(
                 explain(

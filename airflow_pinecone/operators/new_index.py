@@ -49,6 +49,7 @@ class EnsureIndexOperator(PineconeOperator):
         tags: The tags of a new index (templated).
         cloud: The cloud of a new index (templated); None for that of the model.
         region: The region of a new index (templated); None for that of the model.
+        deletion_protection: ``enabled`` or ``disabled`` for a new index (templated); None is disabled.
         into_existing: Whether an index that exists may have records.
         conn_id: The Airflow connection with the API key (templated).
         timeout: Seconds until the index must be ready, or a timedelta.
@@ -56,7 +57,15 @@ class EnsureIndexOperator(PineconeOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index
     """
 
-    template_fields: Sequence[str] = ("model", "index_name", "tags", "cloud", "region", "conn_id")
+    template_fields: Sequence[str] = (
+        "model",
+        "index_name",
+        "tags",
+        "cloud",
+        "region",
+        "deletion_protection",
+        "conn_id",
+    )
     ui_color = "#d6ffe8"
 
     def __init__(
@@ -67,6 +76,7 @@ class EnsureIndexOperator(PineconeOperator):
         tags: dict[str, str] | None = None,
         cloud: str | None = None,
         region: str | None = None,
+        deletion_protection: str | None = None,
         into_existing: bool = False,
         conn_id: str = "pinecone_default",
         timeout: float | timedelta = _TIMEOUT,
@@ -78,6 +88,7 @@ class EnsureIndexOperator(PineconeOperator):
         self.tags = tags
         self.cloud = cloud
         self.region = region
+        self.deletion_protection = deletion_protection
         self.into_existing = into_existing
         with checked_arguments():
             validate_bools(into_existing=into_existing)
@@ -147,6 +158,7 @@ class EnsureIndexOperator(PineconeOperator):
             cloud=self.cloud,
             region=self.region,
             tags={**(self.tags or {}), ORIGIN_TAG: origin},
+            deletion_protection=self.deletion_protection,
         )
         # Whatever happens from here on, the log tells how to find the index.
         self.log.info("Creating index %s. Its tag %s is %s.", self.index_name, ORIGIN_TAG, origin)

@@ -73,6 +73,8 @@ class Listing(TypedDict):
     """All parts of a copy, before their records are read, as JSON types."""
 
     format: int
+    index: dict[str, Any]
+    aliases: dict[str, str]
     columns: Columns
     records_per_part: int
     namespaces: list[CopyNamespace]

@@ -46,7 +46,7 @@ def vector_settings(model: IndexModel | BackupModel, what: str) -> VectorSetting
     index: Any = model
     if is_pod_based(index):
         raise _refused(what, "it is pod-based, and Pinecone offers pods no longer", "Migrate it to serverless.")
-    if embedding := _embedding_of(index):
+    if embedding := embedding_of(index):
         raise _refused(
             what,
             f"the model {embedding} of Pinecone embeds its texts, and records with values may not be written to it",
@@ -153,7 +153,7 @@ def _location(index: Any, cloud: str | None, region: str | None, what: str) -> t
     return cloud, region
 
 
-def _embedding_of(index: Any) -> str:
+def embedding_of(index: Any) -> str:
     """Return the name of the model that embeds the texts of an index; empty if there is none."""
     if embed := _object(index, "embed"):
         return one_line(embed.get("model") or "unknown")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_pinecone.common.clock import Clock
 
 if TYPE_CHECKING:
-    from airflow_pinecone.api.records import IndexRecords
+    from airflow_pinecone.api.index_calls import IndexCalls
 
 # Seconds between two messages about the progress.
 _PROGRESS_SECONDS = 60.0
@@ -18,7 +18,7 @@ class Progress:
     """Log the progress of a task every minute.
 
     Args:
-        readers: The readers of the records; none if the records do not come from Pinecone.
+        readers: The readers and writers of the records; none if they do not call Pinecone.
         clock: The clock.
         log: Logs a message with arguments.
         total: The number of records to read; None if it is unknown.
@@ -28,7 +28,7 @@ class Progress:
     """
 
     def __init__(
-        self, readers: list[IndexRecords], clock: Clock, log: Callable[..., object], *, total: int | None = None
+        self, readers: Sequence[IndexCalls], clock: Clock, log: Callable[..., object], *, total: int | None = None
     ) -> None:
         self.records = 0
         self._left = total

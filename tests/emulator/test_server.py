@@ -51,7 +51,7 @@ def test_invalid_headers_are_rejected(
         ("GET", "/collections"),
         ("PUT", "/collections"),
         ("GET", "/"),
-        ("GET", "/data-plane/x/bulk/imports"),
+        ("GET", "/data-plane/x/namespace-aliases"),
         ("GET", "/backups//"),
     ],
 )

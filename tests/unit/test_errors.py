@@ -45,6 +45,7 @@ CAN_RETRY_CAN_RECREATE = {
     "BackupCheckFailed": (False, False),
     "RestoreFailed": (False, True),
     "RestoreNotFound": (False, True),
+    "ImportFailed": (False, False),
     "RestoreTestFailed": (False, False),
     "WaitTimeout": (True, False),
     "PineconeUnreachable": (True, False),

@@ -53,6 +53,7 @@ RETRIED = {
     "BackupCheckFailed": False,
     "RestoreFailed": True,
     "RestoreNotFound": True,
+    "ImportFailed": False,
     "RestoreTestFailed": False,
     "WaitTimeout": True,
     "PruneIncomplete": True,
@@ -142,6 +143,9 @@ MAKE: dict[str, Callable[..., Any]] = {
     ),
     "PruneBackupsOperator": lambda clock, **more: make_task(
         operators.PruneBackupsOperator, clock, index_name=INDEX, keep_last=1, **more
+    ),
+    "StartImportOperator": lambda clock, **more: make_task(
+        operators.StartImportOperator, clock, index_name=INDEX, uri="s3://bucket/copy", **more
     ),
     "VerifyBackupOperator": lambda clock, **more: make_task(
         operators.VerifyBackupOperator, clock, backup_id="b-1", **more
