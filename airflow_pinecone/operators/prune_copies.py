@@ -16,6 +16,7 @@ from airflow_pinecone.operators.retained import COUNTS, MAX_CONSECUTIVE_FAILURES
 from airflow_pinecone.rules import copy_retention
 from airflow_pinecone.rules.copy_format import DELETED, MANIFEST, InvalidCopy, encode, parse_manifest
 from airflow_pinecone.rules.copy_retention import CopyDecision, FoundCopy
+from airflow_pinecone.runtime.copies import copy_store, open_copy, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask, checked_arguments
 
@@ -109,7 +110,7 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
         self.max_deletes = max_deletes
         with checked_arguments():
             if not is_template(destination):
-                self._url()
+                url_of_copy(destination, "destination")
             if not is_template(index_name):
                 validate_index_name(index_name)
             self._check_rules()
@@ -136,11 +137,9 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
             return self._prune(context)
 
     def _prune(self, context: Context) -> dict[str, Any]:
-        from airflow_pinecone.runtime.copy_reports import copy_store
-
         rules, max_deletes, dry_run = self._rendered_rules()
         validate_index_name(self.index_name)
-        store = copy_store(self._url())
+        store = copy_store(url_of_copy(self.destination, "destination"))
         found = self._find(store)
         for row in found.incomplete:
             self.log.warning("Folder %s is kept: %s.", row["path"], row["reason"])
@@ -167,11 +166,6 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
             "incomplete": found.incomplete,
         }
 
-    def _url(self) -> str:
-        from airflow_pinecone.runtime.copy_reports import url_of_copy
-
-        return url_of_copy(self.destination, "destination")
-
     def _find(self, store: CopyStore) -> _Found:
         found = _Found([], [], [])
         for path in (f"{index_id}/{name}" for index_id in store.folders() for name in store.folders(index_id)):
@@ -196,14 +190,11 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
 
     def _checked(self, store: CopyStore, copies: list[FoundCopy]) -> list[FoundCopy]:
         """Check the newest copy of each source index, so that the last good one is never deleted."""
-        from airflow_pinecone.copying.read import CopyReader
-        from airflow_pinecone.runtime.copy_reports import copy_store
-
         damaged = set()
         for rows in copy_retention.newest_first(copies).values():
             for copy in rows:
                 try:
-                    CopyReader(copy_store(store.url_of(copy.path))).verify(1)
+                    open_copy(store.url_of(copy.path)).verify(1)
                     break
                 except CopyInvalid as error:
                     self.log.warning("Copy %s is damaged: %s.", copy.path, error.reason)

@@ -10,9 +10,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_pinecone import __version__
 from airflow_pinecone.common.inputs import is_template, validate_index_name
-from airflow_pinecone.common.text import counted, explain, one_line, show_value
+from airflow_pinecone.common.text import counted, one_line, show_value
 from airflow_pinecone.errors import CopyFailed, PineconeInputError
 from airflow_pinecone.rules.copy_format import MANIFEST
+from airflow_pinecone.runtime.copies import url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask, checked_arguments
 
@@ -69,7 +70,7 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
             if type(level) is not int or level not in (1, 2, 3):
                 raise PineconeInputError(f"level must be 1, 2 or 3, not {show_value(level)}.")
             if not is_template(copy):
-                self._url()
+                url_of_copy(copy)
             if not is_template(make_manifest):
                 self._index()
 
@@ -92,26 +93,16 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
             return self._verify(context)
 
     def _verify(self, context: Context) -> dict[str, Any]:
-        try:
-            from airflow_pinecone.copying.read import CopyReader
-        except ImportError as error:
-            raise PineconeInputError(
-                explain(
-                    "The copy was not verified.",
-                    f"the package {error.name} is not installed",
-                    "Install airflow-pinecone[copies].",
-                )
-            ) from error
-        from airflow_pinecone.runtime.copy_reports import copy_store
+        from airflow_pinecone.runtime.copies import open_copy
         from airflow_pinecone.runtime.progress import Progress
 
         index = self._index()
-        store = copy_store(self._url())
+        reader = open_copy(url_of_copy(self.copy))
+        store = reader.store
         progress = Progress([], self.clock, self.log.info)
         makes_manifest = index is not None and store.size(MANIFEST) is None
         if index is not None and makes_manifest:
             self._make_manifest(store, index, progress)
-        reader = CopyReader(store)
         verified = reader.verify(1 if makes_manifest else self.level, on_records=progress.add)
         if makes_manifest:
             # All files were just read.
@@ -167,11 +158,6 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         except CopyFailed as error:
             self.log.warning("The copy passed, but the report was not written: %s.", error.reason)
             return None
-
-    def _url(self) -> str:
-        from airflow_pinecone.runtime.copy_reports import url_of_copy
-
-        return url_of_copy(self.copy, "copy")
 
     def _index(self) -> IndexModel | None:
         index: Any = self.make_manifest

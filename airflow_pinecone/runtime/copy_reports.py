@@ -1,4 +1,4 @@
-"""Open the folders of copies, and write and read the reports about their verifications."""
+"""Write and read the reports about the verifications of copies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.common.text import explain, one_line, show_value
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import CopyRefused, PineconeInputError
 from airflow_pinecone.rules.copy_format import encode
-from airflow_pinecone.runtime.airflow_versions import storage_path
 
 if TYPE_CHECKING:
     from airflow_pinecone.copying.read import VerifiedCopy
@@ -19,43 +16,6 @@ if TYPE_CHECKING:
 FORMAT, KIND = 1, "airflow-pinecone-verified-copy"
 _FOLDER = "copy/verified"
 LATEST = f"{_FOLDER}/latest.json"
-
-
-def copy_store(url: Any) -> CopyStore:
-    """Open the folder of a copy, or of several.
-
-    Args:
-        url: Its URL, or an ObjectStoragePath.
-
-    Raises:
-        CopyRefused: The folder cannot be opened.
-    """
-    try:
-        return CopyStore(storage_path(url))
-    except Exception as error:  # Each store, and each version of Airflow, has errors of its own.
-        raise CopyRefused(
-            explain(
-                "The folder of a copy cannot be opened.",
-                f"{type(error).__name__}: {one_line(error)}",
-                "Check the URL, its Airflow connection, and that the provider of the store is installed.",
-                f"Folder: {one_line(url)}.",
-            )
-        ) from error
-
-
-def url_of_copy(value: Any, name: str) -> str:
-    """Return the URL of a copy: a URL, or the result of an export, which has one.
-
-    Raises:
-        PineconeInputError: It is neither.
-    """
-    url = value.get("url") if isinstance(value, Mapping) else value
-    text = "" if url is None or isinstance(url, Mapping) else str(url)
-    if not text or text in ("None", "/") or text.startswith("{"):
-        raise PineconeInputError(
-            f"{name} must be the URL of a folder, or the result of an export, not {show_value(value)}."
-        )
-    return text
 
 
 def write_verified(store: CopyStore, verified: VerifiedCopy, who: Mapping[str, Any], at: datetime) -> str:

@@ -32,6 +32,8 @@ def export_copy(
         store,
         records.namespaces(),
         schemas={},
+        index=records.index,
+        aliases={},
         columns=columns_of(records.index),
         records_per_part=records_per_part,
         is_frozen=False,
@@ -45,9 +47,7 @@ def export_copy(
         created_at=created_at,
         is_frozen=False,
         index_name=records.index["name"],
-        index=records.index,
         backup=backup,
-        aliases={},
         versions={},
     )
     return store

@@ -336,7 +336,14 @@ def test_folders_whose_namespace_is_unknown_are_refused(tmp_path: Path) -> None:
 
 def test_an_export_that_is_not_finished_gets_no_manifest(records: IndexRecords, tmp_path: Path) -> None:
     counts = records.namespaces()
-    options: dict[str, Any] = {"schemas": {}, "columns": "dense", "records_per_part": 50, "is_frozen": False}
+    options: dict[str, Any] = {
+        "schemas": {},
+        "index": records.index,
+        "aliases": {},
+        "columns": "dense",
+        "records_per_part": 50,
+        "is_frozen": False,
+    }
     list_parts(records, store_of(tmp_path), counts, **options, log=lambda *_: None)
     deliver(tmp_path / "data/docs/1.parquet", ["a"])
     with pytest.raises(CopyInvalid, match="an export is running, or has failed"):

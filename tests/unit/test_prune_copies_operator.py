@@ -326,7 +326,7 @@ def test_the_counts_can_be_templates(add: Add, clock: FakeClock, tmp_path: Path)
             dry_run="{{ params.dry }}",
         )
     params = {"destination": f"file://{tmp_path}", "index": "records", "count": 2, "dry": False}
-    BaseOperator.render_template_fields(task, {"params": params})  # type: ignore[arg-type, typeddict-item]
+    BaseOperator.render_template_fields(task, {"params": params})
     task.clock = clock
     assert task.execute(TaskInstance("prune").context)["dry_run"] is False
     assert existing(tmp_path) == ["i-1/b-1", "i-1/b-2"]

@@ -212,8 +212,8 @@ def test_an_invalid_argument_fails_the_import_of_the_dag(arguments: Any) -> None
 
 def test_the_copy_and_the_index_can_come_from_other_tasks() -> None:
     with DAG("copies"):
-        backup = CreateBackupOperator(task_id="backup", index_name="records")
-        task = VerifyCopyOperator(task_id="verify", copy=backup.output, make_manifest=backup.output["index"])
+        output: Any = CreateBackupOperator(task_id="backup", index_name="records").output
+        task = VerifyCopyOperator(task_id="verify", copy=output, make_manifest=output["index"])
     assert task.upstream_task_ids == {"backup"}
     assert VerifyCopyOperator(task_id="other", copy="{{ params.copy }}").copy == "{{ params.copy }}"
     mapped: Any = VerifyCopyOperator.partial(task_id="mapped").expand(copy=["file:///a", "file:///b"])
