@@ -30,7 +30,7 @@ from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.reading import read_history, read_project, read_schedules
 from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.report import ReadRestoreTests, Report
+from airflow_pinecone.rules.report import ReadCopies, ReadRestoreTests, Report
 from airflow_pinecone.rules.tested import unknown_tests
 
 if TYPE_CHECKING:
@@ -242,6 +242,7 @@ class PineconeHook(BaseHook):
         exclude: str | Sequence[str] = (),
         include_schedules: bool = False,
         read_restore_tests: ReadRestoreTests | None = None,
+        read_copies: ReadCopies | None = None,
     ) -> Report:
         """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
 
@@ -253,6 +254,7 @@ class PineconeHook(BaseHook):
                 They need API version 2026-07 or later. If they cannot be read, the report has none.
             read_restore_tests: Reads the restore tests of some indexes, by the ids of their backups. Then
                 ``max_restore_age`` is about passed restore tests, instead of restores.
+            read_copies: Reads the newest copies of some indexes outside of Pinecone, for ``max_copy_age``.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -282,6 +284,9 @@ class PineconeHook(BaseHook):
             for text in unknown_tests(tests):
                 self.log.warning("%s", text)
             project = project._replace(restore_tests=tests)
+        if read_copies is not None:
+            copies = read_copies(coverage.copy_sources_of(project, [index["name"] for index in selected]))
+            project = project._replace(copies=copies)
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from airflow_pinecone.api.models import dimension_of
+from airflow_pinecone.api.models import IndexModel, dimension_of
 from airflow_pinecone.api.record import Record
 from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.copying.parquet import sha256_of
@@ -26,12 +26,12 @@ from airflow_pinecone.rules.copy_format import (
     CopyPart,
     InvalidCopy,
     Manifest,
-    columns_of,
     encode,
     parse_manifest,
     sum_of,
     totals_of,
 )
+from airflow_pinecone.rules.copy_plan import columns_of
 
 _EXTENSION = ".parquet"
 
@@ -47,7 +47,7 @@ class _Folder(NamedTuple):
 def make_manifest(
     store: CopyStore,
     *,
-    index: Mapping[str, Any],
+    index: IndexModel,
     created_at: str,
     versions: Mapping[str, str],
     on_records: Callable[[int], object] = lambda _: None,
@@ -92,7 +92,7 @@ def make_manifest(
         backup=None,
         columns=columns_of(index),
         namespaces=namespaces,
-        aliases=[],
+        aliases={},
         parts=parts,
         totals=totals_of(namespaces, parts),
         versions=dict(versions),
@@ -140,7 +140,7 @@ def _files(store: CopyStore, folder: str) -> list[str]:
 
 
 def _parts_of(
-    store: CopyStore, folder: _Folder, index: Mapping[str, Any], on_records: Callable[[int], object]
+    store: CopyStore, folder: _Folder, index: IndexModel, on_records: Callable[[int], object]
 ) -> list[CopyPart]:
     """Read the files of a namespace, and return them by their first ids if each one is in order."""
     with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as local, sorted_ids(Path(local)) as ids:
@@ -157,7 +157,7 @@ def _part(
     store: CopyStore,
     name: str,
     namespace: str,
-    index: Mapping[str, Any],
+    index: IndexModel,
     local: Path,
     ids: SortedIds,
     on_records: Callable[[int], object],
@@ -192,10 +192,8 @@ def _part(
     )
 
 
-def _content(
-    file: Path, namespace: str, index: Mapping[str, Any], on_batch: Callable[[list[Record]], None]
-) -> FileContent:
-    dimension = dimension_of(index)  # type: ignore[arg-type]
+def _content(file: Path, namespace: str, index: IndexModel, on_batch: Callable[[list[Record]], None]) -> FileContent:
+    dimension = dimension_of(index)
     content = read_content(file, namespace, columns_of(index), dimension, is_delivered=True, on_batch=on_batch)
     problem = problem_of(content.check)
     if problem:

@@ -12,8 +12,9 @@ from airflow_pinecone.api.models import dimension_of
 from airflow_pinecone.common.text import counted, explain, one_line
 from airflow_pinecone.copying.parquet import PartWriter, read_ids, read_part, sha256_of, write_ids
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import CopyFailed, CopyInvalid
+from airflow_pinecone.errors import CopyFailed, CopyInvalid, CopyRefused
 from airflow_pinecone.rules.copy_format import (
+    DELETED,
     FORMAT,
     KIND,
     LISTING,
@@ -75,7 +76,17 @@ def list_parts(
 
     Raises:
         CopyFailed: The numbers of ids and of records differ.
+        CopyRefused: A prune is deleting an earlier copy in this folder.
     """
+    if store.read(DELETED) is not None:
+        raise CopyRefused(
+            explain(
+                f"Index {records.index['name']} cannot be copied to this folder.",
+                "a prune has begun to delete an earlier copy there",
+                "Run the prune again, then clear this task.",
+                f"Folder: {store.url}.",
+            )
+        )
     names = sorted(namespaces)
     earlier = _earlier_listing(store)
     if earlier and is_frozen:

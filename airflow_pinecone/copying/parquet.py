@@ -254,7 +254,9 @@ def _arrays(column: Any, dtype: Any) -> list[Any]:
     """Return a column of lists as arrays; None for a missing one."""
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     offsets = np.asarray(chunk.offsets)
-    flat = np.asarray(chunk.values).astype(dtype, copy=False)
+    # A double that is too large for a float32 becomes infinite, which a check of the records finds.
+    with np.errstate(over="ignore"):
+        flat = np.asarray(chunk.values).astype(dtype, copy=False)
     present = chunk.is_valid().to_pylist()
     return [
         flat[start:end] if is_there else None

@@ -78,11 +78,11 @@ class CopyReader:
         self.store = store
 
     @cached_property
-    def manifest(self) -> Manifest:
-        """The manifest.
+    def content(self) -> bytes:
+        """The file of the manifest.
 
         Raises:
-            CopyInvalid: There is none, or it is invalid.
+            CopyInvalid: There is none.
             CopyFailed: It could not be read.
         """
         content = self.store.read(MANIFEST)
@@ -91,8 +91,18 @@ class CopyReader:
                 f"{MANIFEST} does not exist",
                 "Check the URL. The export writes this file last: if it has failed, clear it.",
             )
+        return content
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest.
+
+        Raises:
+            CopyInvalid: There is none, or it is invalid.
+            CopyFailed: It could not be read.
+        """
         try:
-            return parse_manifest(content)
+            return parse_manifest(self.content)
         except InvalidCopy as error:
             raise self._invalid(f"{MANIFEST} is invalid: {error}", _ADVICE) from None
 

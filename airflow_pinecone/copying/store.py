@@ -95,8 +95,18 @@ class CopyStore:
         names = (row["name"].rstrip("/").rpartition("/")[2] for row in rows if row["type"] == kind)
         return sorted(each for each in names if each)
 
+    def has_files(self, name: str) -> bool:
+        """Return whether there is a file in a folder, or in a folder below."""
+        with self._errors("list", name):
+            self._fs.invalidate_cache()
+            try:
+                rows = self._fs.find(self._path(name), detail=True)
+            except FileNotFoundError:
+                return False
+            return any(row["type"] == "file" for row in rows.values())
+
     def delete(self, name: str) -> None:
-        """Delete a file or a folder, if it exists."""
+        """Delete a file or a folder, if it exists. Check it after: S3's file system ignores that a file is denied."""
         with self._errors("delete", name):
             self._fs.invalidate_cache(self._parent(name))
             try:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
-from airflow_pinecone.api.models import count_of, dimension_of, metric_of, parse_time
+from airflow_pinecone.api.models import count_of, parse_time
 from airflow_pinecone.common.text import one_line
 
 # The version of the format, and what a manifest says that it is.
@@ -189,14 +189,6 @@ def folder_of(namespace: str, number: int) -> str:
 def is_importable(namespace: CopyNamespace) -> bool:
     """Return whether Pinecone can import a namespace."""
     return namespace["folder"].startswith(f"{DATA}/")
-
-
-def columns_of(index: Mapping[str, Any]) -> Columns:
-    """Return which columns the copy of an index has."""
-    dimension = dimension_of(index)  # type: ignore[arg-type]
-    if index.get("vector_type") == "sparse" or dimension is None:
-        return "sparse"
-    return "hybrid" if metric_of(index) == "dotproduct" else "dense"  # type: ignore[arg-type]
 
 
 def is_in_order(parts: Iterable[CopyPart]) -> bool:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.common.text import explain, show_value
-from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.common.text import explain, one_line, show_value
+from airflow_pinecone.copying.store import CopyStore
+from airflow_pinecone.errors import CopyRefused, PineconeInputError
 from airflow_pinecone.runtime.airflow_versions import storage_path
 
 if TYPE_CHECKING:
     from airflow_pinecone.copying.read import CopyReader
 
 
-def url_of_copy(copy: Any) -> str:
-    """Return the URL of the folder of a copy.
+def url_of_copy(copy: Any, name: str = "copy") -> str:
+    """Return the URL of the folder of a copy, or of several.
 
     Args:
         copy: A URL, an ObjectStoragePath, or a dict with ``url``.
+        name: The name of the parameter, for the message.
 
     Raises:
         PineconeInputError: It is none of them.
@@ -26,9 +28,31 @@ def url_of_copy(copy: Any) -> str:
     text = "" if url is None else str(url).rstrip("/")
     if "://" not in text or not text.isprintable():
         raise PineconeInputError(
-            f"copy must be the URL of the folder of a copy, or the result of its export, not {show_value(copy)}."
+            f"{name} must be the URL of a folder, or the result of an export, not {show_value(copy)}."
         )
     return text
+
+
+def copy_store(url: Any) -> CopyStore:
+    """Open the folder of a copy, or of several.
+
+    Args:
+        url: Its URL.
+
+    Raises:
+        CopyRefused: The folder cannot be opened.
+    """
+    try:
+        return CopyStore(storage_path(url))
+    except Exception as error:  # Each store, and each version of Airflow, has errors of its own.
+        raise CopyRefused(
+            explain(
+                "The folder of a copy cannot be opened.",
+                f"{type(error).__name__}: {one_line(error)}",
+                "Check the URL, its Airflow connection, and that the provider of the store is installed.",
+                f"Folder: {one_line(url)}.",
+            )
+        ) from error
 
 
 def open_copy(url: str) -> CopyReader:
@@ -39,10 +63,10 @@ def open_copy(url: str) -> CopyReader:
 
     Raises:
         PineconeInputError: A package is not installed.
+        CopyRefused: The folder cannot be opened.
     """
     try:
         from airflow_pinecone.copying.read import CopyReader
-        from airflow_pinecone.copying.store import CopyStore
     except ImportError as error:
         raise PineconeInputError(
             explain(
@@ -51,7 +75,7 @@ def open_copy(url: str) -> CopyReader:
                 "Install airflow-pinecone[copies] on the workers.",
             )
         ) from error
-    return CopyReader(CopyStore(storage_path(url)))
+    return CopyReader(copy_store(url))
 
 
 def rows_of(results: Any) -> list[Any]:

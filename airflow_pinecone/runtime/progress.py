@@ -18,7 +18,7 @@ class Progress:
     """Log the progress of a task every minute.
 
     Args:
-        readers: The readers and writers of the records.
+        readers: The readers and writers of the records; none if they do not call Pinecone.
         clock: The clock.
         log: Logs a message with arguments.
         total: The number of records to read; None if it is unknown.
@@ -57,10 +57,10 @@ class Progress:
             self._logged = now
             rate = self.records / max(self.seconds, 1.0)
             self._log(
-                "%s records, %s records/s, %s read units so far.%s",
+                "%s records, %s records/s%s so far.%s",
                 f"{self.records:,}",
                 f"{rate:,.0f}",
-                f"{self.usage['read_units']:,}",
+                f", {self.usage['read_units']:,} read units" if self._readers else "",
                 "" if self._left is None else f" {self._left:,} records are left.",
             )
 

@@ -21,12 +21,22 @@ from urllib.parse import unquote
 
 import aiohttp
 import boto3
+import pytest
 from aiohttp import web
 from botocore.config import Config
 from yarl import URL
 
 How = Literal[
-    "slow_down", "error", "denied", "denied_again", "cut_request", "cut_response", "lost_response", "stale", "slow"
+    "slow_down",
+    "error",
+    "denied",
+    "denied_again",
+    "denied_keys",
+    "cut_request",
+    "cut_response",
+    "lost_response",
+    "stale",
+    "slow",
 ]
 
 REGION = "us-east-1"
@@ -170,6 +180,7 @@ class S3Server:
 
                 - `slow_down`, `error`, `denied`: an error of S3, and nothing is done.
                 - `denied_again`: an error for a key that was written before.
+                - `denied_keys`: `DeleteObjects` succeeds, but each key has an error, and nothing is done.
                 - `cut_request`: the connection is dropped after half of the request, and nothing is done.
                 - `cut_response`: the connection is dropped after half of the response's body.
                 - `lost_response`: the request is processed, and the connection is dropped.
@@ -268,6 +279,10 @@ class S3Server:
         if how == "cut_request":
             await request.content.readexactly((request.content_length or 0) // 2)
             return _dropped(request)
+        if how == "denied_keys":
+            await request.content.read()
+            body = "<DeleteResult><Error><Key>all</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+            return _response(request, 200, {"Content-Type": "application/xml"}, body.encode())
         if how in _ERRORS:
             async for _ in request.content.iter_chunked(_CHUNK):
                 pass
@@ -340,6 +355,13 @@ def _dropped(request: web.BaseRequest) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=599)
+
+
+def connect_s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Define an Airflow connection to a server, and return its id. Airflow caches file systems by this id."""
+    conn_id = f"aws_{server.url.rpartition(':')[2]}"
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", server.connection())
+    return conn_id
 
 
 @contextmanager

@@ -249,10 +249,12 @@ REQUIRED: dict[str, dict[str, Any]] = {
     },
     "ImportSensor": {"index_name": "docs", "import_id": "101"},
     "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
+    "PruneCopiesOperator": {"destination": "file:///copies", "index_name": "docs", "keep_last": 1},
     "RestoreJobSensor": {"restore_job_id": VALID_ID},
     "ScheduledBackupSensor": {"schedule_id": VALID_ID, "since": "2026-07-01"},
     "StartImportOperator": {"index_name": "docs", "uri": URI},
     "VerifyBackupOperator": {"backup_id": VALID_ID},
+    "VerifyCopyOperator": {"copy": "file:///copies/i-1/b-1"},
 }
 
 

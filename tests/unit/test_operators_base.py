@@ -55,6 +55,9 @@ RETRIED = {
     "RestoreNotFound": True,
     "ImportFailed": False,
     "RestoreTestFailed": False,
+    "CopyFailed": True,
+    "CopyRefused": False,
+    "CopyInvalid": False,
     "WaitTimeout": True,
     "PruneIncomplete": True,
     "PineconeUnreachable": True,
@@ -159,7 +162,8 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: str) -> None:
 
 
 def test_every_operator_is_tested() -> None:
-    assert set(MAKE) == set(operators.__all__)
+    # These two call an object store, and not Pinecone. They have tests of their own.
+    assert set(MAKE) | {"PruneCopiesOperator", "VerifyCopyOperator"} == set(operators.__all__)
 
 
 @operator
