@@ -9,6 +9,7 @@
 # make chaos-records test restores of damaged backups, and of sound ones under faults      SEED=7 CASES=30 runs fewer
 # make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
 # make bench-records read 1,000,000 records from the emulator, beside the official client     RECORDS=20000 reads fewer
+# make bench-copies copy an index with this package and with other tools, and count what each gets wrong    RECORDS=1000000
 # make live-test   compare what the package assumes of Pinecone with the service     needs PINECONE_API_KEY; YES=1 API_VERSION=2026-07
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
@@ -25,7 +26,7 @@ export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK RECORDS
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
-.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records live-test lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records bench-copies live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
 $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
@@ -77,6 +78,10 @@ bench: $(VENV)/made
 
 bench-records: $(VENV)/made
 	@$(BIN)/python bench/reads.py
+
+bench-copies: $(VENV)/made
+	@$(BIN)/python -W ignore bench/copy_matrix.py $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -W ignore bench/copies.py
 
 # Without YES=1, it prints what it creates, and ends.
 live-test: $(VENV)/made

@@ -1,7 +1,5 @@
 """Write the records of one index to another one."""
 
-from contextlib import closing
-
 from airflow_pinecone.hooks import PineconeHook
 
 
@@ -11,6 +9,5 @@ def copy_records(source: str, target: str) -> int:
     reader, writer = hook.records(source), hook.writer(target)
     count = 0
     for namespace in reader.namespaces():
-        with closing(reader.read(namespace)) as batches:
-            count += writer.write(namespace, (batch.records for batch in batches))
+        count += writer.write(namespace, (batch.records for batch in reader.read(namespace)))
     return count

@@ -20,9 +20,9 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import aiohttp
-import boto3  # type: ignore[import-untyped]
+import boto3
 from aiohttp import web
-from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.config import Config
 from yarl import URL
 
 How = Literal[
@@ -34,8 +34,9 @@ REGION = "us-east-1"
 ACCESS_KEY = SECRET_KEY = "testing"
 
 _SERVER = """
-import sys
+import logging, sys
 from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
@@ -110,7 +111,7 @@ class StoreRequest:
     Attributes:
         operation: The operation of S3, or the method and the parameters for one that has no name here.
         key: `bucket/key`; `bucket/` for an operation on a bucket.
-        status: The status of the response; 0 if there was none.
+        status: The status of the response; 0 if there was none yet, 599 if the connection was dropped instead.
         fault: What a fault did to the request, or "".
     """
 
@@ -208,7 +209,7 @@ class S3Server:
         Args:
             **settings: Other arguments of the file system, for example `config_kwargs`.
         """
-        import s3fs  # type: ignore[import-untyped]
+        import s3fs
 
         client = {"region_name": REGION, **settings.pop("client_kwargs", {})}
         keys = {"key": ACCESS_KEY, "secret": SECRET_KEY, "endpoint_url": self.url, "client_kwargs": client}
@@ -244,7 +245,10 @@ class S3Server:
             await asyncio.sleep(delay)  # noqa: TID251 (a real server has real latency)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        response = await self._respond(request, seen)
+        try:
+            response = await self._respond(request, seen)
+        except (ConnectionError, asyncio.IncompleteReadError):  # The client is gone, for example because it was killed.
+            response = _dropped(request)
         seen.status = response.status
         return response
 

@@ -104,6 +104,8 @@ def test_a_part_that_is_cut_is_retried(server: S3Server, filesystem: Any, bucket
     fault = server.fail("UploadPart", f"{bucket}/*", "cut_request", nth=2)
     filesystem.put_file(str(spool), f"{bucket}/key", chunksize=5 * 2**20)
     assert fault.hits == 1
+    statuses = [r.status for r in server.requests if r.key == f"{bucket}/key" and r.operation == "UploadPart"]
+    assert sorted(statuses) == [200, 200, 200, 599]
     assert server.objects(bucket) == {"key": BODY * 12}
 
 

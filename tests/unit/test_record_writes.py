@@ -130,29 +130,30 @@ def test_requests_stay_below_the_maximum_of_bytes(world: Emulator, clock: FakeCl
 # How requests are sent
 
 
-def test_requests_overlap_and_memory_is_bounded(world: Emulator, clock: FakeClock) -> None:
-    world.add_index("large", records=0, dimension=1536)
+def test_requests_overlap(world: Emulator, clock: FakeClock, index: str, writer: IndexWriter) -> None:
     fault = world.fault("POST", UPSERT, hang="before", times=THREADS)
-    taken = 0
-
-    def counted() -> Iterator[list[Record]]:
-        nonlocal taken
-        for batch in batches(3000, 50, dimension=1536):
-            taken += len(batch)
-            yield batch
-
-    writer = PineconeHook(clock=clock).writer("large")
-    thread = threading.Thread(target=writer.write, args=("", counted()))
+    thread = threading.Thread(target=writer.write, args=("", batches(6000)))
     thread.start()
     fault.wait(hits=THREADS)
-    # Only what a few requests have is taken from the source.
-    most = taken
     fault.release()
     thread.join(60)
     assert not thread.is_alive()
-    assert most < 1000
-    assert taken == 3000
-    assert len(world.records("large")) == 3000
+    assert len(world.records(index)) == 6000
+
+
+def test_only_a_few_requests_are_in_memory(world: Emulator, index: str, writer: IndexWriter) -> None:
+    world.scenario.latency = 0.5
+    # Made before, so that the source is faster than the requests.
+    made, waiting = list(batches(12_000, 1000)), []
+
+    def source() -> Iterator[list[Record]]:
+        for number, batch in enumerate(made):
+            written = sum(each.answer["upsertedCount"] for each in upserts(world) if each.status == 200)
+            waiting.append(1000 * number - written)
+            yield batch
+
+    assert writer.write("", source()) == 12_000
+    assert max(waiting) <= 1000 * (THREADS + 1)
 
 
 @pytest.mark.parametrize(
