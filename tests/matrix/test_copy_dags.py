@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from support.constants import API_KEY, CONNECTION_VARIABLE
 from support.copies import contents
+from support.dag_files import needs_airflow_3
 
 from airflow_pinecone.emulator import Emulator
 
 INDEX = "docs-example"
+EXAMPLES = Path(__file__).resolve().parents[2] / "dags"
 NAMES = ("plan", "create", "upsert", "settle", "prove", "report")
 PROVED = {f"import_copy.{name}": "success" for name in NAMES}
 
@@ -38,6 +40,8 @@ with DAG("deferred", schedule=None):
     export() >> import_copy(URL, "restored", deferrable=True)
 with DAG("imported", schedule=None):
     export() >> import_copy(URL, "restored", method="import", pool="default_pool")
+with DAG("exported", schedule=None):
+    export()
 with DAG("skipped", schedule=None):
     Skipped(task_id="upstream") >> import_copy("file:///nothing", "restored", method="import")
 """
@@ -58,10 +62,10 @@ for task in dag.tasks:
         task._fixed_interval = 0.1
     elif hasattr(task, "poke_interval"):
         task.poke_interval = 0.1
-run = dag.test()
+run = dag.test(run_conf=json.loads(sys.argv[3]))
 states = {}
 for ti in run.get_task_instances():
-    if ti.task_id.startswith("import_copy."):
+    if ti.task_id.startswith("import_copy.") or dag.dag_id == "exported":
         states.setdefault(ti.task_id, set()).add(str(getattr(ti.state, "value", ti.state)))
 state = str(getattr(run.state, "value", run.state))
 print("RESULT", json.dumps([state, {task_id: ",".join(sorted(found)) for task_id, found in states.items()}]))
@@ -108,11 +112,13 @@ def run_python(home: Path, variables: dict[str, str], *arguments: str) -> str:
     return result.stdout
 
 
-def run_dag(home: Path, emulator: Emulator, dag_id: str) -> tuple[str, dict[str, str], str]:
+def run_dag(
+    home: Path, emulator: Emulator, dag_id: str, dags: Path | None = None, **conf: str
+) -> tuple[str, dict[str, str], str]:
     """Run a DAG, and return the state of its run, those of its tasks, and the output."""
     connection = {"conn_type": "pinecone", "host": emulator.url, "password": API_KEY}
     variables = {CONNECTION_VARIABLE: json.dumps(connection)}
-    output = run_python(home, variables, "-c", _RUN, str(home / "dags"), dag_id)
+    output = run_python(home, variables, "-c", _RUN, str(dags or home / "dags"), dag_id, json.dumps(conf))
     [line] = [line for line in output.splitlines() if line.startswith("RESULT ")]
     found: list[Any] = json.loads(line.removeprefix("RESULT "))
     return found[0], found[1], output
@@ -135,6 +141,19 @@ def test_import_of_a_copy_is_proved(
     emulator.add_backup(INDEX, age=3600)
     state, found, output = run_dag(home, emulator, dag_id)
     assert (state, found) == ("success", states), output[-8000:]
+    assert contents(emulator, "restored") == contents(emulator, INDEX)
+
+
+@needs_airflow_3
+def test_example_imports_a_copy_of_a_local_folder(home: Path, emulator: Emulator) -> None:
+    emulator.add_backup(INDEX, age=3600)
+    state, found, output = run_dag(home, emulator, "exported")
+    assert state == "success", output[-8000:]
+    copy = max(home.glob("copies/*/*/copy/manifest.json"), key=lambda file: file.stat().st_mtime).parents[1]
+    state, found, output = run_dag(
+        home, emulator, "restore_elsewhere", EXAMPLES, copy=copy.as_uri(), index="restored", conn_id="pinecone_default"
+    )
+    assert (state, found) == ("success", PROVED), output[-8000:]
     assert contents(emulator, "restored") == contents(emulator, INDEX)
 
 
