@@ -13,7 +13,7 @@ with DAG(
     "restore_elsewhere",
     schedule=None,
     params={
-        "copy": Param(
+        "copy_url": Param(
             "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
             type="string",
             title="Copy",
@@ -29,4 +29,4 @@ with DAG(
     tags=["pinecone", "restore", "copy"],
     doc_md=__doc__,
 ):
-    import_copy("{{ params.copy }}", "{{ params.index }}", conn_id="{{ params.conn_id }}", retries=2)
+    import_copy("{{ params.copy_url }}", "{{ params.index }}", conn_id="{{ params.conn_id }}", retries=2)
