@@ -116,7 +116,7 @@ class PlanImportOperator(PineconeOperator):
         if plan["upserted_namespaces"]:
             self.log.info("%s by upserts.", counted(plan["upserted_namespaces"], "namespace"))
         self.log.info(
-            "Estimate: %s write units in %s requests with %s bytes, %s read units for the proof, %s minutes.",
+            "Estimate: %s write units in %s requests with %s bytes, %s read units, %s minutes to write.",
             f"{cost['write_units']:,}",
             f"{cost['requests']:,}",
             f"{cost['request_bytes']:,}",

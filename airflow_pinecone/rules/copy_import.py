@@ -48,7 +48,7 @@ class ImportEstimate(TypedDict):
         write_units: The write units of the upserts.
         requests: The number of requests that upsert.
         request_bytes: The bytes of these requests.
-        read_units: The read units of the proof.
+        read_units: The read units of the proof, and of the search for the ids that exist.
         minutes: The time to write the records.
     """
 
@@ -168,7 +168,7 @@ def plan_of(
         records=manifest["totals"]["records"],
         aliases=manifest["aliases"],
         notes=_notes(manifest),
-        estimate=_estimate(manifest, method),
+        estimate=_estimate(manifest, method, into_existing),
     )
 
 
@@ -227,7 +227,7 @@ def _without_model(index: Mapping[str, Any]) -> Any:
     return {**kept, "metric": metric, "vector_type": vector_type, **({"dimension": dimension} if dimension else {})}
 
 
-def _estimate(manifest: Manifest, method: Method) -> ImportEstimate:
+def _estimate(manifest: Manifest, method: Method, into_existing: bool) -> ImportEstimate:
     names = {row["name"] for row in manifest["namespaces"] if goes_by_upsert(row, method)}
     dimension = 0 if manifest["columns"] == "sparse" else dimension_of(manifest["index"]) or 0  # type: ignore[arg-type]
     records = stored = sent = imported = 0
@@ -245,6 +245,9 @@ def _estimate(manifest: Manifest, method: Method) -> ImportEstimate:
         max(1, math.ceil(row["records"] / _IDS_PER_READ_UNIT)) + math.ceil(row["records"] / _RECORDS_PER_READ_UNIT)
         for row in manifest["namespaces"]
     )
+    if into_existing:
+        # Each id is requested before its record is upserted, and again if no record was returned.
+        read_units += 2 * math.ceil(records / _RECORDS_PER_READ_UNIT)
     return ImportEstimate(
         records=manifest["totals"]["records"],
         import_bytes=imported,

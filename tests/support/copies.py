@@ -14,11 +14,12 @@ from support.task_groups import TaskGroupRun
 _numbers = itertools.count(1)
 
 
-def export(emulator: Emulator, clock: FakeClock, index_name: str, folder: Path, **arguments: Any) -> str:
-    """Back up an index, copy the backup to a local folder, and return the URL of the copy."""
+def export(emulator: Emulator, clock: FakeClock, index_name: str, folder: Path | str, **arguments: Any) -> str:
+    """Back up an index, copy the backup to a folder, and return the URL of the copy."""
     emulator.add_backup(index_name, age=3600)
     settings = {"part_bytes": 5_000, "deferrable": False, **arguments}
-    run = TaskGroupRun(clock, lambda: export_backup(index_name, destination=f"file://{folder}", **settings)).run_all()
+    destination = folder if isinstance(folder, str) else folder.as_uri()
+    run = TaskGroupRun(clock, lambda: export_backup(index_name, destination=destination, **settings)).run_all()
     assert set(run.states.values()) == {"success"}, {name: each.message for name, each in run.outcomes.items()}
     return str(run.xcom("finish")["url"])
 

@@ -37,15 +37,21 @@ each_example = pytest.mark.parametrize(
 
 # Users trigger runs with these names.
 PARAMS = {
+    "copy_outside": {"index": "docs-example", "destination": "file:///tmp/pinecone-copies"},
     "backup_fleet": {"prefix": "", "only_due": False},
     "reindex_with_backup": {"index": "docs-example"},
     "reindex_with_rollback": {"index": "docs-example"},
     "restore_drill": {"index": "docs-example"},
+    "restore_elsewhere": {
+        "copy": "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
+        "index": "docs-example-restored",
+        "conn_id": "pinecone_default",
+    },
 }
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 12
 
 
 @needs_airflow_3

@@ -11,6 +11,7 @@ import pytest
 from support.clock import FakeClock
 from support.copies import contents, error_of, export, make_import
 from support.emulator_client import Ask
+from support.object_stores import s3_server
 from support.records import host_path
 from support.task_groups import TaskGroupRun
 
@@ -132,6 +133,21 @@ def test_the_new_index_can_be_elsewhere(copy: str, world: Emulator, run_import: 
     assert index["spec"]["serverless"].items() >= {"cloud": "gcp", "region": "europe-west4"}.items()
     assert (index["tags"].items() >= {"a": "b"}.items(), "team" in index["tags"]) == (True, False)
     assert index["deletion_protection"] == "enabled"
+
+
+def test_pinecone_imports_a_copy_in_s3(
+    world: Emulator, clock: FakeClock, run_import: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world)
+    with s3_server() as server:
+        server.create_bucket("vault")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_TEST", server.connection())
+        world.scenario.storage_options = {"key": "testing", "secret": "testing", "endpoint_url": server.url}
+        url = export(world, clock, INDEX, "s3://aws_test@vault/copies")
+        run = run_import(url, integration_id="i-1")
+    assert run.states == {**UPSERTED, "start_import": "success"}, error_of(run)
+    assert run.xcom("report")["bulk_import"]["uri"] == url.replace("aws_test@", "") + "/data"
+    assert contents(world, TARGET) == contents(world, INDEX)
 
 
 def test_the_result_of_an_export_can_be_imported(copy: str, world: Emulator, run_import: Import) -> None:
@@ -289,6 +305,20 @@ def test_a_missing_record_is_upserted(copy: str, world: Emulator, clock: FakeClo
     assert run.run_all().states == UPSERTED, error_of(run)
     assert run.xcom("report")["repaired"] == 1
     assert contents(world, TARGET) == contents(world, INDEX)
+
+
+def test_the_proof_waits_until_the_missing_record_is_visible(
+    copy: str, world: Emulator, clock: FakeClock, ask: Ask
+) -> None:
+    run = make_import(clock, copy, TARGET)
+
+    def lose() -> None:
+        delete(ask, world, "record-0100")
+        world.scenario.writes_visible_after = 300
+
+    run.before["prove"] = lose
+    assert run.run_all().states == UPSERTED, error_of(run)
+    assert run.xcom("report")["repaired"] == 1
 
 
 @pytest.mark.parametrize(
