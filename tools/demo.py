@@ -182,9 +182,8 @@ def run_copy(home: Path, port: int | None) -> None:
             report = airflow.xcom(COPY, run_id, "import_copy.report")
             log("\nThe copy in XCom:")
             log(json.dumps(copy, indent=2))
-            log(
-                f"\nIts import was {report['verdict']}: {report['records']} records in {report['namespace_count']} namespaces."
-            )
+            counts = f"{report['records']} records in {report['namespace_count']} namespaces"
+            log(f"\nIts import was {report['verdict']}: {counts}.")
             keep(airflow, COPY, run_id)
 
 

@@ -47,7 +47,7 @@ class Usage:
 
 
 class _Closed(PineconeError):
-    """Nobody needs the answers any more. The error ends a request that is repeated, and is never shown."""
+    """The answers are no longer needed. The error ends a request that is repeated, and is never shown."""
 
 
 class _Gate:

@@ -120,7 +120,7 @@ class IndexWriter(IndexCalls):
             while pending:
                 written += finish_oldest()
         finally:
-            # After an error, nobody waits for requests that are repeated.
+            # After an error, the results of requests that are repeated are not needed.
             closed.set()
             pool.shutdown(wait=False, cancel_futures=True)
         return written

@@ -252,9 +252,7 @@ class DeleteCreatedIndexOperator(PineconeOperator):
         try:
             found = self.hook.describe_index(name)
             # Each index has another host.
-            if found["host"] != self.index["host"] or not _has_tag(
-                found, tags_of(cast("IndexModel", self.index))[ORIGIN_TAG]
-            ):
+            if found["host"] != created["host"] or not _has_tag(found, tags_of(created)[ORIGIN_TAG]):
                 self.log.warning("Index %s was not deleted: another index has its name now.", name)
                 return False
             self.hook.delete_index(name)

@@ -53,7 +53,7 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
     manifest, such as that of an export that is running, is kept and reported. The plan is logged before the first
     delete.
 
-    The manifest of a copy is deleted first, and its data after, so nobody uses a copy that is deleted in part. A retry
+    The manifest of a copy is deleted first, and its data after, so a copy that is deleted in part is not used. A retry
     deletes the rest. In a bucket with versions, the store keeps the old versions: add a lifecycle rule for them. The
     task needs the extra ``copies``, the provider of the store, and the right to list, read, write and delete.
 
