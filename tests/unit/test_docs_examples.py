@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 DAGS = [
+    "audit_copies",
     "backup_after_load",
     "drill_several",
     "nightly_retention",

@@ -122,7 +122,7 @@ def test_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CONNECTIONS, MAX_AGE, BASE_URL):
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    assert settings == (("pinecone_default",), IndexRules(108_000.0, min_records=1, max_shrink=0.5), "", None, "")
+    assert settings == (("pinecone_default",), IndexRules(108_000.0, min_records=1, max_shrink=0.5), "", None, "", "")
 
 
 @pytest.mark.parametrize(
