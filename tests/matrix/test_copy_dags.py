@@ -151,7 +151,13 @@ def test_example_imports_a_copy_of_a_local_folder(home: Path, emulator: Emulator
     assert state == "success", output[-8000:]
     copy = max(home.glob("copies/*/*/copy/manifest.json"), key=lambda file: file.stat().st_mtime).parents[1]
     state, found, output = run_dag(
-        home, emulator, "restore_elsewhere", EXAMPLES, copy=copy.as_uri(), index="restored", conn_id="pinecone_default"
+        home,
+        emulator,
+        "restore_elsewhere",
+        EXAMPLES,
+        copy_url=copy.as_uri(),
+        index="restored",
+        conn_id="pinecone_default",
     )
     assert (state, found) == ("success", PROVED), output[-8000:]
     assert contents(emulator, "restored") == contents(emulator, INDEX)

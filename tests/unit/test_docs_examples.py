@@ -26,6 +26,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 DAGS = [
     "backup_after_load",
+    "check_copies",
     "drill_several",
     "nightly_retention",
     "reindex_if_fresh",
@@ -38,11 +39,13 @@ DAGS = [
 # They need a deadline of Airflow 3.2.
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
-# tests/unit/test_digests.py runs digest_alone.
+# tests/unit/test_digests.py runs digest_alone, and test_export_backup.py runs those that read a copy.
 SCRIPTS = [
+    "check_copy_alone",
     "digest_alone",
     "faults",
     "list_backups",
+    "query_copy",
     "read_records",
     "retention_example",
     "test_my_dag",
