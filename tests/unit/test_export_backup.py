@@ -250,3 +250,12 @@ def test_the_event_of_a_copy_has_its_details(world: Emulator, clock: FakeClock, 
 def test_invalid_arguments_are_rejected(clock: FakeClock, tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(PineconeInputError):
         export(clock, tmp_path, **arguments)
+
+
+def test_a_store_without_its_connection_is_not_used(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    backup_of(world)
+    run = TaskGroupRun(clock, lambda: export_backup(INDEX, destination="s3://no_such_connection@vault/a")).run_all()
+    assert run.states["plan"] == "up_for_retry"
+    assert "Airflow did not find connection no_such_connection" in run.outcomes["plan"].message

@@ -1,5 +1,6 @@
 """The ways to wait, for every Airflow. A param of the run names the index."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
