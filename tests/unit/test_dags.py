@@ -57,7 +57,7 @@ PARAMS = {
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 14
+    assert len(EXAMPLES) == 13
 
 
 @needs_airflow_3

@@ -8,6 +8,7 @@ import runpy
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -19,6 +20,7 @@ from support.tasks import TaskInstance, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.rules.scratch import Purpose
 from airflow_pinecone.waiting.resources import RESOURCES, SCHEDULE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,7 +256,9 @@ def messages() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             found.add(template(node))
     # What an operation does.
-    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete) ", text)}
+    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete|upsert) ", text)}
+    for purpose in get_args(Purpose):
+        found |= {f"The {purpose} of index \nwas not started", f"Could not delete index \nof the {purpose} of index"}
     for resource in RESOURCES.values():
         label = resource.label.lower()
         # Without a backup, the index of a schedule is unknown.

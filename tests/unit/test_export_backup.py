@@ -223,7 +223,7 @@ def test_another_program_checks_a_copy(
     assert check(folder) == {"__default__": 250, "a/b": 2, "plain": 1}
     monkeypatch.setattr(sys, "argv", ["query_copy.py", str(folder)])
     runpy.run_path(str(EXAMPLES / "query_copy.py"))
-    assert capsys.readouterr().out.startswith("('record-0000', [")
+    assert "('record-0000', [" in capsys.readouterr().out
     part = next((folder / "data").rglob("*.parquet"))
     content = part.read_bytes()
     part.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
