@@ -1,12 +1,14 @@
 """Count the records that a copy loses, alters and doubles: for each tool, under each fault, for each shape of index.
 
-`make bench-copies` runs it. Each tool runs in a process of its own against the emulator.
+`make bench-copies` runs it. Each tool runs in a process of its own against the emulator. A run that fails is repeated
+once in the same folder, as a task of Airflow with a retry would be.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -29,7 +31,8 @@ KEY, INDEX = "bench-key-1", "bench"
 COUNT, DIMENSION = 250, 8
 # Longer than the client of a tool repeats a request.
 _STORM = 12
-_TIMEOUT = 120
+# Seconds. A tool that waits longer and longer after each 429 needs minutes.
+_TIMEOUT = 600
 _LIST, _FETCH = "/data-plane/*/vectors/list", "/data-plane/*/vectors/fetch"
 
 
@@ -100,27 +103,33 @@ class Run:
         script = str(Path(__file__).with_name("copy_competitors.py"))
         arguments = [self.tool, self.emulator.url, KEY, INDEX, str(self.folder)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([sys.executable, "-W", "ignore", script, *arguments], **quiet)  # type: ignore[call-overload,no-any-return]
+        command = [sys.executable, "-W", "ignore", script, *arguments]
+        return subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload,no-any-return]
 
-    def once(self) -> bool:
-        """Run the tool to its end, and return whether it succeeded."""
-        return _ended(self.start())
+    def to_its_end(self) -> bool:
+        """Run the tool, once more if it fails, and return whether it succeeded."""
+        return _ended(self.start()) or _ended(self.start())
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
     try:
         return process.wait(_TIMEOUT) == 0
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        _kill(process)
         return False
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a tool, with the processes that it has started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _storm(run: Run) -> bool:
     text = f"Request failed. You've reached the max {{}} requests per second for index {INDEX}."
     for path, what in ((_LIST, "list"), (_FETCH, "fetch")):
         run.emulator.fault("GET", path, nth=2, times=_STORM, status=429, body=text.format(what))
-    return run.once()
+    return run.to_its_end()
 
 
 def _empty_page(run: Run) -> bool:
@@ -134,7 +143,7 @@ def _empty_page(run: Run) -> bool:
         return answer
 
     run.emulator.fault("GET", _LIST, times=None, change_answer=change)
-    return run.once()
+    return run.to_its_end()
 
 
 def _omitted_ids(run: Run) -> bool:
@@ -142,13 +151,13 @@ def _omitted_ids(run: Run) -> bool:
         return {**answer, "vectors": dict(list(answer["vectors"].items())[3:])}
 
     run.emulator.fault("GET", _FETCH, nth=2, change_answer=change)
-    return run.once()
+    return run.to_its_end()
 
 
 def _truncated_body(run: Run) -> bool:
     run.emulator.fault("GET", _FETCH, nth=2, drop="during")
     run.emulator.fault("GET", _LIST, nth=2, drop="during")
-    return run.once()
+    return run.to_its_end()
 
 
 def _killed(run: Run) -> bool:
@@ -158,10 +167,9 @@ def _killed(run: Run) -> bool:
     while process.poll() is None:
         with suppress(TimeoutError):
             fault.wait(0.2)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            _kill(process)
     run.emulator.release()
-    return run.once()
+    return run.to_its_end()
 
 
 def _twice_at_once(run: Run) -> bool:
@@ -171,7 +179,7 @@ def _twice_at_once(run: Run) -> bool:
 
 
 FAULTS: dict[str, Callable[[Run], bool]] = {
-    "none": Run.once,
+    "none": Run.to_its_end,
     "429 storm": _storm,
     "empty page with a token": _empty_page,
     "fetch omits ids once": _omitted_ids,
