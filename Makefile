@@ -10,7 +10,7 @@
 # make chaos-records test restores of damaged backups, and of sound ones under faults      SEED=7 CASES=30 runs fewer
 # make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
 # make bench-records read 1,000,000 records from the emulator, beside the official client     RECORDS=20000 reads fewer
-# make bench-copies copy an index with this package and with other tools, and count what each gets wrong    RECORDS=1000000
+# make bench-copies copy an index with this package and with other tools, and count what each gets wrong    RECORDS=2000 copies fewer
 # make live-test   compare what the package assumes of Pinecone with the service     needs PINECONE_API_KEY; YES=1 API_VERSION=2026-07
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
