@@ -12,7 +12,7 @@ from airflow_pinecone.common.text import cell, iso, show_seconds
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.copy_retention import FoundCopy
 from airflow_pinecone.rules.history import age_of
-from airflow_pinecone.rules.report import CopyFacts, IndexCopies, Problem
+from airflow_pinecone.rules.report import CopyFacts, IndexCopies, Problem, unknown_facts
 
 
 def copy_facts(copy: FoundCopy, url: str, verified: Mapping[str, Any] | None) -> CopyFacts:
@@ -33,6 +33,7 @@ def copy_facts(copy: FoundCopy, url: str, verified: Mapping[str, Any] | None) ->
         created_at=iso(created_at) if created_at else copy.created_at,
         age=None,
         records=copy.manifest["totals"]["records"],
+        frozen=copy.manifest["frozen"],
         verified_level=level if is_verified else None,
         verified_at=iso(at) if is_verified and at is not None else None,
     )
@@ -64,6 +65,11 @@ def copy_problems(copies: IndexCopies | None, rules: IndexRules, now: datetime) 
     else:
         return []
     return [Problem(status="late", text=text)]
+
+
+def unknown_copies(copies: Mapping[str, IndexCopies]) -> list[str]:
+    """Return which copies are unknown, in sentences: one for each reason."""
+    return unknown_facts("copies", {name: found.why_unknown for name, found in copies.items()})
 
 
 def copy_state(copies_known: bool | None, newest: CopyFacts | None) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
 from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel
+from airflow_pinecone.common.text import counted
 from airflow_pinecone.policy import Status
 
 RuleName = Literal["max_age", "max_restore_age", "max_copy_age", "min_records", "max_shrink"]
@@ -74,7 +75,8 @@ class CopyFacts(TypedDict):
     """A copy outside of Pinecone in the report.
 
     It is as old as its backup, and ``age`` is in seconds; None if it is in the future. ``verified_level`` and
-    ``verified_at`` are those of its newest passed verification; None if it was not verified.
+    ``verified_at`` are those of its newest passed verification; None if it was not verified. ``frozen`` is whether its
+    source could not change while it was copied.
     """
 
     url: str
@@ -82,6 +84,7 @@ class CopyFacts(TypedDict):
     created_at: str
     age: float | None
     records: int
+    frozen: bool
     verified_level: int | None
     verified_at: str | None
 
@@ -279,6 +282,23 @@ class Report(TypedDict):
     schedules_known: bool
     invalid: list[str]
     scratch_indexes: list[str]
+
+
+def unknown_facts(what: str, reasons: Mapping[str, str]) -> list[str]:
+    """Return of which indexes something is unknown, in sentences: one for each reason.
+
+    Args:
+        what: What is unknown, in the plural.
+        reasons: Why it is unknown for an index, as a clause; empty if it is known.
+    """
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        if why:
+            names.setdefault(why, []).append(name)
+    return [
+        f"The {what} of {f'index {of[0]}' if len(of) == 1 else counted(len(of), 'index')} are unknown: {why}."
+        for why, of in names.items()
+    ]
 
 
 def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_pinecone.api.models import parse_time
+from airflow_pinecone.common.text import show_url
 from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.errors import CopyFailed
 from airflow_pinecone.rules.copied import copy_facts
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 FORMAT, KIND = 1, "airflow-pinecone-verified-copy"
 _FOLDER = "copy/verified"
 LATEST = f"{_FOLDER}/latest.json"
+# The folder of the copies of an index has its id, which only a backup tells.
+_WHY_NO_ID = "the id of the index is unknown, because it has no backup that tells it"
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -45,11 +48,12 @@ def read_copies(
         try:
             store = copy_store(destination)
             newest = _newest(store, name, source, check)
-            found[name] = IndexCopies(None if newest is None else _facts(newest, store))
+            facts = None if newest is None else _facts(newest, store)
+            found[name] = IndexCopies(facts, "" if facts or source.index_id else _WHY_NO_ID)
         except CopyFailed as error:
             # The text of another library can have anything, so only the log has it.
             log.warning("Could not read the copies of index %s: %s", name, error.reason)
-            found[name] = IndexCopies(None, f"folder {destination} could not be read")
+            found[name] = IndexCopies(None, f"folder {show_url(destination)} could not be read")
     return found
 
 

@@ -24,6 +24,7 @@ def export_copy(
     backup: Mapping[str, Any] | None = None,
     created_at: str = "2025-05-14T16:00:00Z",
     records_per_part: int = 50,
+    is_frozen: bool = False,
 ) -> CopyStore:
     """Export an index to a folder, a URL or a path, and return it."""
     store = store_of(folder)
@@ -36,16 +37,16 @@ def export_copy(
         aliases={},
         columns=columns_of(records.index),
         records_per_part=records_per_part,
-        is_frozen=False,
+        is_frozen=is_frozen,
         log=lambda *_: None,
     )
     for number in range(len(listing["parts"])):
-        export_part(records, store, listing, number, is_frozen=False, on_records=lambda _: None)
+        export_part(records, store, listing, number, is_frozen=is_frozen, on_records=lambda _: None)
     write_manifest(
         store,
         listing,
         created_at=created_at,
-        is_frozen=False,
+        is_frozen=is_frozen,
         index_name=records.index["name"],
         backup=backup,
         versions={},

@@ -76,6 +76,7 @@ def test_the_newest_copy_of_an_index_is_reported(
         "created_at": row["newest_ready"]["created_at"],
         "age": 2 * HOUR,
         "records": row["newest_copy"]["records"],
+        "frozen": False,
         "verified_level": None,
         "verified_at": None,
     }

@@ -145,6 +145,14 @@ def test_audit_is_a_task(monkeypatch: pytest.MonkeyPatch, text: str, audit: tupl
     assert read_settings().audit == audit
 
 
+@pytest.mark.parametrize("option", ["ui_restore_tests", "ui_copies"])
+def test_folders_are_options(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    name = option.removeprefix("ui_")
+    assert getattr(read_settings(), name) == ""
+    monkeypatch.setenv(f"AIRFLOW__PINECONE__{option.upper()}", " s3://aws_default@bucket/folder ")
+    assert getattr(read_settings(), name) == "s3://aws_default@bucket/folder"
+
+
 @pytest.mark.parametrize(
     ("option", "text"),
     [
