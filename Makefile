@@ -16,6 +16,7 @@
 # make docs        build the documentation in docs/_build/html
 # make audit       check the pinned packages for known vulnerabilities (needs network access)
 # make cluster-test kill parts of a cluster in Docker while it backs up 100 indexes      INDEXES=20 backs up fewer
+#                   kill a worker of a second one while it copies 300,000 records         RECORDS=100000 copies fewer
 # make docker-test, make screenshot, make constraints, make clean
 
 AIRFLOW ?= 3.3.2
