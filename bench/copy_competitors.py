@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from copy_package import Package
+
 Record = dict[str, Any]
 Rows = dict[str, list[Record]]
 
@@ -203,8 +205,8 @@ class VectorIo:
         return {name: value for name, value in row.items() if value is not None}
 
 
-# Every tool of the comparison by its name. The one of this package is added here.
-TOOLS: dict[str, Tool] = {"sdk": SdkLoop(), "vts": Vts(), "vector-io": VectorIo()}
+# Every tool of the comparison by its name.
+TOOLS: dict[str, Tool] = {"package": Package(), "sdk": SdkLoop(), "vts": Vts(), "vector-io": VectorIo()}
 
 
 def _index(host: str, key: str, index: str) -> Any:

@@ -1,19 +1,21 @@
 """Count the records that a copy loses, alters and doubles: for each tool, under each fault, for each shape of index.
 
-`make bench-copies` runs it. Each tool runs in a process of its own against the emulator.
+`make bench-copies` runs it. Each tool runs in a process of its own against the emulator. A run that fails is repeated
+twice in the same folder, as a task of Airflow with two retries would be.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +26,15 @@ from copy_competitors import TOOLS, Record, Rows
 
 from airflow_pinecone.emulator import Emulator
 
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 KEY, INDEX = "bench-key-1", "bench"
 # Three pages of ids in each namespace, so that a fault in the second is in the middle.
 COUNT, DIMENSION = 250, 8
 # Longer than the client of a tool repeats a request.
 _STORM = 12
-_TIMEOUT = 120
+_RUNS = 3
+# Seconds. A tool that waits longer and longer after each 429 needs minutes.
+_TIMEOUT = 600
 _LIST, _FETCH = "/data-plane/*/vectors/list", "/data-plane/*/vectors/fetch"
 
 
@@ -100,27 +105,33 @@ class Run:
         script = str(Path(__file__).with_name("copy_competitors.py"))
         arguments = [self.tool, self.emulator.url, KEY, INDEX, str(self.folder)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([sys.executable, "-W", "ignore", script, *arguments], **quiet)  # type: ignore[call-overload,no-any-return]
+        command = [sys.executable, "-W", "ignore", script, *arguments]
+        return subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload,no-any-return]
 
-    def once(self) -> bool:
-        """Run the tool to its end, and return whether it succeeded."""
-        return _ended(self.start())
+    def to_its_end(self) -> bool:
+        """Run the tool until it succeeds, at most three times, and return whether it did."""
+        return any(_ended(self.start()) for _ in range(_RUNS))
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
     try:
         return process.wait(_TIMEOUT) == 0
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        _kill(process)
         return False
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a tool, with the processes that it has started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _storm(run: Run) -> bool:
     text = f"Request failed. You've reached the max {{}} requests per second for index {INDEX}."
     for path, what in ((_LIST, "list"), (_FETCH, "fetch")):
         run.emulator.fault("GET", path, nth=2, times=_STORM, status=429, body=text.format(what))
-    return run.once()
+    return run.to_its_end()
 
 
 def _empty_page(run: Run) -> bool:
@@ -134,7 +145,7 @@ def _empty_page(run: Run) -> bool:
         return answer
 
     run.emulator.fault("GET", _LIST, times=None, change_answer=change)
-    return run.once()
+    return run.to_its_end()
 
 
 def _omitted_ids(run: Run) -> bool:
@@ -142,13 +153,13 @@ def _omitted_ids(run: Run) -> bool:
         return {**answer, "vectors": dict(list(answer["vectors"].items())[3:])}
 
     run.emulator.fault("GET", _FETCH, nth=2, change_answer=change)
-    return run.once()
+    return run.to_its_end()
 
 
 def _truncated_body(run: Run) -> bool:
     run.emulator.fault("GET", _FETCH, nth=2, drop="during")
     run.emulator.fault("GET", _LIST, nth=2, drop="during")
-    return run.once()
+    return run.to_its_end()
 
 
 def _killed(run: Run) -> bool:
@@ -158,10 +169,9 @@ def _killed(run: Run) -> bool:
     while process.poll() is None:
         with suppress(TimeoutError):
             fault.wait(0.2)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            _kill(process)
     run.emulator.release()
-    return run.once()
+    return run.to_its_end()
 
 
 def _twice_at_once(run: Run) -> bool:
@@ -171,7 +181,7 @@ def _twice_at_once(run: Run) -> bool:
 
 
 FAULTS: dict[str, Callable[[Run], bool]] = {
-    "none": Run.once,
+    "none": Run.to_its_end,
     "429 storm": _storm,
     "empty page with a token": _empty_page,
     "fetch omits ids once": _omitted_ids,
@@ -302,11 +312,20 @@ def _typed(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-def document(cells: list[Cell]) -> str:
-    """Return the cells as a table: lost / altered / doubled / unknown, and whether the tool said that it failed."""
+def document(cells: Sequence[Cell]) -> str:
+    """Return the cells as tables: the totals of each tool, and lost / altered / doubled / unknown of each cell."""
     tools = list(dict.fromkeys(cell.tool for cell in cells))
     by_place = {(cell.fault, cell.shape, cell.tool): cell for cell in cells}
     lines = [
+        "| tool | copies | wrong, and not failed | failed | lost | altered | doubled | unknown |",
+        "| --- |" + " ---: |" * 7,
+    ]
+    for tool in tools:
+        own = [cell for cell in cells if cell.tool == tool]
+        sums = [sum(numbers) for numbers in zip(*((c.is_silent, c.failed, *_counts(c)) for c in own), strict=True)]
+        lines.append(f"| {tool} | {len(own)} | {' | '.join(f'{number:,}' for number in sums)} |")
+    lines += [
+        "",
         "Records lost / altered / doubled / unknown. **Bold**: wrong, and the tool said that it succeeded.",
         "",
         f"| fault | index | {' | '.join(tools)} |",
@@ -318,31 +337,41 @@ def document(cells: list[Cell]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _counts(cell: Cell) -> tuple[int, int, int, int]:
+    return cell.lost, cell.altered, cell.doubled, cell.unknown
+
+
 def _text(cell: Cell) -> str:
-    counts = f"{cell.lost} / {cell.altered} / {cell.doubled} / {cell.unknown}"
+    counts = " / ".join(map(str, _counts(cell)))
     return f"{counts}, failed" if cell.failed else f"**{counts}**" if cell.is_silent else counts
 
 
 def main() -> int:
-    """Measure each cell, and print the table and, as JSON, the cells."""
+    """Measure each cell, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     known = shapes()
     parser.add_argument("--tools", nargs="*", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--shapes", nargs="*", choices=known, default=list(known))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the cells")
     options = parser.parse_args()
     cells = []
-    for shape in options.shapes:
-        for fault in options.faults:
+    for fault in options.faults:
+        for shape in options.shapes:
             for tool in options.tools:
                 cells.append(measure(tool, fault, shape, known[shape], options.seed))
                 print(cells[-1], file=sys.stderr, flush=True)
     print(document(cells))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(cell) for cell in cells], indent=2) + "\n", encoding="utf-8")
+    if len(cells) == len(TOOLS) * len(FAULTS) * len(known):
+        write(cells)
     return 0
+
+
+def write(cells: Sequence[Cell]) -> None:
+    """Write the cells and their tables into the documentation."""
+    content = json.dumps([asdict(cell) for cell in cells], indent=2) + "\n"
+    (DOCS / "copies-matrix.json").write_text(content, encoding="utf-8")
+    (DOCS / "copies-matrix.md").write_text(document(cells), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def import_copy(
             into_existing=into_existing,
             uri=uri,
             tags=tags,
+            delete_index=delete_index,
         )
         outputs: Any = plan.output
         planned = outputs[PLAN_KEY]

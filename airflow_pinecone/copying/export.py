@@ -111,7 +111,7 @@ def list_parts(
                     "The counts of a restored index can lag behind. A retry lists the ids again.",
                 )
             )
-        folder = folder_of(name, position)
+        folder = folder_of(name, position, has_schema=name in schemas)
         rows.append(
             CopyNamespace(name=name, folder=folder, records=count, digest=EMPTY_DIGEST, schema=schemas.get(name))
         )
@@ -295,7 +295,7 @@ def _check_file(file: Path, check: RecordCheck, name: str) -> None:
     if not problem and str(digest) != str(check.digest):
         problem = "it has another digest than the records that were read"
     if problem:
-        raise CopyFailed(explain(f"Could not write {name}.", problem, "A retry writes the part again."))
+        raise CopyFailed(explain(f"Could not write file {name} of a part.", problem, "A retry writes the part again."))
 
 
 def write_manifest(

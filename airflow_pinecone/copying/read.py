@@ -16,6 +16,7 @@ from airflow_pinecone.copying.sorting import sort_records
 from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.errors import CopyInvalid
 from airflow_pinecone.rules.copy_format import (
+    DATA,
     MANIFEST,
     Columns,
     CopyPart,
@@ -138,6 +139,27 @@ class CopyReader:
             records=totals["records"],
             bytes=totals["bytes"],
         )
+
+    def check_no_other_files(self) -> None:
+        """Fail if the folder that Pinecone imports has files that are not of the copy.
+
+        An export that has used another ``part_bytes`` can have left them.
+
+        Raises:
+            CopyInvalid: There are other files.
+            CopyFailed: The store failed.
+        """
+        own = {part["file"] for part in self.manifest["parts"]}
+        files = (f"{DATA}/{folder}/{name}" for folder in self.store.folders(DATA) for name in self._files_in(folder))
+        others = [file for file in files if file.endswith(".parquet") and file not in own]
+        if others:
+            raise self._invalid(
+                f"{counted(len(others), 'file')} below {DATA} not in the manifest, such as {one_line(others[0])}",
+                "Pinecone would import them, too. Delete them, or set method='upsert'.",
+            )
+
+    def _files_in(self, folder: str) -> list[str]:
+        return self.store.files(f"{DATA}/{folder}")
 
     def records(self, namespace: str) -> Iterator[list[Record]]:
         """Yield the records of a namespace, by id in ascending order, in lists of up to 1,000.

@@ -12,7 +12,7 @@ from airflow_pinecone.assets import add_copy_to_events
 from airflow_pinecone.common.text import counted
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.copy_plan import CopyPlan, ExportTask, copy_result
-from airflow_pinecone.runtime.airflow_versions import storage_path
+from airflow_pinecone.runtime.copies import copy_store
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask
 
@@ -60,10 +60,9 @@ class ExportPartsOperator(PineconeOperator):
         # The hook reports that a package is missing.
         records = self.hook.records(self.plan["read_from"])
         from airflow_pinecone.copying.export import export_part, read_listing
-        from airflow_pinecone.copying.store import CopyStore
         from airflow_pinecone.runtime.progress import Progress
 
-        store = CopyStore(storage_path(self.plan["url"]))
+        store = copy_store(self.plan["url"])
         listing = read_listing(store)
         progress = Progress([records], self.clock, self.log.info, total=self.part["records"])
         parts, reused = [], 0
@@ -137,10 +136,9 @@ class FinishCopyOperator(PineconeTask, BaseOperator):
         import pyarrow
 
         from airflow_pinecone.copying.export import read_listing, write_manifest
-        from airflow_pinecone.copying.store import CopyStore
         from airflow_pinecone.rules.digests import VERSION
 
-        store = CopyStore(storage_path(self.plan["url"]))
+        store = copy_store(self.plan["url"])
         manifest = write_manifest(
             store,
             read_listing(store),

@@ -25,7 +25,7 @@ from airflow_pinecone.rules.copy_plan import (
 )
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
 from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
-from airflow_pinecone.runtime.airflow_versions import checked_storage_path, storage_path
+from airflow_pinecone.runtime.copies import copy_store, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.tries import start_try
@@ -102,7 +102,8 @@ class PlanCopyOperator(ScratchOperator):
         index_name = validate_index_name(self.index_name)
         this_try = start_try(context, self.clock.time())
         run = run_digest(this_try.origin)
-        destination = str(checked_storage_path(self.destination))
+        destination = url_of_copy(self.destination, "destination")
+        copy_store(destination)
         scratch, indexes = self.prepare(run)
         backup = self._backup(index_name) if self.source == "backup" else None
         index = indexes.get(index_name)
@@ -125,7 +126,7 @@ class PlanCopyOperator(ScratchOperator):
             tags=scratch_tags(run, backup["backup_id"], self.clock.utcnow(), "copy") if backup else {},
             compare=False,
             why_not_compared="it is a copy",
-            url=f"{destination.rstrip('/')}/{folder_of_copy(index_name, backup, run, started_at)}",
+            url=f"{destination}/{folder_of_copy(index_name, backup, run, started_at)}",
             started_at=iso(started_at),
         )
         self._log_plan(plan, len(indexes))
@@ -233,7 +234,6 @@ class ListIdsOperator(PineconeOperator):
         # The hook reports that a package is missing.
         records = self.hook.records(self.plan["read_from"])
         from airflow_pinecone.copying.export import list_parts
-        from airflow_pinecone.copying.store import CopyStore
 
         is_frozen = self.plan["backup"] is not None
         details = records.namespace_details()
@@ -244,7 +244,7 @@ class ListIdsOperator(PineconeOperator):
         self._check_cost(cost)
         listing = list_parts(
             records,
-            CopyStore(storage_path(self.plan["url"])),
+            copy_store(self.plan["url"]),
             counts,
             schemas={name: row.schema for name, row in details.items() if row.schema},
             index={**records.index, "name": self.plan["index_name"], "tags": source_tags(records.index)},

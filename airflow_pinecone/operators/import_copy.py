@@ -11,8 +11,10 @@ from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.common.text import counted, explain
 from airflow_pinecone.errors import CopyRefused
 from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.rules.scratch import run_digest, scratch_tags
 from airflow_pinecone.runtime.copies import open_copy, rows_of, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.tries import start_try
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,6 +39,7 @@ class PlanImportOperator(PineconeOperator):
         into_existing: Whether the index may have records.
         uri: How Pinecone reaches the data of the copy (templated); None derives it from its URL.
         tags: The tags of a new index (templated); None for those of the index that was copied.
+        delete_index: Whether the index will be deleted at the end. Then its tags say that it is a scratch index.
         conn_id: The Airflow connection with the API key (templated).
     """
 
@@ -51,6 +54,7 @@ class PlanImportOperator(PineconeOperator):
         into_existing: bool,
         uri: str | None,
         tags: dict[str, str] | None,
+        delete_index: bool,
         conn_id: str,
         **kwargs: Any,
     ) -> None:
@@ -61,6 +65,7 @@ class PlanImportOperator(PineconeOperator):
         self.into_existing = into_existing
         self.uri = uri
         self.tags = tags
+        self.delete_index = delete_index
 
     def execute(self, context: Context) -> list[UpsertItem]:
         """Plan the import.
@@ -82,7 +87,8 @@ class PlanImportOperator(PineconeOperator):
         from airflow_pinecone.rules.copy_import import model_of, plan_of, tags_of_copy, upsert_items
 
         url = url_of_copy(self.copy)
-        manifest = open_copy(url).manifest
+        copy = open_copy(url)
+        manifest = copy.manifest
         plan = plan_of(
             manifest,
             url=url,
@@ -91,11 +97,17 @@ class PlanImportOperator(PineconeOperator):
             into_existing=self.into_existing,
             uri=self.uri,
         )
+        if self.method == "import":
+            copy.check_no_other_files()
         self._log_plan(plan)
+        tags = tags_of_copy(manifest) if self.tags is None else self.tags
+        if self.delete_index:
+            origin = start_try(context, self.clock.time()).origin
+            tags = tags | scratch_tags(run_digest(origin), plan["backup_id"] or "copy", self.clock.utcnow(), "copy")
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan)
         ti.xcom_push(key=MODEL_KEY, value=model_of(manifest))
-        ti.xcom_push(key=TAGS_KEY, value=tags_of_copy(manifest) if self.tags is None else self.tags)
+        ti.xcom_push(key=TAGS_KEY, value=tags)
         ti.xcom_push(key=URI_KEY, value=plan["uri"])
         return upsert_items(manifest, self.method)
 

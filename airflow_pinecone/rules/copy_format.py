@@ -176,14 +176,15 @@ def part_file(folder: str, number: int) -> str:
     return f"{folder}/{_PART_NUMBER.format(number)}.parquet"
 
 
-def folder_of(namespace: str, number: int) -> str:
+def folder_of(namespace: str, number: int, *, has_schema: bool) -> str:
     """Return the folder of a namespace.
 
     Args:
         namespace: The name of the namespace.
         number: Its position among the namespaces of the copy.
+        has_schema: Whether it was created with a schema. An import creates a namespace, and without one.
     """
-    return f"{DATA}/{namespace}" if _FOLDER(namespace) else f"{OTHER_DATA}/ns-{number:08}"
+    return f"{DATA}/{namespace}" if _FOLDER(namespace) and not has_schema else f"{OTHER_DATA}/ns-{number:08}"
 
 
 def is_importable(namespace: CopyNamespace) -> bool:

@@ -117,22 +117,6 @@ def storage_path(path: Any) -> Any:
     return path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(str(path))
 
 
-def checked_storage_path(path: Any) -> Any:
-    """Return Airflow's ObjectStoragePath, whose connection exists.
-
-    Without this check, Airflow logs a warning about a missing connection, and uses the store without credentials.
-
-    Raises:
-        AirflowNotFoundException: Airflow did not find the connection.
-    """
-    storage = storage_path(path)
-    if storage.conn_id:
-        from airflow.providers.common.compat.sdk import BaseHook
-
-        BaseHook.get_connection(storage.conn_id)
-    return storage
-
-
 def is_fail_fast(task: Any) -> bool:
     """Return whether a task is in a DAG with ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet."""
     dag = task.dag if task.has_dag() else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
 from airflow_pinecone.common.text import explain, one_line, show_value
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import CopyRefused, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, CopyRefused, PineconeInputError
 from airflow_pinecone.runtime.airflow_versions import storage_path
 
 if TYPE_CHECKING:
@@ -40,10 +42,24 @@ def copy_store(url: Any) -> CopyStore:
         url: Its URL.
 
     Raises:
+        ConnectionNotFound: Airflow did not find its connection.
         CopyRefused: The folder cannot be opened.
     """
     try:
-        return CopyStore(storage_path(url))
+        folder = storage_path(url)
+        if folder.conn_id:
+            # Airflow itself only logs a warning, and uses the store without credentials.
+            BaseHook.get_connection(folder.conn_id)
+        return CopyStore(folder)
+    except AirflowNotFoundException as error:
+        raise ConnectionNotFound(
+            explain(
+                "The folder of a copy cannot be opened.",
+                f"Airflow did not find connection {one_line(folder.conn_id)}",
+                "It does not exist, or the secrets backend that has it cannot be reached.",
+                f"Folder: {one_line(url)}.",
+            )
+        ) from error
     except Exception as error:  # Each store, and each version of Airflow, has errors of its own.
         raise CopyRefused(
             explain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,11 +118,20 @@ def test_a_killed_tool_is_run_again() -> None:
     assert cell == replace(CELL, fault="SIGKILL, run again")
 
 
-def test_figures_of_a_copy() -> None:
+@pytest.mark.parametrize("fault", ["fetch omits ids once", "SIGKILL, run again"])
+@pytest.mark.parametrize("shape", ["namespaces", "hybrid"])
+def test_this_package_copies_each_record(fault: str, shape: str) -> None:
+    cell = measure_cell("package", fault, shape, shapes()[shape])
+    count = sum(map(len, shapes()[shape].records.values()))
+    assert cell == replace(CELL, tool="package", fault=fault, shape=shape, records=count)
+
+
+@pytest.mark.parametrize("tool", ["package", "sdk"])
+def test_figures_of_a_copy(tool: str) -> None:
     with Emulator(KEY) as emulator:
         emulator.add_index(INDEX, records=0, dimension=8)
         emulator.generate_records(INDEX, 200)
-        figures = measure("sdk", emulator.url, 200, 0.0)
+        figures = measure(tool, emulator.url, 200, 8, 0.0)
     assert not figures.failed
     assert figures.seconds > 0
     assert figures.cpu > 0
@@ -130,6 +140,15 @@ def test_figures_of_a_copy() -> None:
 
 
 def test_table_of_figures() -> None:
-    good = Figures("sdk", 0.075, 20_000, 10.0, 5.0, 100.0, 2_000_000, failed=False)
-    assert "| 75 | sdk | 2,000 | 5.0 | 100 | 2.0 |" in figures_table([good])
+    good = Figures("sdk", 0.075, 20_000, 768, 10.0, 5.0, 100.0, 2_000_000, failed=False)
+    assert "| 20,000 | 768 | 75 | sdk | 2,000 | 5.0 | 100 | 2.0 |" in figures_table([good])
     assert "| 75 | sdk | failed |" in figures_table([replace(good, failed=True)])
+
+
+def test_totals_of_a_tool() -> None:
+    text = document([CELL, replace(CELL, shape="a", lost=2), replace(CELL, shape="b", lost=3, failed=True)])
+    assert "| sdk | 3 | 1 | 1 | 5 | 0 | 0 | 0 |" in text
+
+
+def test_an_empty_copy_has_no_manifest(tmp_path: Path) -> None:
+    assert TOOLS["package"].read_back(tmp_path) == {}

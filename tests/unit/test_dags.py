@@ -42,8 +42,14 @@ PARAMS = {
     "reindex_with_backup": {"index": "docs-example"},
     "reindex_with_rollback": {"index": "docs-example"},
     "restore_drill": {"index": "docs-example"},
+    "offsite_drill": {
+        "index": "docs-example",
+        "destination": "file:///tmp/pinecone-copies",
+        "target": "offsite-drill",
+        "conn_id": "pinecone_default",
+    },
     "restore_elsewhere": {
-        "copy": "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
+        "copy_url": "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
         "index": "docs-example-restored",
         "conn_id": "pinecone_default",
     },
@@ -51,7 +57,7 @@ PARAMS = {
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 12
+    assert len(EXAMPLES) == 13
 
 
 @needs_airflow_3

@@ -8,6 +8,7 @@ import runpy
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -19,6 +20,7 @@ from support.tasks import TaskInstance, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.rules.scratch import Purpose
 from airflow_pinecone.waiting.resources import RESOURCES, SCHEDULE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +29,7 @@ EXAMPLES = DOCS / "examples"
 DAGS = [
     "audit_copies",
     "backup_after_load",
+    "check_copies",
     "drill_several",
     "nightly_retention",
     "reindex_if_fresh",
@@ -39,11 +42,13 @@ DAGS = [
 # They need a deadline of Airflow 3.2.
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
-# tests/unit/test_digests.py runs digest_alone.
+# tests/unit/test_digests.py runs digest_alone, and test_export_backup.py runs those that read a copy.
 SCRIPTS = [
+    "check_copy_alone",
     "digest_alone",
     "faults",
     "list_backups",
+    "query_copy",
     "read_records",
     "retention_example",
     "test_my_dag",
@@ -252,7 +257,9 @@ def messages() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             found.add(template(node))
     # What an operation does.
-    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete) ", text)}
+    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete|upsert) ", text)}
+    for purpose in get_args(Purpose):
+        found |= {f"The {purpose} of index \nwas not started", f"Could not delete index \nof the {purpose} of index"}
     for resource in RESOURCES.values():
         label = resource.label.lower()
         # Without a backup, the index of a schedule is unknown.

@@ -1,6 +1,8 @@
 """The task group that copies a backup, on a local folder."""
 
 import json
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from support.clock import FakeClock
 from support.task_groups import TaskGroupRun
 
+from airflow_pinecone.assets import copy_asset
 from airflow_pinecone.copies import export_backup
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.emulator.damage import lose_record
@@ -20,6 +23,7 @@ from airflow_pinecone.rules.copy_format import parse_manifest
 from airflow_pinecone.rules.digests import NamespaceDigest
 
 ALL = ("plan", "restore", "settle", "list_ids", "export", "finish", "delete_scratch")
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 INDEX, DIMENSION = "copied", 8
 METADATA = {"id": "x", "values": [], "text": "ü\n", "number": 1984.0, "half": 0.5, "yes": True, "tags": ["a", "b"]}
 
@@ -204,14 +208,32 @@ def test_duckdb_reads_the_files(world: Emulator, clock: FakeClock, index: str, t
     assert json.loads(text) == {**METADATA, "values": ["a"]}
 
 
-def test_the_event_of_a_copy_has_its_details(world: Emulator, clock: FakeClock, index: str, tmp_path: Path) -> None:
-    from airflow_pinecone.assets import copy_asset
-
+def test_another_program_checks_a_copy(
+    world: Emulator,
+    clock: FakeClock,
+    index: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     backup_of(world)
-    run = export(clock, tmp_path)
-    run.run_all()
-    assert run.xcom("finish")["url"].endswith(run.xcom("finish")["backup_id"])
-    assert copy_asset(INDEX).uri == f"pinecone://{INDEX}/copies"
+    folder = folder_of(export(clock, tmp_path).run_all())
+    monkeypatch.syspath_prepend(EXAMPLES)
+    check = runpy.run_path(str(EXAMPLES / "check_copy_alone.py"))["check"]
+    assert check(folder) == {"__default__": 250, "a/b": 2, "plain": 1}
+    monkeypatch.setattr(sys, "argv", ["query_copy.py", str(folder)])
+    runpy.run_path(str(EXAMPLES / "query_copy.py"))
+    assert "('record-0000', [" in capsys.readouterr().out
+    part = next((folder / "data").rglob("*.parquet"))
+    content = part.read_bytes()
+    part.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    with pytest.raises(AssertionError):
+        check(folder)
+
+
+def test_the_event_of_a_copy_has_its_details(world: Emulator, clock: FakeClock, index: str, tmp_path: Path) -> None:
+    run = export(clock, tmp_path, source="index").run_all()
+    assert run.outlet_events[copy_asset(INDEX)].extra == run.xcom("finish")
 
 
 @pytest.mark.parametrize(
@@ -228,3 +250,12 @@ def test_the_event_of_a_copy_has_its_details(world: Emulator, clock: FakeClock, 
 def test_invalid_arguments_are_rejected(clock: FakeClock, tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(PineconeInputError):
         export(clock, tmp_path, **arguments)
+
+
+def test_a_store_without_its_connection_is_not_used(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    backup_of(world)
+    run = TaskGroupRun(clock, lambda: export_backup(INDEX, destination="s3://no_such_connection@vault/a")).run_all()
+    assert run.states["plan"] == "up_for_retry"
+    assert "Airflow did not find connection no_such_connection" in run.outcomes["plan"].message

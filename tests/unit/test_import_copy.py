@@ -18,6 +18,7 @@ from support.task_groups import TaskGroupRun
 from airflow_pinecone.copies import import_copy
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.rules.scratch import is_scratch
 
 INDEX, TARGET = "original", "restored"
 UPSERTED = dict.fromkeys(("plan", "create", "upsert", "settle", "prove", "report"), "success")
@@ -358,3 +359,48 @@ def test_a_record_that_the_import_lost_for_ever_fails_the_report(
     run.run_all()
     assert run.states["report"] == "failed"
     assert "namespace plain: 1 record missing, such as 2" in error_of(run).replace("Namespace", "namespace")
+
+
+# Drills
+
+
+def test_drill_deletes_the_index_that_it_has_created(copy: str, world: Emulator, run_import: Import) -> None:
+    run = run_import(copy, delete_index=True)
+    assert run.states == {**UPSERTED, "delete_index": "success"}, error_of(run)
+    assert run.xcom("report")["verdict"] == "proved"
+    assert TARGET not in {index["name"] for index in world.indexes}
+    # Until then, an audit shows that it is a scratch index.
+    assert is_scratch(run.xcom("create"))
+
+
+def test_drill_deletes_the_index_although_the_proof_fails(copy: str, world: Emulator, run_import: Import) -> None:
+    world.fault("GET", "/data-plane/*/vectors/fetch", status=403, times=None)
+    run = run_import(copy, delete_index=True)
+    assert (run.states["prove"], run.states["delete_index"]) == ("failed", "success")
+    assert TARGET not in {index["name"] for index in world.indexes}
+
+
+def test_drill_keeps_an_index_that_existed(copy: str, world: Emulator, run_import: Import) -> None:
+    world.add_index(TARGET, records=0, dimension=8)
+    run = run_import(copy, delete_index=True)
+    assert run.xcom("delete_index") is False
+    assert contents(world, TARGET) == contents(world, INDEX)
+
+
+def test_drill_keeps_another_index_that_took_the_name(copy: str, world: Emulator, clock: FakeClock) -> None:
+    run = make_import(clock, copy, TARGET, delete_index=True).run_all()
+    world.add_index(TARGET, records=0, dimension=8)
+    run.states.pop("delete_index")
+    run.run_all()
+    assert run.states["delete_index"] == "success"
+    assert TARGET in {index["name"] for index in world.indexes}
+
+
+def test_files_that_are_not_of_the_copy_are_not_imported(copy: str, world: Emulator, run_import: Import) -> None:
+    part = next((folder_of(copy) / "data" / "plain").glob("*.parquet"))
+    part.with_name("part-00000099.parquet").write_bytes(part.read_bytes())
+    run = run_import(copy, method="import")
+    assert run.states["plan"] == "failed"
+    assert "1 file below data not in the manifest, such as data/plain/part-00000099.parquet" in error_of(run)
+    assert TARGET not in {index["name"] for index in world.indexes}
+    assert run_import(copy, method="upsert").xcom("report")["verdict"] == "proved"
