@@ -33,6 +33,12 @@ class CopyStore:
         """Return the URL of a file."""
         return f"{self.url.rstrip('/')}/{name}"
 
+    def exists(self) -> bool:
+        """Return whether the folder exists. In an object store, a folder without files does not."""
+        with self._errors("find", "the folder"):
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(self._root))
+
     def read(self, name: str) -> bytes | None:
         """Return the content of a small file; None if there is none."""
         with self._errors("read", name):

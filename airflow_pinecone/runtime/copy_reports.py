@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.common.text import show_url
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import CopyFailed
+from airflow_pinecone.errors import ConnectionNotFound, CopyFailed
 from airflow_pinecone.rules.copied import copy_facts
 from airflow_pinecone.rules.copy_format import MANIFEST, InvalidCopy, encode, parse_manifest
 from airflow_pinecone.rules.copy_retention import FoundCopy
@@ -42,19 +42,35 @@ def read_copies(
         sources: The indexes, by their names.
         check: Called between the requests. What it raises is not caught.
     """
+    check()
+    try:
+        store = copy_store(destination)
+    except (CopyFailed, ConnectionNotFound) as error:
+        return dict.fromkeys(sources, _unreadable(destination, error))
     found: dict[str, IndexCopies] = {}
     for name, source in sources.items():
         check()
         try:
-            store = copy_store(destination)
             newest = _newest(store, name, source, check)
             facts = None if newest is None else _facts(newest, store)
             found[name] = IndexCopies(facts, "" if facts or source.index_id else _WHY_NO_ID)
         except CopyFailed as error:
-            # The text of another library can have anything, so only the log has it.
-            log.warning("Could not read the copies of index %s: %s", name, error.reason)
-            found[name] = IndexCopies(None, f"folder {show_url(destination)} could not be read")
-    return found
+            found[name] = _unreadable(destination, error)
+    if any(copies.newest or copies.why_unknown not in ("", _WHY_NO_ID) for copies in found.values()):
+        return found
+    try:
+        if store.exists():
+            return found
+    except CopyFailed as error:
+        return dict.fromkeys(sources, _unreadable(destination, error))
+    return dict.fromkeys(sources, IndexCopies(None, f"folder {show_url(destination)} does not exist"))
+
+
+def _unreadable(destination: Any, error: CopyFailed | ConnectionNotFound) -> IndexCopies:
+    # The text of another library can have anything, so only the log has it.
+    log.warning("Could not read the copies in %s: %s", show_url(destination), error.reason)
+    why = ": its connection was not found" if isinstance(error, ConnectionNotFound) else ""
+    return IndexCopies(None, f"folder {show_url(destination)} could not be read{why}")
 
 
 def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callable[[], object]) -> FoundCopy | None:

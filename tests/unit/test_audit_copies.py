@@ -160,6 +160,24 @@ def test_copies_that_cannot_be_read_are_unknown(audit: Audit, world: Emulator, l
     assert row_of(audit(copies="nosuchstore://bucket/copies", fail_on=[]))["copies_known"] is False
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("file://missing@/copies", "could not be read: its connection was not found"),
+        ("file:///does/not/exist", "does not exist"),
+    ],
+)
+def test_a_folder_that_does_not_exist_does_not_fail_the_audit(
+    audit: Audit, world: Emulator, folder: str, why: str
+) -> None:
+    world.add_backup(INDEX, age=HOUR)
+    row = row_of(audit(copies=folder, fail_on=[]))
+    assert row["copies_known"] is False
+    assert row["problems"] == [
+        {"status": "late", "text": f"its copies outside of Pinecone are unknown: folder {folder} {why}"}
+    ]
+
+
 def test_without_copies_nothing_is_read_and_nothing_required(audit: Audit, copied: Copied, tmp_path: Path) -> None:
     copied(HOUR)
     row = row_of(audit(copies=None, max_copy_age=None))

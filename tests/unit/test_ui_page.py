@@ -583,24 +583,26 @@ def test_copies_of_an_index_without_a_backup_are_unknown(
 
 
 @pytest.mark.parametrize(
-    ("folder", "shown"),
+    ("folder", "why"),
     [
-        ("nonsense://bucket/copies", "nonsense://bucket/copies"),
-        ("s3://key:pass/word@bucket/copies", "s3://key:***@bucket/copies"),
-        ("nonsense://host/copies?sig=password", "nonsense://host/copies?***"),
+        ("nonsense://bucket/copies", "nonsense://bucket/copies could not be read."),
+        ("s3://key:pass/word@bucket/copies", "s3://key:***@bucket/copies could not be read."),
+        ("nonsense://host/copies?sig=password", "nonsense://host/copies?*** could not be read."),
+        ("file://missing@/copies", "file://missing@/copies could not be read: its connection was not found."),
+        ("file:///does/not/exist", "file:///does/not/exist does not exist."),
     ],
 )
-def test_unreadable_copies_do_not_hide_the_project(pinecone: Emulator, open_app: Open, folder: str, shown: str) -> None:
+def test_unreadable_copies_do_not_hide_the_project(pinecone: Emulator, open_app: Open, folder: str, why: str) -> None:
     pinecone.add_index("second")
     pinecone.add_backup(INDEX, age=HOUR)
     client = open_app(copies=folder)
     response = client.get("/")
     assert response.status_code == 200
-    assert f"The copies of 2 indexes are unknown: folder {shown} could not be read." in Page(response).text
+    assert f"The copies of 2 indexes are unknown: folder {why}" in Page(response).text
     assert f"{INDEX}\nok\n" in Page(response).text
     for path in ("/", f"/indexes/{INDEX}"):
         text = client.get(path).text
-        assert shown in text
+        assert why in text
         assert [secret for secret in ("pass/word", "password") if secret in text] == []
 
 
