@@ -59,6 +59,8 @@ class Cluster:
             # A task that was sent to a worker, but had not started when the worker was killed, is queued again after
             # this time. The default is 600.
             "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "240"}},
+            # All services start at the same time, which takes minutes on a machine that does other work, too.
+            "api-server": {"healthcheck": {"retries": 60}},
             **{name: {"healthcheck": HEALTHCHECK} for name in ("worker", "triggerer", "dag-processor")},
         }
         for name, extra in (services or {}).items():

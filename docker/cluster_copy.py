@@ -31,7 +31,7 @@ from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.copying.read import CopyReader
 from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.errors import CopyFailed
-from airflow_pinecone.rules.copy_format import part_record
+from airflow_pinecone.rules.copy_format import ids_file, part_record
 from airflow_pinecone.rules.digests import NamespaceDigest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,8 +42,8 @@ RECORDS, DIMENSION, PARTS = 300_000, 256, 12
 RECORD_BYTES = 1_140
 # The share of the parts that are exported when the worker is killed.
 KILL_AT = 0.25
-# The seconds for which the killed tasks have run. In the first ones, a task only starts.
-KILL_AFTER = 10
+# The seconds since the killed tasks have read the ids of their parts. In the first ones, a task only starts.
+KILL_AFTER = 3
 RUN_TIMEOUT = 1800
 REGION = "us-east-1"
 # moto accepts any keys.
@@ -77,6 +77,9 @@ class CopyCluster(Cluster):
         extra = {"endpoint_url": "http://store:5000", "region_name": REGION}
         connection = {"conn_type": "aws", "login": ACCESS_KEY, "password": SECRET_KEY, "extra": extra}
         services: dict[str, dict[str, Any]] = {
+            # The seconds until the tasks of the killed worker are tried again. The default is 300. The time in which a
+            # task must start has its default: the tasks wait in the queue while others export.
+            "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120"}},
             "worker": {"environment": {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}},
             "store": {
                 "build": {"context": str(store), "args": {"AIRFLOW_IMAGE": "${AIRFLOW_IMAGE}"}},
@@ -123,11 +126,14 @@ class CopyCluster(Cluster):
 
     def work_of(self, host: str) -> list[Task]:
         """Return what a worker does, if it is in the middle of parts: each mapped task exports one."""
-        running = f"state = 'running' AND hostname = '{host}'"
-        tasks = self.tasks(running)
-        old = self.tasks(f"{running} AND task_id = '{EXPORT}' AND start_date < now() - interval '{KILL_AFTER} seconds'")
-        is_in_parts = tasks and tasks == old and not any(self.is_exported(task.map_index) for task in tasks)
-        return tasks if is_in_parts else []
+        tasks = self.tasks(f"state = 'running' AND hostname = '{host}'")
+        log = run(["docker", "logs", "--until", f"{KILL_AFTER}s", self.container("store")], errors=True)
+
+        def is_in_part(task: Task) -> bool:
+            has_ids = f"/{ids_file(task.map_index)} HTTP" in log
+            return task.task_id == EXPORT and has_ids and not self.is_exported(task.map_index)
+
+        return tasks if tasks and all(map(is_in_part, tasks)) else []
 
     def fetches(self) -> int:
         """Return the number of requests for records that the emulator has answered since the ids were listed."""
