@@ -31,6 +31,7 @@ class Package:
         batches = records.read(largest)
         sample = next(batches).records
         batches.close()  # type: ignore[attr-defined]
+        total = sum(row.record_count for row in details.values())
         listing = list_parts(
             records,
             store,
@@ -39,7 +40,7 @@ class Package:
             index=records.index,
             aliases={},
             columns=columns_of(records.index),
-            records_per_part=records_per_part(_PART_BYTES, sum(map(size_of, sample)) / len(sample)),
+            records_per_part=records_per_part(_PART_BYTES, sum(map(size_of, sample)) / len(sample), total),
             is_frozen=True,
             log=_ignore,
         )

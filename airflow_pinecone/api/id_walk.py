@@ -5,8 +5,8 @@ prefix. When a segment has more pages and a thread is idle, the rest of the segm
 listed. After the id ``doc-17``, for example, ids start with ``doc-17``, with ``doc-`` and a greater character than
 ``1``, or with a greater character than ``d``, and so on.
 
-Only the characters that were seen in ids are used for the first requests. As soon as as many ids are listed as the
-namespace has records, there cannot be others. If there are fewer at the end, the other characters are used, too.
+First, only characters are used that an id had at the same position, and digits where one had a digit. When as many ids
+are listed as the namespace has records, there cannot be others. If there are fewer, the other characters are used, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from airflow_pinecone.api.index_calls import LOG_INTERVAL
@@ -33,6 +34,7 @@ _MIN_RECORDS = 2_000
 _MIN_MISSING, _REQUESTS_PER_PAGE = 1_000, 5
 # The characters of an id. Pinecone rejects a prefix with another one.
 _CHARACTERS = [chr(code) for code in range(1, 128)]
+_DIGITS = frozenset("0123456789")
 _SEPARATOR = "\0"
 
 
@@ -79,7 +81,8 @@ class IdWalk:
         self._operation = source.list_operation(namespace)
         self._threads = RequestThreads(source, THREADS)
         self._listed = 0
-        self._seen: set[str] = set()
+        # By position.
+        self._seen: list[set[str]] = []
 
     def pages(self) -> Iterator[list[str]]:
         """Yield the ids. The threads end when the iterator is closed."""
@@ -142,15 +145,21 @@ class IdWalk:
                 queue.append(segment)
                 if len(active) + len(queue) < THREADS and ids and self._missing > _MIN_MISSING:
                     within, prefixes = _rest_of(segment, ids)
-                    likely = [prefix for prefix in prefixes if prefix[-1] in self._seen]
+                    likely = [prefix for prefix in prefixes if self._is_likely(prefix)]
                     if len(likely) <= segment.pages * _REQUESTS_PER_PAGE:
                         segment.within = within
                         queue.extend(_Segment(prefix, within=prefix) for prefix in likely)
-                        unlikely += [prefix for prefix in prefixes if prefix[-1] not in self._seen]
+                        unlikely += [prefix for prefix in prefixes if not self._is_likely(prefix)]
 
     @property
     def _missing(self) -> int:
         return (self._count or 0) - self._listed
+
+    def _is_likely(self, prefix: str) -> bool:
+        """Return whether an id had the last character of a prefix at its position, or both are digits."""
+        position, character = len(prefix) - 1, prefix[-1]
+        seen = self._seen[position] if position < len(self._seen) else set()
+        return character in seen or (character in _DIGITS and not seen.isdisjoint(_DIGITS))
 
     def _take(self, segment: _Segment, page: Page) -> list[str]:
         """Return the ids of a page that belong to a segment."""
@@ -170,7 +179,10 @@ class IdWalk:
         segment.token = page.token
         segment.is_done = page.token is None or is_over
         self._listed += len(own)
-        self._seen.update(*own)
+        for position, characters in enumerate(zip_longest(*own)):
+            if position == len(self._seen):
+                self._seen.append(set())
+            self._seen[position].update(filter(None, characters))
         if own and not segment.first:
             segment.first = own[0]
         return own

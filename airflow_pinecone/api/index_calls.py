@@ -71,8 +71,8 @@ class _Gate:
 class IndexCalls:
     """Sends the requests to the data plane of one index. Several threads may do so.
 
-    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, and none starts later than 5
-    minutes after the first.
+    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, not counting those with
+    429, and none starts later than 5 minutes after the first.
 
     Args:
         transport: Sends the requests.

@@ -56,9 +56,10 @@ class _Request(NamedTuple):
 class IndexWriter(IndexCalls):
     """Write records to one index.
 
-    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, and none starts later than 5
-    minutes after the first. An upsert may be repeated, because it replaces the records with the same ids. After a 429,
-    all threads send fewer requests. Each method that calls Pinecone raises the same errors as those of PineconeHook.
+    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, not counting those with 429,
+    and none starts later than 5 minutes after the first. An upsert may be repeated, because it replaces the records
+    with the same ids. After a 429, all threads send fewer requests. Each method that calls Pinecone raises the same
+    errors as those of PineconeHook.
 
     Args:
         transport: Sends the requests.

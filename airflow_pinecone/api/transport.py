@@ -162,6 +162,8 @@ class Transport:
 
         may_be_processed = False
         logged = ""
+        # The rejections that only ask the threads of the gate to send fewer requests. They are not counted as attempts.
+        slowed_down = 0
 
         def can_repeat(error: BaseException) -> bool:
             nonlocal may_be_processed
@@ -193,7 +195,8 @@ class Transport:
             logged = reason
 
         def is_last(state: RetryCallState) -> bool:
-            return state.attempt_number >= (self._max_attempts if retry else 1) or self._clock.monotonic() >= deadline
+            counted = state.attempt_number - slowed_down
+            return not retry or counted >= self._max_attempts or self._clock.monotonic() >= deadline
 
         attempts = Retrying(
             retry=retry_if_exception(can_repeat),
@@ -215,6 +218,7 @@ class Transport:
                 except PineconeRequestError as error:
                     if gate is not None and error.status_code == 429:
                         gate.slow_down(error.retry_after)
+                        slowed_down += 1
                     # An earlier attempt, whose response was lost, may have deleted the resource.
                     if isinstance(error, NotFound) and operation.method == "DELETE" and may_be_processed:
                         return None

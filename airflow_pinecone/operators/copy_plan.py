@@ -250,7 +250,7 @@ class ListIdsOperator(PineconeOperator):
             index={**records.index, "name": self.plan["index_name"], "tags": source_tags(records.index)},
             aliases=records.namespace_aliases(),
             columns=columns_of(records.index),
-            records_per_part=records_per_part(self.part_bytes, record_bytes),
+            records_per_part=records_per_part(self.part_bytes, record_bytes, sum(counts.values())),
             is_frozen=is_frozen,
             log=self.log.info,
         )

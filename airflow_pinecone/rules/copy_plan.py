@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The number of tasks that export parts. Airflow maps a task at most so many times, unless [core] max_map_length is set.
 MAX_TASKS = 1024
+# An index has so many parts, unless they have fewer records than this.
+_MIN_PARTS, _SMALL_PART = 16, 10_000
 # The records of a part are a multiple of this, unless it has fewer.
 _RECORDS_STEP = 100
 # A listing whose segments are listed at the same time needs more pages.
@@ -152,10 +154,16 @@ def why_too_large(cost: CopyEstimate, max_read_units: float | None, max_bytes: f
     return "; ".join(problems)
 
 
-def records_per_part(part_bytes: float, record_bytes: float) -> int:
-    """Return how many records a part has."""
-    count = int(part_bytes / max(1.0, record_bytes))
-    return max(1, count // _RECORDS_STEP * _RECORDS_STEP or count)
+def records_per_part(part_bytes: float, record_bytes: float, total: int) -> int:
+    """Return how many records a part has. A small index has several parts, too, so that several tasks export it.
+
+    Args:
+        part_bytes: About the bytes of a part.
+        record_bytes: The bytes of a record, from a sample.
+        total: The number of records of the index.
+    """
+    count = min(int(part_bytes / max(1.0, record_bytes)), max(_SMALL_PART, math.ceil(total / _MIN_PARTS)))
+    return max(1, math.ceil(count / _RECORDS_STEP) * _RECORDS_STEP if count > _RECORDS_STEP else count)
 
 
 def export_tasks(counts: Sequence[int], test_id: str, max_tasks: int = MAX_TASKS) -> list[ExportTask]:
