@@ -20,7 +20,7 @@ import boto3
 import requests
 from airflow_api import FINISHED, AirflowApi, AirflowError
 from botocore.exceptions import ClientError
-from cluster import REPLICAS, TASKS, Cluster, Task
+from cluster import REPLICAS, SCHEDULER, TASKS, Cluster, Task
 from cluster_verdict import CopyOutcome, problems_of_copy
 from local_airflow import free_port
 from stack import CheckFailed, log_in, run, say, wait_until
@@ -77,9 +77,8 @@ class CopyCluster(Cluster):
         extra = {"endpoint_url": "http://store:5000", "region_name": REGION}
         connection = {"conn_type": "aws", "login": ACCESS_KEY, "password": SECRET_KEY, "extra": extra}
         services: dict[str, dict[str, Any]] = {
-            # The seconds until the tasks of the killed worker are tried again. The default is 300. The time in which a
-            # task must start has its default: the tasks wait in the queue while others export.
-            "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120"}},
+            # The seconds until the tasks of the killed worker are tried again. The default is 300.
+            "scheduler": {"environment": {**SCHEDULER, "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120"}},
             "worker": {"environment": {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}},
             "store": {
                 "build": {"context": str(store), "args": {"AIRFLOW_IMAGE": "${AIRFLOW_IMAGE}"}},
