@@ -43,7 +43,7 @@ RECORD_BYTES = 1_140
 # The share of the parts that are exported when the worker is killed.
 KILL_AT = 0.25
 # The seconds since the killed tasks have read the ids of their parts. In the first ones, a task only starts.
-KILL_AFTER = 3
+KILL_AFTER = 5
 RUN_TIMEOUT = 1800
 REGION = "us-east-1"
 # moto accepts any keys.
@@ -135,10 +135,11 @@ class CopyCluster(Cluster):
         return tasks if tasks and all(map(is_in_part, tasks)) else []
 
     def fetches(self) -> int:
-        """Return the number of requests for records that the emulator has answered since the ids were listed."""
+        """Return the number of requests for records of the scratch index that were answered since its ids were listed."""
         (row,) = self.rows(f"SELECT end_date FROM task_instance WHERE task_id = '{LIST}'")  # noqa: S608
         log = run(["docker", "logs", "--since", row["end_date"], self.container("emulator")], errors=True)
-        return sum("/vectors/fetch " in line for line in log.splitlines())
+        scratch = f"/data-plane/{self.results('export_backup.plan')[-1]['scratch']}-"
+        return sum(scratch in line and "/vectors/fetch " in line for line in log.splitlines())
 
     def written_again(self) -> list[str]:
         """Return the keys of the objects that were written more than once. The bucket keeps all versions."""
