@@ -135,7 +135,7 @@ class CopyCluster(Cluster):
         return tasks if tasks and all(map(is_in_part, tasks)) else []
 
     def fetches(self) -> int:
-        """Return the number of requests for records of the scratch index that were answered since its ids were listed."""
+        """Return the number of answered requests for records of the scratch index, since its ids were listed."""
         (row,) = self.rows(f"SELECT end_date FROM task_instance WHERE task_id = '{LIST}'")  # noqa: S608
         log = run(["docker", "logs", "--since", row["end_date"], self.container("emulator")], errors=True)
         scratch = f"/data-plane/{self.results('export_backup.plan')[-1]['scratch']}-"
