@@ -13,6 +13,9 @@ from stack import Stack, run, service_of, wait_until
 REPLICAS = {"worker": 2, "triggerer": 2, "scheduler": 2}
 # The checks of these services start Airflow's CLI. On two cores, so many of them would use a third of the CPU.
 HEALTHCHECK = {"interval": "60s", "timeout": "120s"}
+# A task that was sent to a worker, but had not started when the worker was killed, is queued again after this time. The
+# default is 600.
+SCHEDULER = {"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "240"}
 TASKS = "SELECT task_id, map_index, try_number, state FROM task_instance"
 
 
@@ -56,9 +59,7 @@ class Cluster:
             "emulator": {"command": command, "ports": [f"127.0.0.1:{port}:5080"]},
             # A fast shutdown, as the official image does it.
             "postgres": {"stop_signal": "SIGINT"},
-            # A task that was sent to a worker, but had not started when the worker was killed, is queued again after
-            # this time. The default is 600.
-            "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "240"}},
+            "scheduler": {"environment": SCHEDULER},
             # All services start at the same time, which takes minutes on a machine that does other work, too.
             "api-server": {"healthcheck": {"retries": 60}},
             **{name: {"healthcheck": HEALTHCHECK} for name in ("worker", "triggerer", "dag-processor")},

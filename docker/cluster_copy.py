@@ -20,7 +20,7 @@ import boto3
 import requests
 from airflow_api import FINISHED, AirflowApi, AirflowError
 from botocore.exceptions import ClientError
-from cluster import REPLICAS, TASKS, Cluster, Task
+from cluster import REPLICAS, SCHEDULER, TASKS, Cluster, Task
 from cluster_verdict import CopyOutcome, problems_of_copy
 from local_airflow import free_port
 from stack import CheckFailed, log_in, run, say, wait_until
@@ -43,7 +43,7 @@ RECORD_BYTES = 1_140
 # The share of the parts that are exported when the worker is killed.
 KILL_AT = 0.25
 # The seconds since the killed tasks have read the ids of their parts. In the first ones, a task only starts.
-KILL_AFTER = 3
+KILL_AFTER = 5
 RUN_TIMEOUT = 1800
 REGION = "us-east-1"
 # moto accepts any keys.
@@ -77,9 +77,8 @@ class CopyCluster(Cluster):
         extra = {"endpoint_url": "http://store:5000", "region_name": REGION}
         connection = {"conn_type": "aws", "login": ACCESS_KEY, "password": SECRET_KEY, "extra": extra}
         services: dict[str, dict[str, Any]] = {
-            # The seconds until the tasks of the killed worker are tried again. The default is 300. The time in which a
-            # task must start has its default: the tasks wait in the queue while others export.
-            "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120"}},
+            # The seconds until the tasks of the killed worker are tried again. The default is 300.
+            "scheduler": {"environment": {**SCHEDULER, "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120"}},
             "worker": {"environment": {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}},
             "store": {
                 "build": {"context": str(store), "args": {"AIRFLOW_IMAGE": "${AIRFLOW_IMAGE}"}},
@@ -136,10 +135,11 @@ class CopyCluster(Cluster):
         return tasks if tasks and all(map(is_in_part, tasks)) else []
 
     def fetches(self) -> int:
-        """Return the number of requests for records that the emulator has answered since the ids were listed."""
+        """Return the number of answered requests for records of the scratch index, since its ids were listed."""
         (row,) = self.rows(f"SELECT end_date FROM task_instance WHERE task_id = '{LIST}'")  # noqa: S608
         log = run(["docker", "logs", "--since", row["end_date"], self.container("emulator")], errors=True)
-        return sum("/vectors/fetch " in line for line in log.splitlines())
+        scratch = f"/data-plane/{self.results('export_backup.plan')[-1]['scratch']}-"
+        return sum(scratch in line and "/vectors/fetch " in line for line in log.splitlines())
 
     def written_again(self) -> list[str]:
         """Return the keys of the objects that were written more than once. The bucket keeps all versions."""
@@ -160,12 +160,18 @@ class CopyCluster(Cluster):
 
 
 def copy_dag_source(part_bytes: int) -> str:
-    """Return the example with smaller parts, and with a shorter delay between its tries."""
+    """Return the example without a schedule, with smaller parts, and with a shorter delay between its tries."""
     source = (ROOT / "dags" / f"{DAG}.py").read_text()
-    old, new = "retries=2)", f"retries=2, retry_delay=20, part_bytes={part_bytes}, deferrable=True)"
-    if source.count(old) != 1:
-        raise ValueError(f"{DAG} does not contain {old!r} once")
-    return source.replace(old, new)
+    changes = {
+        "retries=2)": f"retries=2, retry_delay=20, part_bytes={part_bytes}, deferrable=True)",
+        # Its first run would start at once, with another index.
+        'schedule="@weekly"': "schedule=None",
+    }
+    for old, new in changes.items():
+        if source.count(old) != 1:
+            raise ValueError(f"{DAG} does not contain {old!r} once")
+        source = source.replace(old, new)
+    return source
 
 
 def check_copy(cluster: CopyCluster) -> None:
@@ -192,7 +198,7 @@ def check_copy(cluster: CopyCluster) -> None:
     exported = exported_parts(cluster)
     killed = cluster.kill("worker", cluster.work_of)
     killed_after = time.monotonic() - started
-    say(f"worker: killed while it exported {len(killed)} parts; {exported} of {PARTS} were exported")
+    say(f"worker: killed in the middle of {len(killed)} parts, when {exported} were exported")
     wait_until(
         lambda: state_of(api, run_id) in FINISHED,
         RUN_TIMEOUT - (time.monotonic() - started),

@@ -164,6 +164,7 @@ def test_the_cluster_test_runs_the_example_that_copies_an_index(cluster_test: Mo
 
     source = cluster_copy.copy_dag_source(28_500_000)
     assert "part_bytes=28500000" in source
+    assert "schedule=None" in source
     assert source.count("export_backup(") == 1
     compile(source, "copy_outside.py", "exec")
 
