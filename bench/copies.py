@@ -25,8 +25,8 @@ KEY, INDEX = "bench-key-1", "bench"
 RECORDS, DIMENSION = 20_000, 768
 # About the time that a request to another region takes, and none.
 LATENCIES = (0.075, 0.0)
-# What only this package copies, for its memory: numbers of records and dimensions.
-SIZES = ((1_000_000, 768), (20_000, 1536), (100_000, 1536))
+# What only this package copies: numbers of records, dimensions and latencies.
+SIZES = ((100_000, 768, 0.075), (1_000_000, 768, 0.0), (20_000, 1536, 0.0), (100_000, 1536, 0.0))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def main() -> int:
     is_published = options.records == RECORDS and options.tools == list(TOOLS)
     runs = [(tool, options.records, DIMENSION, latency) for latency in LATENCIES for tool in options.tools]
     if is_published:
-        runs += [("package", records, dimension, 0.0) for records, dimension in SIZES]
+        runs += [("package", *size) for size in SIZES]
     figures = []
     for tool, records, dimension, latency in runs:
         with emulator(records, dimension, latency) as url:
