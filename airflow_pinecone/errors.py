@@ -29,7 +29,7 @@
     ├── ImportFailed                  the bulk import failed or was cancelled
     ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
     ├── CopyFailed                    a copy outside of Pinecone could not be written, read or proved
-    │   ├── CopyRefused                   the index cannot be copied, or the copy would cost too much
+    │   ├── CopyRefused                   a copy cannot be written or imported, costs too much, or is not proved
     │   └── CopyInvalid                   a copy is incomplete or damaged
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
@@ -271,7 +271,7 @@ class CopyFailed(PineconeError):
 
 
 class CopyRefused(CopyFailed):
-    """The index cannot be copied, the copy would cost too much, or its target is not what it must be."""
+    """A copy cannot be written or imported, would cost too much, or is not proved."""
 
     can_retry = False
 

@@ -2,7 +2,7 @@
 
 The DAG copies the newest Ready backup to an object store, imports the copy into a new index, reads all records of that
 index to prove that it has those of the copy, and deletes the index. The connection `conn_id` can be of another project,
-whose cloud and region may differ.
+and the index can be in another cloud and region.
 """
 
 from airflow.sdk import DAG, Param
@@ -26,6 +26,10 @@ with DAG(
         "conn_id": Param(
             "pinecone_default", type="string", title="Connection", description="The connection of the new index."
         ),
+        "cloud": Param("", type="string", title="Cloud", description="The cloud of the new index; empty for the same."),
+        "region": Param(
+            "", type="string", title="Region", description="The region of the new index; empty for the same."
+        ),
     },
     tags=["pinecone", "copy", "restore"],
     doc_md=__doc__,
@@ -35,6 +39,8 @@ with DAG(
         "{{ ti.xcom_pull(task_ids='export_backup.finish')['url'] }}",
         "{{ params.target }}",
         conn_id="{{ params.conn_id }}",
+        cloud="{{ params.cloud }}",
+        region="{{ params.region }}",
         delete_index=True,
         retries=1,
     )

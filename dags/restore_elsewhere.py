@@ -1,7 +1,7 @@
 """Import a copy into another index, and prove that it has all records.
 
-The connection decides where: it may be of another project. The cloud and the region can differ from those of the
-original, the dimension and the metric cannot. The records are upserted. To let Pinecone import the files, which is
+The connection can be of another project. The cloud and the region can differ from those of the original, the dimension
+and the metric cannot. The records are upserted. To let Pinecone import the files, which is
 cheaper for large copies, set `integration_id` to a storage integration of that project.
 """
 
@@ -25,8 +25,19 @@ with DAG(
         "conn_id": Param(
             "pinecone_default", type="string", title="Connection", description="The connection of the new index."
         ),
+        "cloud": Param("", type="string", title="Cloud", description="The cloud of the new index; empty for the same."),
+        "region": Param(
+            "", type="string", title="Region", description="The region of the new index; empty for the same."
+        ),
     },
     tags=["pinecone", "restore", "copy"],
     doc_md=__doc__,
 ):
-    import_copy("{{ params.copy_url }}", "{{ params.index }}", conn_id="{{ params.conn_id }}", retries=2)
+    import_copy(
+        "{{ params.copy_url }}",
+        "{{ params.index }}",
+        conn_id="{{ params.conn_id }}",
+        cloud="{{ params.cloud }}",
+        region="{{ params.region }}",
+        retries=2,
+    )

@@ -27,6 +27,7 @@ from airflow_pinecone.api.record_walk import MAX_EMPTY_PAGES, RequestThreads, So
 
 # How many pages are requested at the same time. The session keeps so many connections.
 THREADS = 10
+_PAGE = 100
 # A smaller namespace is listed page by page.
 _MIN_RECORDS = 2_000
 # A segment is split while more ids than this are missing, and if that takes at most so many requests for each of its
@@ -126,7 +127,8 @@ class IdWalk:
                 segment = queue.popleft()
                 active[self._request(segment)] = segment
             if not active:
-                if self._missing <= 0 or not unlikely:
+                is_too_much = len(unlikely) > _REQUESTS_PER_PAGE * (self._count or 0) / _PAGE
+                if self._missing <= 0 or not unlikely or is_too_much:
                     return sorted(found, key=lambda segment: segment.first)
                 queue.extend(_Segment(prefix, within=prefix) for prefix in unlikely)
                 unlikely = []

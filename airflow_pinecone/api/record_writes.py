@@ -202,8 +202,10 @@ class IndexWriter(IndexCalls):
         )
 
     def _upsert(self, namespace: str, request: _Request, **how: Any) -> int:
-        where = f"in namespace {cell(canonical_namespace(namespace))} of index {self.index['name']}"
-        description = f"upsert {request.records} records from id {_short(request.first_id)} on {where}"
+        description = (
+            f"upsert {request.records} records from id {_short(request.first_id)} on "
+            f"in namespace {cell(canonical_namespace(namespace))} of index {self.index['name']}"
+        )
         operation = Operation("upsert", "POST", ("vectors", "upsert"), description, is_idempotent=True)
         answer = self._send(operation, self._limit, body=request.body, **how).json
         # proto3 leaves out a count of 0.

@@ -47,7 +47,8 @@ def export_backup(
     the object store.
 
     The copy is in ``DESTINATION/SOURCE_INDEX_ID/BACKUP_ID``, and is complete when its manifest exists. A retry or a
-    clear continues with the parts that are complete. Use the same ``part_bytes`` for all runs.
+    clear continues with the parts that are complete. Later runs use the parts of the first one, also with another
+    ``part_bytes``.
 
     Args:
         index_name: The index (templated). For a backup, it may have been deleted.
@@ -143,6 +144,7 @@ def export_backup(
             delete = DeleteCopyScratchOperator(
                 task_id="delete_scratch", conn_id=conn_id, plan=planned, retries=_DELETE_RETRIES
             )
-            # The setup is ``plan``, because a failed restore may have created the index, too.
-            export >> delete.as_teardown(setups=plan, on_failure_fail_dagrun=True)
+            # ``plan`` is a setup because a failed restore may have created the index, too. ``restore`` is one because a
+            # clear of a later task must also clear it: the index was deleted.
+            export >> delete.as_teardown(setups=[plan, restore], on_failure_fail_dagrun=True)
     return group

@@ -21,7 +21,7 @@ from airflow_pinecone.operators.import_copy import (
     ProveImportOperator,
     UpsertPartsOperator,
 )
-from airflow_pinecone.operators.new_index import DeleteCreatedIndexOperator, EnsureIndexOperator
+from airflow_pinecone.operators.new_index import DeleteDrillIndexOperator, EnsureIndexOperator
 from airflow_pinecone.operators.start_import import StartImportOperator
 from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
 from airflow_pinecone.sensors.imported_counts import ImportedCountsSensor
@@ -75,14 +75,15 @@ def import_copy(
         integration_id: The storage integration with which Pinecone reads the copy (templated); None for a public one.
         uri: How Pinecone reaches the folder ``data`` of the copy (templated); None derives it from ``copy``, without
             the id of the Airflow connection.
-        method: ``import`` lets Pinecone import the files. Namespaces whose name cannot be the name of a folder are
-            upserted. ``upsert`` upserts all records. ``auto`` imports if ``integration_id`` or ``uri`` is set.
+        method: ``import`` lets Pinecone import the files. Namespaces with a schema, and those whose name cannot be the
+            name of a folder, are upserted. ``upsert`` upserts all records. ``auto`` imports if ``integration_id`` or
+            ``uri`` is set.
         on_error: ``abort`` fails the import at an invalid record, and at one with the same values as another one.
             ``continue`` skips the record, and the proof upserts it.
         into_existing: Whether to add the records to an index that has others. They are upserted. A record whose id
             exists is not changed, also if it has other content: the result counts these as ``kept``.
-        cloud: The cloud of a new index (templated); None for that of the original.
-        region: The region of a new index (templated); None for that of the original.
+        cloud: The cloud of a new index (templated); None or an empty text for that of the original.
+        region: The region of a new index (templated); None or an empty text for that of the original.
         tags: The tags of a new index (templated); None for those of the original.
         deletion_protection: ``enabled`` or ``disabled`` for a new index (templated); None is disabled.
         pool: The pool of the tasks ``upsert`` and ``prove``. All of them use the same index, whose rate limits they
@@ -109,8 +110,10 @@ def import_copy(
         raise PineconeInputError(f"method must be 'auto', 'import' or 'upsert', not {show_value(method)}.")
     if method == "import" and into_existing:
         raise PineconeInputError("into_existing needs method='upsert': Pinecone does not import into existing records.")
-    wants_import = method == "import" or (method == "auto" and not (integration_id is None and uri is None))
-    imports = wants_import and not into_existing
+    is_import = method == "import" or (method == "auto" and not (integration_id is None and uri is None))
+    imports = is_import and not into_existing
+    if delete_index and deletion_protection is not None:
+        raise PineconeInputError("delete_index needs an index without deletion_protection.")
     timeout_seconds = validate_duration(timeout, "timeout")
     in_pool = {"pool": pool} if pool else {}
     # Its annotation does not fit its converter.
@@ -171,7 +174,7 @@ def import_copy(
         prove = ProveImportOperator.partial(task_id="prove", conn_id=conn_id, plan=planned, **in_pool).expand(
             part=settle.output
         )
-        report = ImportReportOperator(
+        ImportReportOperator(
             task_id="report",
             conn_id=conn_id,
             plan=planned,
@@ -183,10 +186,14 @@ def import_copy(
         create >> upsert
         create >> settle
         if delete_index:
-            created: Any = create.output
-            delete = DeleteCreatedIndexOperator(
-                task_id="delete_index", conn_id=conn_id, index=created, retries=_DELETE_RETRIES
+            delete = DeleteDrillIndexOperator(
+                task_id="delete_index",
+                conn_id=conn_id,
+                index_name=index_name,
+                plan_task_id=plan.task_id,
+                retries=_DELETE_RETRIES,
             )
             # Without a setup: the tasks after one need the rule ``all_success``.
-            report >> delete.as_teardown(on_failure_fail_dagrun=True)
+            # Not after ``report``: both decide on the run, and neither may hide the failure of the other.
+            prove >> delete.as_teardown(on_failure_fail_dagrun=True)
     return group

@@ -17,6 +17,7 @@ from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.errors import CopyInvalid
 from airflow_pinecone.rules.copy_format import (
     DATA,
+    DELETED,
     FORMAT,
     KIND,
     LISTING,
@@ -105,6 +106,8 @@ def make_manifest(
 
 def _folders(store: CopyStore) -> list[_Folder]:
     """Return the folders of the namespaces, in the order of their names."""
+    if store.read(DELETED) is not None:
+        raise _invalid(store, f"{DELETED} exists: a prune has begun to delete it", "Run the prune again.")
     if store.read(LISTING) is not None:
         raise _invalid(store, f"{LISTING} exists: an export is running, or has failed", "Clear the export.")
     names = [name for name in store.folders() if name != "copy"]

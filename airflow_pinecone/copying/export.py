@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_pinecone.api.models import dimension_of
 from airflow_pinecone.common.text import counted, explain, one_line
 from airflow_pinecone.copying.parquet import PartWriter, read_ids, read_part, sha256_of, write_ids
-from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import CopyFailed, CopyInvalid, CopyRefused
+from airflow_pinecone.copying.store import CopyStore, check_not_deleted
+from airflow_pinecone.errors import CopyFailed, CopyInvalid
 from airflow_pinecone.rules.copy_format import (
-    DELETED,
     FORMAT,
     KIND,
     LISTING,
@@ -60,7 +59,7 @@ def list_parts(
     is_frozen: bool,
     log: Callable[..., object],
 ) -> Listing:
-    """List all ids, and write them in parts. A complete listing of an earlier try is reused.
+    """List all ids, and write them in parts. A complete listing of an earlier try, or of another run, is reused.
 
     Args:
         records: The reader of the index.
@@ -78,20 +77,14 @@ def list_parts(
         CopyFailed: The numbers of ids and of records differ.
         CopyRefused: A prune is deleting an earlier copy in this folder.
     """
-    if store.read(DELETED) is not None:
-        raise CopyRefused(
-            explain(
-                f"Index {records.index['name']} cannot be copied to this folder.",
-                "a prune has begun to delete an earlier copy there",
-                "Run the prune again, then clear this task.",
-                f"Folder: {store.url}.",
-            )
-        )
+    check_not_deleted(store, index["name"])
     names = sorted(namespaces)
     earlier = _earlier_listing(store)
     if earlier and is_frozen:
         counts = {row["name"]: row["records"] for row in earlier["namespaces"]}
-        if (counts, earlier["columns"], earlier["records_per_part"]) == (dict(namespaces), columns, records_per_part):
+        # Also with parts of another size: other parts would replace those of a complete copy.
+        is_same = (counts, earlier["columns"]) == (dict(namespaces), columns)
+        if is_same and all(_has_ids(store, part) for part in earlier["parts"]):
             log("The ids were listed by an earlier try: %s.", counted(len(earlier["parts"]), "part"))
             return earlier
     parts: list[ListedPart] = []
@@ -102,7 +95,7 @@ def list_parts(
         while batch := list(islice(ids, records_per_part)):
             parts.append(_write_ids(store, len(parts), name, batch))
             count += len(batch)
-            log("Listed %s ids of namespace %s, %s read units so far.", count, name, records.usage.read_units)
+            log("Listed %s ids of namespace %s, %s read units so far.", count, one_line(name), records.usage.read_units)
         if is_frozen and count != namespaces[name]:
             raise CopyFailed(
                 explain(
@@ -126,6 +119,16 @@ def list_parts(
     )
     store.write(LISTING, encode(listing))
     return listing
+
+
+def _has_ids(store: CopyStore, listed: ListedPart) -> bool:
+    """Return whether the records of a part were exported, or its ids are those of the listing."""
+    part = _earlier_part(store, listed["number"])
+    if part is not None and part["ids_sha256"] == listed["ids_sha256"]:
+        return True
+    with tempfile.TemporaryDirectory(prefix="pinecone-copy-") as folder:
+        file = Path(folder) / "ids.parquet"
+        return store.download(ids_file(listed["number"]), file) and sha256_of(file) == listed["ids_sha256"]
 
 
 def _earlier_listing(store: CopyStore) -> Listing | None:
@@ -344,8 +347,24 @@ def write_manifest(
     )
     content = encode(manifest)
     parse_manifest(content)
+    earlier = _earlier_manifest(store)
+    if earlier is not None and _without_times(earlier) == _without_times(manifest):
+        # The reports of its verifications remain valid.
+        return earlier
     store.write(MANIFEST, content)
     return manifest
+
+
+def _earlier_manifest(store: CopyStore) -> Manifest | None:
+    content = store.read(MANIFEST)
+    try:
+        return None if content is None else parse_manifest(content)
+    except InvalidCopy:
+        return None
+
+
+def _without_times(manifest: Manifest) -> dict[str, Any]:
+    return {name: value for name, value in manifest.items() if name not in ("created_at", "versions")}
 
 
 def _checked_parts(store: CopyStore, listing: Listing, *, is_frozen: bool) -> Iterator[CopyPart]:

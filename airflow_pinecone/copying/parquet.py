@@ -213,10 +213,12 @@ def _records(table: Any) -> list[Record]:
         indices, weights = nothing, nothing
         if "sparse_values" in names:
             sparse = table.column("sparse_values").combine_chunks()
-            parts = [sparse.field(0), sparse.field(1)] if count else []
+            # The order of the fields is not prescribed.
+            parts = [sparse.field("indices"), sparse.field("values")] if count else []
             present = sparse.is_valid().to_pylist()
             if parts:
                 indices, weights = _arrays(parts[0], np.uint32), _arrays(parts[1], np.float32)
+                _check_pairs(indices, weights)
             indices = [each if is_there else None for each, is_there in zip(indices, present, strict=True)]
         texts = table.column("metadata").to_pylist() if "metadata" in names else nothing
         return [
@@ -230,6 +232,12 @@ def _records(table: Any) -> list[Record]:
         ]
     except (AttributeError, TypeError, ValueError, pa.ArrowException) as error:
         raise InvalidCopy(f"it has an invalid record: {one_line(error)}") from error
+
+
+def _check_pairs(indices: list[Any], weights: list[Any]) -> None:
+    for index, weight in zip(indices, weights, strict=True):
+        if (0 if index is None else len(index)) != (0 if weight is None else len(weight)):
+            raise ValueError("a record has other numbers of sparse indices and values")
 
 
 def _record_ids(table: Any) -> list[str]:
@@ -253,6 +261,13 @@ def _parsed(text: str) -> dict[str, Any]:
 def _arrays(column: Any, dtype: Any) -> list[Any]:
     """Return a column of lists as arrays; None for a missing one."""
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not (pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type)):
+        raise TypeError(f"a column is {chunk.type}, and not a list")
+    if chunk.values.null_count:
+        raise ValueError("a list has a missing number")
+    if dtype is np.uint32 and chunk.values.type != pa.uint32():
+        # Numbers that are no uint32 are an error.
+        chunk = chunk.cast(pa.list_(pa.uint32()))
     offsets = np.asarray(chunk.offsets)
     # A double that is too large for a float32 becomes infinite, which a check of the records finds.
     with np.errstate(over="ignore"):

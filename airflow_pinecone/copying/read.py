@@ -107,6 +107,17 @@ class CopyReader:
         except InvalidCopy as error:
             raise self._invalid(f"{MANIFEST} is invalid: {error}", _ADVICE) from None
 
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        return {row["name"]: row["folder"] for row in self.manifest["namespaces"]}
+
+    @cached_property
+    def _parts(self) -> dict[str, list[CopyPart]]:
+        parts: dict[str, list[CopyPart]] = {name: [] for name in self._folders}
+        for part in self.manifest["parts"]:
+            parts[part["namespace"]].append(part)
+        return parts
+
     def verify(self, level: Level, *, on_records: Callable[[int], object] = lambda _: None) -> VerifiedCopy:
         """Verify the copy. Each level includes the ones before.
 
@@ -173,7 +184,7 @@ class CopyReader:
             CopyInvalid: A file is missing or damaged.
             CopyFailed: The store failed.
         """
-        parts = [part for part in self.manifest["parts"] if part["namespace"] == namespace]
+        parts = self._parts[namespace]
         batches = (batch for part in parts for batch in self.records_of(part))
         if is_in_order(parts):
             yield from batches
@@ -203,8 +214,7 @@ class CopyReader:
 
     def _problem_of(self, part: CopyPart, level: Level, on_records: Callable[[int], object]) -> str:
         """Return why a part is invalid; empty if it is valid."""
-        folder = next(row["folder"] for row in self.manifest["namespaces"] if row["name"] == part["namespace"])
-        if part["file"].rpartition("/")[0] != folder:
+        if part["file"].rpartition("/")[0] != self._folders[part["namespace"]]:
             return "it is not in the folder of its namespace"
         size = self.store.size(part["file"])
         if size is None:

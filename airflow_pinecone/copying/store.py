@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_pinecone.common.text import explain, one_line
-from airflow_pinecone.errors import CopyFailed
+from airflow_pinecone.errors import CopyFailed, CopyRefused
+from airflow_pinecone.rules.copy_format import DELETED, MANIFEST
 
 
 class CopyStore:
@@ -67,7 +68,9 @@ class CopyStore:
     def put(self, name: str, file: Path) -> None:
         """Upload a local file, and check that the size is the same."""
         with self._errors("write", name):
-            self._fs.makedirs(self._parent(name), exist_ok=True)
+            if _is_local(self.url):
+                # In an object store, this would create a bucket that does not exist.
+                self._fs.makedirs(self._parent(name), exist_ok=True)
             self._fs.put_file(str(file), self._path(name))
         size, expected = self.size(name), file.stat().st_size
         if size != expected:
@@ -140,18 +143,44 @@ class CopyStore:
             explain(
                 f"Could not {verb} {name} of a copy.",
                 reason,
-                "Check the connection of the store and its rights. A retry continues after the last complete part.",
+                "Check the connection of the store and its rights, then clear the task.",
                 f"Folder: {self.url}.",
             ),
             reason=reason,
         )
 
 
+def check_not_deleted(store: CopyStore, index_name: str) -> None:
+    """Fail if a prune is deleting an earlier copy in a folder.
+
+    Args:
+        store: The folder.
+        index_name: The index whose copy is to be written.
+
+    Raises:
+        CopyRefused: A prune is deleting it.
+    """
+    # If the store denied the deletion, the manifest is still there.
+    if store.read(DELETED) is not None and store.read(MANIFEST) is None:
+        raise CopyRefused(
+            explain(
+                f"Index {index_name} cannot be copied to this folder.",
+                "a prune has begun to delete an earlier copy there",
+                "Run the prune again, then clear the task group.",
+                f"Folder: {store.url}.",
+            )
+        )
+
+
+def _is_local(url: str) -> bool:
+    return url.partition("://")[0] in ("file", "local") or "://" not in url
+
+
 def _without_protocol(url: str) -> str:
     """Return the path of a URL for the file system. In Airflow 2, paths have the id of the connection."""
-    protocol, separator, rest = url.partition("://")
+    _, separator, rest = url.partition("://")
     if not separator:
         return url
     host, slash, path = rest.partition("/")
     host = host.rpartition("@")[2]
-    return f"{slash}{path}" if protocol in ("file", "local") else f"{host}{slash}{path}"
+    return f"{slash}{path}" if _is_local(url) else f"{host}{slash}{path}"

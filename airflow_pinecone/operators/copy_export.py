@@ -67,7 +67,7 @@ class ExportPartsOperator(PineconeOperator):
         progress = Progress([records], self.clock, self.log.info, total=self.part["records"])
         parts, reused = [], 0
         for number in self.part["parts"]:
-            before = progress.records
+            before = records.usage.requests
             part = export_part(
                 records,
                 store,
@@ -76,15 +76,15 @@ class ExportPartsOperator(PineconeOperator):
                 is_frozen=self.plan["backup"] is not None,
                 on_records=progress.add,
             )
-            if progress.records == before:
+            if records.usage.requests == before:
                 progress.skip(part["records"])
                 reused += 1
                 self.log.info("Part %d was exported by an earlier try.", number)
             else:
                 self.log.info(
-                    "Exported part %d of %d: %s, %s bytes.",
-                    number + 1,
-                    len(listing["parts"]),
+                    "Exported part %d, the last one is %d: %s, %s bytes.",
+                    number,
+                    len(listing["parts"]) - 1,
                     counted(part["records"], "record"),
                     f"{part['bytes']:,}",
                 )

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
+
 from airflow_pinecone.api.models import count_of, created_at, document_fields, why_unsupported, xcom_safe
 from airflow_pinecone.common.inputs import validate_id, validate_index_name
 from airflow_pinecone.common.text import counted, explain, iso, one_line, show_time
+from airflow_pinecone.copying.store import check_not_deleted
 from airflow_pinecone.errors import CopyFailed, CopyRefused
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.operators.scratch import DeleteScratchOperator, ScratchOperator
+from airflow_pinecone.rules.copy_format import STARTED, encode
 from airflow_pinecone.rules.copy_plan import (
+    MAX_TASKS,
     CopyEstimate,
     CopyPlan,
     ExportTask,
@@ -25,7 +30,7 @@ from airflow_pinecone.rules.copy_plan import (
 )
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
 from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
-from airflow_pinecone.runtime.copies import copy_store, url_of_copy
+from airflow_pinecone.runtime.copies import check_packages, copy_store, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.tries import start_try
@@ -102,6 +107,7 @@ class PlanCopyOperator(ScratchOperator):
         index_name = validate_index_name(self.index_name)
         this_try = start_try(context, self.clock.time())
         run = run_digest(this_try.origin)
+        check_packages()
         destination = url_of_copy(self.destination, "destination")
         copy_store(destination)
         scratch, indexes = self.prepare(run)
@@ -129,6 +135,9 @@ class PlanCopyOperator(ScratchOperator):
             url=f"{destination}/{folder_of_copy(index_name, backup, run, started_at)}",
             started_at=iso(started_at),
         )
+        store = copy_store(plan["url"])
+        check_not_deleted(store, index_name)
+        store.write(STARTED, encode({"started_at": plan["started_at"], "run": run}))
         self._log_plan(plan, len(indexes))
         return plan
 
@@ -153,7 +162,8 @@ class PlanCopyOperator(ScratchOperator):
             raise CopyRefused(explain(self.what, why, "Copy another index."))
         if backup is not None:
             cost = estimate(backup, reference=None, sample=1.0, queries=0)
-            if too_expensive := why_too_expensive(cost, self.max_read_units):
+            # Without the count of the backup, the cost is known after the restore.
+            if cost["read_units"] and (too_expensive := why_too_expensive(cost, self.max_read_units)):
                 raise CopyRefused(explain(self.what, too_expensive, "Increase max_read_units."))
             if count_of(backup.get("record_count")) == 0:
                 raise CopyRefused(explain(self.what, "its backup has no records", "Check the index."))
@@ -254,7 +264,8 @@ class ListIdsOperator(PineconeOperator):
             is_frozen=is_frozen,
             log=self.log.info,
         )
-        tasks = export_tasks([part["ids"] for part in listing["parts"]], self.plan["test_id"])
+        max_tasks = min(MAX_TASKS, conf.getint("core", "max_map_length", fallback=MAX_TASKS))
+        tasks = export_tasks([part["ids"] for part in listing["parts"]], self.plan["test_id"], max_tasks)
         self.log.info(
             "Listed %s in %s, which %s export.",
             counted(sum(part["ids"] for part in listing["parts"]), "id"),
@@ -286,10 +297,9 @@ class ListIdsOperator(PineconeOperator):
     def _sizes(self, records: IndexRecords, counts: Mapping[str, int]) -> tuple[float, float]:
         """Return the mean bytes of a record in the copy and in a response, from the first records."""
         largest = min(counts, key=lambda name: (-counts[name], name))
+        ids = records.list_page(largest, None).ids[: min(_SAMPLE, records.max_ids)]
         before = records.usage.response_bytes
-        batches = records.read(largest)
-        first = next(batches).records[:_SAMPLE]
-        batches.close()  # type: ignore[attr-defined]
+        first = list(records.fetch(largest, ids).values())
         if not first:
             raise CopyFailed(
                 explain(self._what, f"the first records of namespace {one_line(largest)} were not returned")
@@ -303,7 +313,7 @@ class ListIdsOperator(PineconeOperator):
             *(f"{value:,}" for value in cost.values()),
         )
         if why := why_too_large(cost, self.max_read_units, self.max_bytes):
-            raise CopyRefused(explain(self._what, why, "Increase the limit, then clear the task."))
+            raise CopyRefused(explain(self._what, why, "Increase the limit, then clear the task group."))
 
 
 class DeleteCopyScratchOperator(DeleteScratchOperator):

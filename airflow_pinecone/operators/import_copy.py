@@ -245,12 +245,13 @@ class ProveImportOperator(PineconeOperator):
     def _prove(self) -> dict[str, Any]:
         # The hook reports that a package is missing.
         records, writer = self.hook.records(self.plan["index_name"]), self.hook.writer(self.plan["index_name"])
-        from airflow_pinecone.copying.prove import NamespaceProver
+        from airflow_pinecone.copying.prove import NamespaceProver, create_with_schema
         from airflow_pinecone.runtime.progress import Progress
 
+        copy = open_copy(self.plan["url"])
         progress = Progress([records, writer], self.clock, self.log.info)
         prover = NamespaceProver(
-            open_copy(self.plan["url"]),
+            copy,
             records,
             writer,
             into_existing=self.plan["into_existing"],
@@ -259,7 +260,11 @@ class ProveImportOperator(PineconeOperator):
             on_records=progress.add,
         )
         proofs = []
+        rows = {row["name"]: row for row in copy.manifest["namespaces"]}
         for name in self.part["namespaces"]:
+            if name in rows and not rows[name]["records"]:
+                # No part has created it.
+                create_with_schema(writer, rows[name])
             proof = prover.prove(name)
             proofs.append(proof)
             if proof["repaired"]:
@@ -342,7 +347,9 @@ class ImportReportOperator(PineconeOperator):
             explain(
                 f"Index {result['index_name']} does not have the records of the copy.",
                 f"{reason}{more}",
-                "Do not use the index. Delete it, check the copy with VerifyCopyOperator, and import it again.",
+                "Its other records are unchanged. Check the copy with VerifyCopyOperator, and clear the import."
+                if self.plan["into_existing"]
+                else "Do not use the index. Delete it, check the copy with VerifyCopyOperator, and import it again.",
                 f"Copy: {result['url']}.",
             ),
             reason=reason,

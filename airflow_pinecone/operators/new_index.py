@@ -23,6 +23,7 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.identity import ORIGIN_TAG
 from airflow_pinecone.rules.new_index import create_index_body, vector_settings
+from airflow_pinecone.rules.scratch import is_scratch_of, run_digest
 from airflow_pinecone.runtime.task import checked_arguments
 from airflow_pinecone.waiting.drivers import poll_until_found
 from airflow_pinecone.waiting.intervals import SEARCH_SECONDS, RejectedPolls, poll_interval
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.runtime.tries import Try
 
+# Its value is the digest of the run that has created an index for an import.
+IMPORT_TAG = "airflow-pinecone-import-run"
 # Seconds until a new index must be ready.
 _TIMEOUT = 30 * 60.0
 # The states of an index that will not be ready.
@@ -49,8 +52,8 @@ class EnsureIndexOperator(PineconeOperator):
         model: The index to create, as the API describes an index or a backup in any version (templated).
         index_name: The name of the index (templated).
         tags: The tags of a new index (templated).
-        cloud: The cloud of a new index (templated); None for that of the model.
-        region: The region of a new index (templated); None for that of the model.
+        cloud: The cloud of a new index (templated); None or an empty text for that of the model.
+        region: The region of a new index (templated); None or an empty text for that of the model.
         deletion_protection: ``enabled`` or ``disabled`` for a new index (templated); None is disabled.
         into_existing: Whether an index that exists may have records.
         conn_id: The Airflow connection with the API key (templated).
@@ -125,8 +128,10 @@ class EnsureIndexOperator(PineconeOperator):
         model = cast("IndexModel", validate_object(self.model, "model") or {})
         wanted = vector_settings(model, f"Could not create index {self.index_name}.")
         origin = this_try.origin.digest
-        index = self._describe() or self._create(model, origin)
-        is_ours = _has_tag(index, origin)
+        run = run_digest(this_try.origin)
+        index = self._describe() or self._create(model, origin, run)
+        # A clear changes the origin, and not the run.
+        is_ours = _has_tag(index, origin) or tags_of(index).get(IMPORT_TAG) == run
         what = f"Could not use index {self.index_name}, which exists."
         found = vector_settings(index, what)
         if found != wanted:
@@ -134,7 +139,7 @@ class EnsureIndexOperator(PineconeOperator):
                 explain(what, f"it is {found}, but the original is {wanted}", "Set index_name to another name.")
             )
         index = self._wait_until_ready(index)
-        if is_ours and not _has_tag(index, origin):
+        if is_ours and not (_has_tag(index, origin) or tags_of(index).get(IMPORT_TAG) == run):
             raise Conflict(
                 explain(
                     what, "the index that this task created was deleted meanwhile", "Set index_name to another name."
@@ -144,6 +149,7 @@ class EnsureIndexOperator(PineconeOperator):
             self.log.info("Index %s exists, and was not created by this task.", self.index_name)
             if not self.into_existing:
                 self._check_empty(what)
+                self._check_not_of_another_import(index, what)
         return {**xcom_safe(index), "created": is_ours}
 
     def _describe(self) -> IndexModel | None:
@@ -152,14 +158,15 @@ class EnsureIndexOperator(PineconeOperator):
         except NotFound:
             return None
 
-    def _create(self, model: IndexModel, origin: str) -> IndexModel:
+    def _create(self, model: IndexModel, origin: str, run: str) -> IndexModel:
         body = create_index_body(
             model,
             name=self.index_name,
             api_version=self.hook.settings.api_version,
-            cloud=self.cloud,
-            region=self.region,
-            tags={**(self.tags or {}), ORIGIN_TAG: origin},
+            # A template can render to an empty text.
+            cloud=self.cloud or None,
+            region=self.region or None,
+            tags={**(self.tags or {}), ORIGIN_TAG: origin, IMPORT_TAG: run},
             deletion_protection=self.deletion_protection,
         )
         # Whatever happens from here on, the log tells how to find the index.
@@ -198,6 +205,16 @@ class EnsureIndexOperator(PineconeOperator):
                     raise
         return index
 
+    def _check_not_of_another_import(self, index: IndexModel, what: str) -> None:
+        if tags_of(index).get(IMPORT_TAG):
+            raise PineconeInputError(
+                explain(
+                    what,
+                    "another import has created it, and may be about to write to it",
+                    "Set index_name to another name, or delete the index if no import uses it.",
+                )
+            )
+
     def _check_empty(self, what: str) -> None:
         """Fail if the index has records. Each of the two counts may lag behind writes."""
         reader = self.hook.records(self.index_name)
@@ -216,21 +233,23 @@ def _has_tag(index: IndexModel, origin: str) -> bool:
     return tags_of(index).get(ORIGIN_TAG) == origin
 
 
-class DeleteCreatedIndexOperator(PineconeOperator):
-    """Delete the index that an EnsureIndexOperator has created. Another index that has its name is kept.
+class DeleteDrillIndexOperator(PineconeOperator):
+    """Delete the index that the import of a drill has created. Another index that has its name is kept.
 
     Args:
-        index: The result of the EnsureIndexOperator (templated); None if it has failed.
+        index_name: The name of the index (templated).
+        plan_task_id: The id of the task that has planned the import. Its run is in the tags of the index.
         conn_id: The Airflow connection with the API key (templated).
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
     """
 
-    template_fields: Sequence[str] = ("index", "conn_id")
+    template_fields: Sequence[str] = ("index_name", "conn_id")
 
-    def __init__(self, *, index: dict[str, Any] | None, conn_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, index_name: str, plan_task_id: str, conn_id: str, **kwargs: Any) -> None:
         super().__init__(conn_id=conn_id, **kwargs)
-        self.index = index
+        self.index_name = index_name
+        self.plan_task_id = plan_task_id
 
     def execute(self, context: Context) -> bool:
         """Delete the index.
@@ -244,16 +263,15 @@ class DeleteCreatedIndexOperator(PineconeOperator):
         Raises:
             CopyFailed: It was not deleted; a retry can succeed.
         """
-        created = cast("IndexModel | None", self.index)
-        if created is None or not cast("Any", created)["created"]:
-            self.log.info("No index was deleted: the import did not create one.")
-            return False
-        name = validate_index_name(created["name"])
+        from airflow_pinecone.runtime.tries import start_try
+
+        name = validate_index_name(self.index_name)
+        origin = start_try(context, self.clock.time()).origin
         try:
+            # The task that has created the index may have failed, so its result is not used.
             found = self.hook.describe_index(name)
-            # Each index has another host.
-            if found["host"] != created["host"] or not _has_tag(found, tags_of(created)[ORIGIN_TAG]):
-                self.log.warning("Index %s was not deleted: another index has its name now.", name)
+            if not is_scratch_of(found, run_digest(origin._replace(task_id=self.plan_task_id))):
+                self.log.warning("Index %s was not deleted: this run did not create it.", name)
                 return False
             self.hook.delete_index(name)
         except NotFound:

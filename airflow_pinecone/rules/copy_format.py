@@ -19,6 +19,8 @@ KIND = "airflow-pinecone-copy"
 
 MANIFEST = "copy/manifest.json"
 LISTING = "copy/listing.json"
+# An export has begun. It is written before the restore, which can take hours, to see that the store accepts it.
+STARTED = "copy/started.json"
 # A prune writes it before it deletes the manifest, so that a retry can delete the rest.
 DELETED = "copy/deleted.json"
 # What Pinecone imports, and the namespaces whose names cannot be folders there.

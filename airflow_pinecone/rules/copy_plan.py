@@ -166,7 +166,7 @@ def records_per_part(part_bytes: float, record_bytes: float, total: int) -> int:
     return max(1, math.ceil(count / _RECORDS_STEP) * _RECORDS_STEP if count > _RECORDS_STEP else count)
 
 
-def export_tasks(counts: Sequence[int], test_id: str, max_tasks: int = MAX_TASKS) -> list[ExportTask]:
+def export_tasks(counts: Sequence[int], test_id: str, max_tasks: int) -> list[ExportTask]:
     """Group the parts of a copy for the mapped tasks, in the order of the parts.
 
     Args:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_pinecone.common.text import explain, one_line, show_value
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import ConnectionNotFound, CopyRefused, PineconeInputError
+from airflow_pinecone.errors import ConnectionNotFound, CopyFailed, CopyRefused, PineconeInputError
 from airflow_pinecone.runtime.airflow_versions import storage_path
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def copy_store(url: Any) -> CopyStore:
 
     Raises:
         ConnectionNotFound: Airflow did not find its connection.
-        CopyRefused: The folder cannot be opened.
+        CopyRefused: The URL or its provider is invalid.
+        CopyFailed: The folder cannot be opened; a retry can succeed.
     """
     try:
         folder = storage_path(url)
@@ -61,12 +62,27 @@ def copy_store(url: Any) -> CopyStore:
             )
         ) from error
     except Exception as error:  # Each store, and each version of Airflow, has errors of its own.
-        raise CopyRefused(
+        is_final = isinstance(error, ImportError | ValueError)
+        raise (CopyRefused if is_final else CopyFailed)(
             explain(
                 "The folder of a copy cannot be opened.",
                 f"{type(error).__name__}: {one_line(error)}",
                 "Check the URL, its Airflow connection, and that the provider of the store is installed.",
                 f"Folder: {one_line(url)}.",
+            )
+        ) from error
+
+
+def check_packages() -> None:
+    """Check that the packages of the extra ``copies`` are installed, or raise PineconeInputError."""
+    try:
+        import airflow_pinecone.copying.parquet  # noqa: F401
+    except ImportError as error:
+        raise PineconeInputError(
+            explain(
+                "A copy cannot be read or written.",
+                f"package {error.name} is not installed",
+                "Install airflow-pinecone[copies] on the workers.",
             )
         ) from error
 
@@ -79,18 +95,11 @@ def open_copy(url: str) -> CopyReader:
 
     Raises:
         PineconeInputError: A package is not installed.
-        CopyRefused: The folder cannot be opened.
+        ConnectionNotFound, CopyRefused, CopyFailed: The folder cannot be opened.
     """
-    try:
-        from airflow_pinecone.copying.read import CopyReader
-    except ImportError as error:
-        raise PineconeInputError(
-            explain(
-                "The copy cannot be read.",
-                f"package {error.name} is not installed",
-                "Install airflow-pinecone[copies] on the workers.",
-            )
-        ) from error
+    check_packages()
+    from airflow_pinecone.copying.read import CopyReader
+
     return CopyReader(copy_store(url))
 
 

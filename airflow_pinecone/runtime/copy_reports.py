@@ -74,7 +74,10 @@ def _unreadable(destination: Any, error: CopyFailed | ConnectionNotFound) -> Ind
 
 
 def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callable[[], object]) -> FoundCopy | None:
-    """Return the newest copy of a backup that exists, or of the index itself. Else, return one of a deleted backup."""
+    """Return the newest copy of an index.
+
+    Not all manifests are read: those of the backups that exist are in the order of the backups.
+    """
     folders = [f"{source.index_id}/{name}" for name in store.folders(source.index_id)] if source.index_id else []
     created = {f"{source.index_id}/{backup_id}": moment or _OLDEST for backup_id, moment in source.backups.items()}
     known = sorted((path for path in folders if path in created), key=created.__getitem__, reverse=True)
@@ -88,7 +91,7 @@ def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callab
                 yield copy
 
     newest = [next(copies(known), None), next(copies(f"{index_name}/{name}" for name in live), None)]
-    found = [copy for copy in newest if copy] or list(copies(path for path in folders if path not in created))
+    found = [copy for copy in newest if copy] + list(copies(path for path in folders if path not in created))
     return max(found, key=lambda copy: parse_time(copy.created_at) or _OLDEST, default=None)
 
 

@@ -11,5 +11,5 @@ with DAG("audit_copies", schedule="@daily"):
         task_id="audit",
         max_age=timedelta(hours=30),
         copies="s3://aws_default@vault/pinecone",
-        max_copy_age=timedelta(days=8),
+        max_copy_age=timedelta(days=9),
     )

@@ -56,6 +56,11 @@ class TaskGroupRun:
         """Return the XComs of a mapped task."""
         return self._mapped.get(self._id(name), [])
 
+    @property
+    def leaves(self) -> set[str]:
+        """The tasks that decide on the run: no task comes after them."""
+        return {_name(task_id) for task_id, task in self._tasks.items() if not task.downstream_task_ids}
+
     def run_all(self) -> TaskGroupRun:
         """Run all tasks, or those that are left after ``clear``."""
         left = {_name(task_id): task for task_id, task in self._tasks.items() if _name(task_id) not in self.states}

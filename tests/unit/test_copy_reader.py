@@ -18,12 +18,12 @@ from airflow_pinecone.api.record import Record
 from airflow_pinecone.api.records import IndexRecords
 from airflow_pinecone.copying.delivered import make_manifest
 from airflow_pinecone.copying.export import list_parts
-from airflow_pinecone.copying.parquet import PartWriter, sha256_of
+from airflow_pinecone.copying.parquet import PartWriter, read_part, sha256_of
 from airflow_pinecone.copying.read import CopyReader, Level
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import CopyInvalid
 from airflow_pinecone.hooks import PineconeHook
-from airflow_pinecone.rules.copy_format import encode, parse_manifest, sum_of, totals_of
+from airflow_pinecone.rules.copy_format import InvalidCopy, encode, parse_manifest, sum_of, totals_of
 from airflow_pinecone.rules.digests import NamespaceDigest
 
 DIMENSION = 8
@@ -348,3 +348,28 @@ def test_an_export_that_is_not_finished_gets_no_manifest(records: IndexRecords, 
     deliver(tmp_path / "data/docs/1.parquet", ["a"])
     with pytest.raises(CopyInvalid, match="an export is running, or has failed"):
         made(tmp_path)
+
+
+def test_sparse_values_are_read_by_the_names_of_their_fields(tmp_path: Path) -> None:
+    pairs = [{"values": [1.5, 2.5], "indices": [7, 9]}, None]
+    kind = pa.struct([("values", pa.list_(pa.float32())), ("indices", pa.list_(pa.int64()))])
+    file = tmp_path / "part.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "sparse_values": pa.array(pairs, kind)}), file)
+    [[first, second]] = list(read_part(file))
+    assert first.sparse_values is not None
+    assert (first.sparse_values.indices.tolist(), first.sparse_values.values.tolist()) == ([7, 9], [1.5, 2.5])
+    assert second.sparse_values is None
+
+
+@pytest.mark.parametrize(
+    ("indices", "values"),
+    [([-1], [1.0]), ([2**32], [1.0]), ([None], [1.0]), ([1, 2], [1.0]), ([1], [None])],
+    ids=["negative", "too large", "missing index", "other lengths", "missing value"],
+)
+def test_invalid_sparse_values_are_rejected(tmp_path: Path, indices: list[Any], values: list[Any]) -> None:
+    kind = pa.struct([("indices", pa.list_(pa.int64())), ("values", pa.list_(pa.float64()))])
+    file = tmp_path / "part.parquet"
+    rows = pa.array([{"indices": indices, "values": values}], kind)
+    pq.write_table(pa.table({"id": ["a"], "sparse_values": rows}), file)
+    with pytest.raises(InvalidCopy, match="invalid record"):
+        list(read_part(file))

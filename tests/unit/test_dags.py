@@ -47,11 +47,15 @@ PARAMS = {
         "destination": "file:///tmp/pinecone-copies",
         "target": "offsite-drill",
         "conn_id": "pinecone_default",
+        "cloud": "",
+        "region": "",
     },
     "restore_elsewhere": {
         "copy_url": "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
         "index": "docs-example-restored",
         "conn_id": "pinecone_default",
+        "cloud": "",
+        "region": "",
     },
 }
 

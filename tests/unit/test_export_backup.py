@@ -105,7 +105,7 @@ def test_two_runs_write_the_same_bytes(world: Emulator, clock: FakeClock, index:
     first = export(clock, tmp_path / "one").run_all()
     second = export(clock, tmp_path / "two").run_all()
     files = contents(folder_of(first))
-    assert len(files) > 8
+    assert len(files) > 6
     assert files == contents(folder_of(second))
 
 
@@ -259,3 +259,50 @@ def test_a_store_without_its_connection_is_not_used(
     run = TaskGroupRun(clock, lambda: export_backup(INDEX, destination="s3://no_such_connection@vault/a")).run_all()
     assert run.states["plan"] == "up_for_retry"
     assert "Airflow did not find connection no_such_connection" in run.outcomes["plan"].message
+
+
+def test_other_part_bytes_do_not_replace_the_parts_of_a_copy(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    backup_of(world)
+    first = export(clock, tmp_path).run_all()
+    before = contents(folder_of(first))
+    manifest = (folder_of(first) / "copy/manifest.json").read_bytes()
+    second = export(clock, tmp_path, part_bytes=20_000).run_all()
+    assert second.xcom("finish") == first.xcom("finish")
+    assert contents(folder_of(second)) == before
+    # The manifest is the same, so its verifications remain valid.
+    assert (folder_of(second) / "copy/manifest.json").read_bytes() == manifest
+
+
+def test_lost_ids_are_listed_again(world: Emulator, clock: FakeClock, index: str, tmp_path: Path) -> None:
+    backup_of(world)
+    run = export(clock, tmp_path).run_all()
+    before = contents(folder_of(run))
+    (folder_of(run) / "copy/ids/part-00000001.parquet").unlink()
+    (folder_of(run) / "copy/parts/part-00000001.json").unlink()
+    assert run.clear().run_all().states == dict.fromkeys(ALL, "success")
+    assert contents(folder_of(run)) == before
+
+
+def test_the_estimate_of_the_response_bytes_is_about_right(
+    world: Emulator, clock: FakeClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.add_index(INDEX, records=0, dimension=DIMENSION)
+    world.generate_records(INDEX, 3_000)
+    backup_of(world)
+    used = export(clock, tmp_path / "one").run_all().xcom("finish")["response_bytes"]
+    assert export(clock, tmp_path / "two", max_bytes=used * 1.3).run_all().states["finish"] == "success"
+    assert export(clock, tmp_path / "three", max_bytes=used * 0.7).run_all().states["list_ids"] == "failed"
+
+
+def test_a_store_that_denies_writes_is_found_before_the_restore(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    backup_of(world)
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    run = export(clock, file).run_all()
+    assert run.states["plan"] == "up_for_retry"
+    assert "of a copy" in run.outcomes["plan"].message
+    assert len(world.restore_jobs) == 0

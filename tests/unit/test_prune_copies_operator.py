@@ -289,7 +289,11 @@ def test_a_bucket_with_object_lock_keeps_the_versions(prune: Prune, add: Add, s3
 
 def test_no_export_starts_in_a_folder_that_a_prune_deletes(add: Add, records: IndexRecords, tmp_path: Path) -> None:
     add("i-1/a")
-    (tmp_path / "i-1/a/copy/deleted.json").write_text(json.dumps({"index_name": "records"}))
+    marker = tmp_path / "i-1/a/copy/deleted.json"
+    marker.write_text(json.dumps({"index_name": "records"}))
+    # The store denied the deletion: the manifest exists.
+    add("i-1/a")
+    (tmp_path / "i-1/a/copy/manifest.json").unlink()
     with pytest.raises(CopyRefused, match="A prune has begun to delete an earlier copy there"):
         add("i-1/a")
 

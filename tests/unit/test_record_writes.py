@@ -199,7 +199,7 @@ def test_the_quota_of_the_month_is_final(world: Emulator, writer: IndexWriter) -
 def test_an_outage_ends_the_write(world: Emulator, writer: IndexWriter) -> None:
     world.fault("POST", UPSERT, status=503, times=None)
     with pytest.raises(
-        PineconeTransientError, match="upsert 1000 records from id 'id-00000' on in namespace ns of target"
+        PineconeTransientError, match="upsert 1000 records from id 'id-00000' on in namespace ns of index target"
     ):
         writer.write("ns", batches(1000))
     assert len(upserts(world)) == 10
@@ -221,7 +221,7 @@ def test_a_rejected_record_is_named(world: Emulator, writer: IndexWriter) -> Non
     with pytest.raises(PineconePermanentError) as caught:
         writer.write("ns", [[zeros, record(1)]])
     assert str(caught.value).startswith(
-        "Could not upsert 2 records from id 'zero' on in namespace ns of target.\nHTTP 400 INVALID_ARGUMENT: "
+        "Could not upsert 2 records from id 'zero' on in namespace ns of index target.\nHTTP 400 INVALID_ARGUMENT: "
     )
 
 
