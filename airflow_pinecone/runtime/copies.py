@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_pinecone.common.text import explain, one_line, show_value
 from airflow_pinecone.copying.store import CopyStore
 from airflow_pinecone.errors import ConnectionNotFound, CopyFailed, CopyRefused, PineconeInputError
-from airflow_pinecone.runtime.airflow_versions import storage_path
+from airflow_pinecone.runtime.airflow_versions import connection_of, storage_path
 
 if TYPE_CHECKING:
     from airflow_pinecone.copying.read import CopyReader
@@ -48,15 +48,16 @@ def copy_store(url: Any) -> CopyStore:
     """
     try:
         folder = storage_path(url)
-        if folder.conn_id:
+        conn_id = connection_of(folder)
+        if conn_id:
             # Airflow itself only logs a warning, and uses the store without credentials.
-            BaseHook.get_connection(folder.conn_id)
+            BaseHook.get_connection(conn_id)
         return CopyStore(folder)
     except AirflowNotFoundException as error:
         raise ConnectionNotFound(
             explain(
                 "The folder of a copy cannot be opened.",
-                f"Airflow did not find connection {one_line(folder.conn_id)}",
+                f"Airflow did not find connection {one_line(conn_id)}",
                 "It does not exist, or the secrets backend that has it cannot be reached.",
                 f"Folder: {one_line(url)}.",
             )
