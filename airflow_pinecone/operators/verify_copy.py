@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_pinecone import __version__
 from airflow_pinecone.common.inputs import is_template, validate_index_name
 from airflow_pinecone.common.text import counted, one_line, show_value
-from airflow_pinecone.errors import CopyFailed, PineconeInputError
+from airflow_pinecone.errors import CopyFailed, CopyInvalid, PineconeInputError
 from airflow_pinecone.rules.copy_format import MANIFEST
 from airflow_pinecone.runtime.copies import url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
@@ -33,8 +33,8 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     level 2 downloads each file, one at a time, and checks its SHA-256; level 3 also reads each record, and checks its
     id, its dimension and the digests. The log shows the progress every minute.
 
-    If the copy passes, the task writes a report to ``copy/verified`` in the folder of the copy. If the store denies it,
-    the log has a warning. The task needs the extra ``copies``, and the provider of the store.
+    The task writes a report to ``copy/verified`` in the folder of the copy. If the copy does not pass, its ``level``
+    is 0. If the store denies it, the log has a warning. The task needs the extra ``copies``, and the provider of the store.
 
     Args:
         copy: The copy: the URL of its folder, such as ``s3://aws_default@bucket/pinecone/INDEX_ID/BACKUP_ID``, an
@@ -103,7 +103,11 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         makes_manifest = index is not None and store.size(MANIFEST) is None
         if index is not None and makes_manifest:
             self._make_manifest(store, index, progress)
-        verified = reader.verify(1 if makes_manifest else self.level, on_records=progress.add)
+        try:
+            verified = reader.verify(1 if makes_manifest else self.level, on_records=progress.add)
+        except CopyInvalid as error:
+            self._report_failure(context, reader, error, progress)
+            raise
         if makes_manifest:
             # All files were just read.
             verified["level"] = 3
@@ -142,6 +146,17 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         )
         self.log.info("Wrote the manifest of the copy.")
 
+    def _report_failure(self, context: Context, reader: CopyReader, error: CopyInvalid, progress: Progress) -> None:
+        """Replace the report of an earlier passed verification."""
+        try:
+            manifest = reader.manifest
+        except CopyInvalid:
+            # Then the copy is none, whatever a report says.
+            return
+        failed: Any = {"level": 0, "problem": error.reason}
+        failed |= {name: manifest["totals"][name] for name in ("namespaces", "parts", "records")}  # type: ignore[literal-required]
+        self._write_report(context, reader, failed, round(progress.seconds, 3))
+
     def _write_report(self, context: Context, reader: CopyReader, verified: VerifiedCopy, seconds: float) -> str | None:
         from airflow_pinecone.runtime.copy_reports import write_verified
 
@@ -156,7 +171,7 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         try:
             return write_verified(reader.store, verified, who, self.clock.utcnow())
         except CopyFailed as error:
-            self.log.warning("The copy passed, but the report was not written: %s.", error.reason)
+            self.log.warning("The report was not written: %s.", error.reason)
             return None
 
     def _index(self) -> IndexModel | None:

@@ -21,7 +21,7 @@ def copy_facts(copy: FoundCopy, url: str, verified: Mapping[str, Any] | None) ->
     Args:
         copy: The copy.
         url: Its folder.
-        verified: The report of its newest passed verification; None if there is none of its manifest.
+        verified: The report of its newest verification; None if there is none of its manifest.
     """
     report = verified or {}
     created_at = parse_time(copy.created_at)

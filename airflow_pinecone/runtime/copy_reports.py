@@ -114,7 +114,7 @@ def _facts(copy: FoundCopy, destination: CopyStore) -> CopyFacts:
 
 
 def write_verified(store: CopyStore, verified: VerifiedCopy, who: Mapping[str, Any], at: datetime) -> str:
-    """Write the report of a passed verification, and return the name of its file.
+    """Write the report of a verification, and return the name of its file.
 
     Args:
         store: The folder of the copy.
@@ -134,7 +134,7 @@ def write_verified(store: CopyStore, verified: VerifiedCopy, who: Mapping[str, A
 
 
 def read_verified(store: CopyStore) -> dict[str, Any] | None:
-    """Return the newest report of a passed verification; None if there is none that this release can read.
+    """Return the newest report of a verification; None if there is none that this release can read.
 
     Raises:
         CopyFailed: The store failed.

@@ -111,12 +111,16 @@ def test_the_result_of_an_export_is_a_copy(verify: Verify, url: str) -> None:
     assert verify(copy={"url": url, "records": 120}).value["records"] == 120
 
 
-def test_a_damaged_copy_fails_without_a_retry_and_without_a_report(verify: Verify, url: str) -> None:
+def test_a_damaged_copy_fails_without_a_retry_and_is_no_longer_verified(verify: Verify, url: str) -> None:
+    latest = path_of(url) / "copy/verified/latest.json"
+    assert verify(copy=url).state == "success"
+    assert json.loads(latest.read_bytes())["level"] == 2
     (path_of(url) / "data/__default__/part-00000001.parquet").unlink()
     outcome = verify(copy=url)
     assert outcome.state == "failed"
     assert "1 file of 3 invalid: data/__default__/part-00000001.parquet: it does not exist" in outcome.message
-    assert not (path_of(url) / "copy/verified").exists()
+    report = json.loads(latest.read_bytes())
+    assert (report["level"], "does not exist" in report["problem"]) == (0, True)
 
 
 def test_a_folder_without_a_manifest_fails(verify: Verify, tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_a_store_that_denies_the_report_only_warns(
     outcome = verify(copy=store.url, level=2)
     assert outcome.state == "success", outcome.message
     assert outcome.value["report"] is None
-    assert "The copy passed, but the report was not written: PermissionError" in logged()
+    assert "The report was not written: PermissionError" in logged()
 
 
 def test_a_store_that_fails_is_retried(
