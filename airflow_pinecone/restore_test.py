@@ -21,6 +21,7 @@ from airflow_pinecone.operators.restore_test import (
     DeleteTestScratchOperator,
 )
 from airflow_pinecone.rules.restore_test import RestoreTestRules
+from airflow_pinecone.runtime.task import check_task_args
 from airflow_pinecone.sensors.record_counts import RecordCountsSensor
 
 __all__ = ["restore_test"]
@@ -107,6 +108,7 @@ def restore_test(
 
     Reference: https://docs.pinecone.io/guides/manage-data/restore-an-index
     """
+    check_task_args(task_args)
     if not is_template(index_name):
         validate_index_name(index_name)
         outlets = [restore_test_asset(index_name), *outlets]

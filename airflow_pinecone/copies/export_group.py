@@ -16,6 +16,7 @@ from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators.copy_export import ExportPartsOperator, FinishCopyOperator
 from airflow_pinecone.operators.copy_plan import DeleteCopyScratchOperator, ListIdsOperator, PlanCopyOperator
 from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator
+from airflow_pinecone.runtime.task import check_task_args
 from airflow_pinecone.sensors.record_counts import RecordCountsSensor
 
 # Airflow's default of retries is 0, and an index that is not deleted costs money.
@@ -80,6 +81,7 @@ def export_backup(
 
     Reference: https://docs.pinecone.io/guides/index-data/import-data
     """
+    check_task_args(task_args)
     if not is_template(index_name):
         validate_index_name(index_name)
         outlets = [copy_asset(index_name), *outlets]

@@ -23,7 +23,7 @@ from airflow_pinecone.operators.import_copy import (
 )
 from airflow_pinecone.operators.new_index import DeleteDrillIndexOperator, EnsureIndexOperator
 from airflow_pinecone.operators.start_import import StartImportOperator
-from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT
+from airflow_pinecone.runtime.task import DEFAULT_TIMEOUT, check_task_args
 from airflow_pinecone.sensors.imported_counts import ImportedCountsSensor
 
 # Airflow's default of retries is 0, and an index that is not deleted costs money.
@@ -103,6 +103,7 @@ def import_copy(
 
     Reference: https://docs.pinecone.io/guides/index-data/import-data
     """
+    check_task_args(task_args)
     if not is_template(index_name):
         validate_index_name(index_name)
     validate_bools(into_existing=into_existing, deferrable=deferrable, delete_index=delete_index)

@@ -34,7 +34,8 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     id, its dimension and the digests. The log shows the progress every minute.
 
     The task writes a report to ``copy/verified`` in the folder of the copy. If the copy does not pass, its ``level``
-    is 0. If the store denies it, the log has a warning. The task needs the extra ``copies``, and the provider of the store.
+    is 0. If the store denies it, the log has a warning. The task needs the extra ``copies``, and the provider of the
+    store.
 
     Args:
         copy: The copy: the URL of its folder, such as ``s3://aws_default@bucket/pinecone/INDEX_ID/BACKUP_ID``, an
@@ -154,7 +155,7 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
             # Then the copy is none, whatever a report says.
             return
         failed: Any = {"level": 0, "problem": error.reason}
-        failed |= {name: manifest["totals"][name] for name in ("namespaces", "parts", "records")}  # type: ignore[literal-required]
+        failed |= {name: manifest["totals"][name] for name in ("namespaces", "parts", "records")}
         self._write_report(context, reader, failed, round(progress.seconds, 3))
 
     def _write_report(self, context: Context, reader: CopyReader, verified: VerifiedCopy, seconds: float) -> str | None:

@@ -245,6 +245,7 @@ def test_the_event_of_a_copy_has_its_details(world: Emulator, clock: FakeClock, 
         {"max_bytes": "1"},
         {"part_bytes": 0},
         {"deferrable": "yes"},
+        {"max_read_unit": 5},
     ],
 )
 def test_invalid_arguments_are_rejected(clock: FakeClock, tmp_path: Path, arguments: dict[str, Any]) -> None:
