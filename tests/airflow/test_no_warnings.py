@@ -25,7 +25,7 @@ from airflow_pinecone.emulator import Emulator
 INDEX, OTHER, DELETED, GOLD = "docs-example", "docs-images", "docs-deleted", "docs-gold"
 # The groups run one after the other, because the later ones delete backups. Each example has the id of its file, but
 # for those that an asset event or drill_several starts, for backup_after_load, which waits 15 minutes, and for
-# check_copies, which needs an object store.
+# audit_copies and check_copies, which need an object store.
 GROUPS: list[dict[str, dict[str, Any]]] = [
     {"backup_deferrable": {}, "backup_index": {}, "backup_with_alert": {}},
     {
@@ -45,7 +45,7 @@ GROUPS: list[dict[str, dict[str, Any]]] = [
 # They need version 2026-07. A day passes in the emulator before the schedule has created a backup.
 SCHEDULES: dict[str, dict[str, Any]] = {"schedule_as_code": {}, "schedule_watch": {}}
 STARTED = {"reindex_on_backup", "reindex_when_all", "restore_drill"}
-NOT_RUN = {"backup_after_load", "check_copies"}
+NOT_RUN = {"audit_copies", "backup_after_load", "check_copies"}
 LEVELS = ("warning", "error", "critical")
 
 
