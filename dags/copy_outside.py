@@ -4,6 +4,9 @@ The DAG restores the backup into a scratch index, exports each record to Parquet
 the scratch index. A closed account, a leaked key or a lost region of Pinecone do not affect the copy.
 """
 
+from pathlib import Path
+
+from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import DAG, Param
 
 from airflow_pinecone.copies import export_backup
@@ -15,7 +18,7 @@ with DAG(
     params={
         "index": Param("docs-example", type="string", title="Index", description="The index whose backup to copy."),
         "destination": Param(
-            "file:///tmp/pinecone-copies",
+            f"file://{Path(AIRFLOW_HOME) / 'pinecone-copies'}",
             type="string",
             title="Destination",
             description="A folder for all copies, such as s3://aws_default@bucket/pinecone.",

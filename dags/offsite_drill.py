@@ -5,6 +5,9 @@ index to prove that it has those of the copy, and deletes the index. The connect
 and the index can be in another cloud and region.
 """
 
+from pathlib import Path
+
+from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import DAG, Param
 
 from airflow_pinecone.copies import export_backup, import_copy
@@ -15,7 +18,7 @@ with DAG(
     params={
         "index": Param("docs-example", type="string", title="Index", description="The index whose backup to copy."),
         "destination": Param(
-            "file:///tmp/pinecone-copies",
+            f"file://{Path(AIRFLOW_HOME) / 'pinecone-copies'}",
             type="string",
             title="Destination",
             description="A folder for all copies, such as s3://aws_default@bucket/pinecone.",

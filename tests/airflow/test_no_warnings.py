@@ -136,7 +136,9 @@ def run_all(airflow: LocalAirflow, emulator: Emulator, group: dict[str, dict[str
     for name, params in group.items():
         params = {key: f"file://{airflow.home}/copies" if each == "COPIES" else each for key, each in params.items()}
         if name == "restore_elsewhere":
-            (copied,) = airflow.api("GET", "dags/copy_outside/dagRuns")["dag_runs"]
+            # Airflow also starts a run of the schedule.
+            copies = airflow.api("GET", "dags/copy_outside/dagRuns")["dag_runs"]
+            (copied,) = [each for each in copies if each["run_type"] == "manual"]
             params["copy_url"] = airflow.xcom("copy_outside", copied["dag_run_id"], "export_backup.finish")["url"]
         if name == "restore_backup":
             other = next(b for b in emulator.backups if b["source_index_name"] == OTHER)
