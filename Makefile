@@ -1,4 +1,5 @@
 # make demo        back up an index of the emulator in a real Airflow    KEEP=1 PORT=8080 AIRFLOW=2.11.2
+# make demo-copy   copy a backup of the emulator to a folder, import the copy into another index, and prove it    KEEP=1
 # make test        run the fast tests, and a short run on a real Airflow
 # make test-all    run all tests but those in a browser: make test, then make test-rest
 # make test-fast   run the tests that need no Airflow processes          AIRFLOW=2.11.2 selects another Airflow version
@@ -7,13 +8,17 @@
 # make matrix-real run every way to wait in real processes of each Airflow           AIRFLOWS="2.11.2 3.1.8" selects some
 # make chaos       inject faults into runs of a real Airflow             SEED=7 repeats the faults of a run
 # make chaos-records test restores of damaged backups, and of sound ones under faults      SEED=7 CASES=30 runs fewer
+# make chaos-copies kill exports of copies, and let their store fail      SEED=7 CASES=20 runs fewer
 # make bench       compare the ways to wait, on a real Airflow (25 minutes)   needs PostgreSQL; QUICK=1 tries the benchmark
 # make bench-records read 1,000,000 records from the emulator, beside the official client     RECORDS=20000 reads fewer
+# make bench-copies copy an index with this package and with other tools, and count what each gets wrong    RECORDS=2000 copies fewer
+# make bench-copies-airflow copy 1,000,000 records to S3 and back, with tasks of a real Airflow    RECORDS=20000 copies fewer
 # make live-test   compare what the package assumes of Pinecone with the service     needs PINECONE_API_KEY; YES=1 API_VERSION=2026-07
 # make lint        check formatting, types, imports and workflows
 # make docs        build the documentation in docs/_build/html
 # make audit       check the pinned packages for known vulnerabilities (needs network access)
 # make cluster-test kill parts of a cluster in Docker while it backs up 100 indexes      INDEXES=20 backs up fewer
+#                   kill a worker of a second one while it copies 300,000 records         RECORDS=100000 copies fewer
 # make docker-test, make screenshot, make constraints, make clean
 
 AIRFLOW ?= 3.3.2
@@ -25,7 +30,7 @@ export KEEP PORT INDEX INDEXES PINECONE_API_KEY UPGRADE QUICK RECORDS
 export OFFICIAL_PROVIDER_DIR := $(CURDIR)/$(VENV)/official
 export OFFICIAL_CLIENT_10_DIR := $(CURDIR)/$(VENV)/client-10
 
-.PHONY: demo test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-records bench bench-records live-test lint docs audit docker-test cluster-test screenshot constraints clean
+.PHONY: demo demo-copy test test-all test-rest test-fast test-ui matrix matrix-real chaos chaos-copies chaos-records bench bench-records bench-copies bench-copies-airflow live-test lint docs audit docker-test cluster-test screenshot constraints clean
 
 # environment.sh reports a missing file of constraints.
 $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.txt tools/environment.sh
@@ -33,6 +38,9 @@ $(VENV)/made: pyproject.toml $(wildcard $(CONSTRAINTS)) constraints-client-10.tx
 
 demo: $(VENV)/made
 	@$(BIN)/python tools/demo.py
+
+demo-copy: $(VENV)/made
+	@DEMO=copy $(BIN)/python tools/demo.py
 
 # The tests partly sleep, so three workers are faster than two on two cores. Each worker imports all tests, which takes
 # half as long from compiled files.
@@ -68,6 +76,9 @@ matrix-real: $(VENV)/made
 chaos: $(VENV)/made
 	@PYTHONPATH=tests:tools $(BIN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED))
 
+chaos-copies: $(VENV)/made
+	@PYTHONPATH=tests $(BIN)/python tests/chaos/copies.py $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES))
+
 chaos-records: $(VENV)/made
 	@PYTHONPATH=tests $(BIN)/python tests/chaos/damage.py $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES))
 
@@ -77,6 +88,13 @@ bench: $(VENV)/made
 
 bench-records: $(VENV)/made
 	@$(BIN)/python bench/reads.py
+
+bench-copies-airflow: $(VENV)/made
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=$(CURDIR):tests:tools:bench $(BIN)/python bench/copy_airflow.py
+
+bench-copies: $(VENV)/made
+	@$(BIN)/python -W ignore bench/copy_matrix.py $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -W ignore bench/copies.py
 
 # Without YES=1, it prints what it creates, and ends.
 live-test: $(VENV)/made

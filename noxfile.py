@@ -19,7 +19,13 @@ AIRFLOWS = {
 }
 ROOT = Path(__file__).parent
 RESULTS = ROOT / ".matrix"
-FAST_TESTS = ["tests/unit", "tests/emulator", "tests/matrix/test_examples.py", "tests/matrix/test_restore_test_dag.py"]
+FAST_TESTS = [
+    "tests/unit",
+    "tests/emulator",
+    "tests/matrix/test_copy_dags.py",
+    "tests/matrix/test_examples.py",
+    "tests/matrix/test_restore_test_dag.py",
+]
 
 nox.options.default_venv_backend = "uv"
 # By default uv does not trust the certificates of the system, which may include those of a company's proxy.

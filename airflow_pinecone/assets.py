@@ -1,4 +1,6 @@
-"""The Assets of an index: its backups, and its restore tests. They can schedule DAGs, which read details from events.
+"""The Assets of an index: its backups, its restore tests, and its copies.
+
+They can schedule DAGs, which read details from events.
 
 In Airflow 2, an Asset is a Dataset.
 """
@@ -22,10 +24,9 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel
 
-__all__ = ["backup_asset", "restore_test_asset"]
+__all__ = ["backup_asset", "copy_asset", "restore_test_asset"]
 
 SCHEME = "pinecone"
-_TESTS_PATH = "/restore-tests"
 # The fields of a backup that an event contains. The description is free text and is left out.
 _FIELDS = (
     "backup_id",
@@ -71,7 +72,22 @@ def restore_test_asset(index_name: str) -> Asset:
     Raises:
         PineconeInputError: The name is invalid. This is a ValueError.
     """
-    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}{_TESTS_PATH}")
+    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}/restore-tests")
+
+
+def copy_asset(index_name: str) -> Asset:
+    """Return the Asset of an index's copies outside of Pinecone. A complete copy updates it.
+
+    Args:
+        index_name: The index. It cannot be a template, because Airflow has to know its assets before a run.
+
+    Returns:
+        The Asset ``pinecone://INDEX/copies``.
+
+    Raises:
+        PineconeInputError: The name is invalid. This is a ValueError.
+    """
+    return Asset(uri=f"{SCHEME}://{validate_index_name(index_name)}/copies")
 
 
 def backups_uri(index_name: str) -> str:
@@ -164,11 +180,7 @@ def add_facts_to_events(
 def add_restore_test_to_events(
     context: Context, outlets: Iterable[Any], record: Mapping[str, Any], warn: Callable[..., None]
 ) -> None:
-    """Add the details of a passed restore test to the asset events of a task.
-
-    Through each AssetAlias among the outlets, an event of the Asset of the restore tests is added. The event of an
-    Asset of another index's restore tests stays as it is.
-    """
+    """Add the details of a passed restore test to the asset events of a task; see ``_add_details``."""
     facts = {
         "backup_id": record["backup"]["backup_id"],
         "index_name": record["index_name"],
@@ -180,7 +192,29 @@ def add_restore_test_to_events(
         "started_at": record["started_at"],
         "ended_at": record["ended_at"],
     }
-    asset = restore_test_asset(record["index_name"])
+    _add_details(context, outlets, facts, restore_test_asset(record["index_name"]), "test", warn)
+
+
+def add_copy_to_events(
+    context: Context, outlets: Iterable[Any], copy: Mapping[str, Any], warn: Callable[..., None]
+) -> None:
+    """Add the details of a complete copy to the asset events of a task; see ``_add_details``."""
+    _add_details(context, outlets, copy, copy_asset(copy["index_name"]), "copy", warn)
+
+
+def _add_details(
+    context: Context,
+    outlets: Iterable[Any],
+    facts: Mapping[str, Any],
+    asset: Asset,
+    what: str,
+    warn: Callable[..., None],
+) -> None:
+    """Add details to the asset events of a task.
+
+    Through each AssetAlias among the outlets, an event of the asset is added. The event of such an asset of another
+    index stays as it is.
+    """
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             context["outlet_events"][outlet].add(asset, extra=dict(facts))
@@ -188,8 +222,8 @@ def add_restore_test_to_events(
         uri = _uri_of(outlet)
         if uri == asset.uri:
             context["outlet_events"][outlet].extra.update(facts)
-        elif urlsplit(uri).scheme == SCHEME and urlsplit(uri).path == _TESTS_PATH:
-            warn("The event of %s has no details, because the test was of index %s.", uri, record["index_name"])
+        elif urlsplit(uri).scheme == SCHEME and urlsplit(uri).path == urlsplit(asset.uri).path:
+            warn("The event of %s has no details, because the %s was of index %s.", uri, what, facts["index_name"])
 
 
 def has_backups(outlet: Any) -> bool:

@@ -26,7 +26,11 @@
     ├── BackupCheckFailed             the backup does not meet the rules of a check
     ├── RestoreFailed                 the restore job failed or was cancelled
     ├── RestoreNotFound               the restore job, or the index that it created, no longer exists
+    ├── ImportFailed                  the bulk import failed or was cancelled
     ├── RestoreTestFailed             a restore test did not pass, or a task of it could not do its work
+    ├── CopyFailed                    a copy outside of Pinecone could not be written, read or proved
+    │   ├── CopyRefused                   a copy cannot be written or imported, costs too much, or is not proved
+    │   └── CopyInvalid                   a copy is incomplete or damaged
     ├── WaitTimeout                   the deadline of a wait has passed
     ├── PineconeUnreachable           too many consecutive polls failed
     ├── PruneIncomplete               some backups could not be deleted
@@ -49,9 +53,13 @@ __all__ = [
     "Conflict",
     "ConnectionChanged",
     "ConnectionNotFound",
+    "CopyFailed",
+    "CopyInvalid",
+    "CopyRefused",
     "CreateOutcomeUnknown",
     "DeletionProtected",
     "Forbidden",
+    "ImportFailed",
     "InvalidWaitResult",
     "NotFound",
     "PaymentRequired",
@@ -248,8 +256,30 @@ class RestoreNotFound(PineconeError):
     can_recreate = True
 
 
+class ImportFailed(PineconeError):
+    """The bulk import failed or was cancelled. Another one has the same result until its cause is fixed."""
+
+
 class RestoreTestFailed(PineconeError):
     """A restore test did not pass, or one of its tasks could not start it, report it, or delete its index."""
+
+
+class CopyFailed(PineconeError):
+    """A copy outside of Pinecone could not be written, read or proved."""
+
+    can_retry = True
+
+
+class CopyRefused(CopyFailed):
+    """A copy cannot be written or imported, would cost too much, or is not proved."""
+
+    can_retry = False
+
+
+class CopyInvalid(CopyFailed):
+    """A copy is incomplete, damaged, or none that this release can read."""
+
+    can_retry = False
 
 
 class WaitTimeout(PineconeError):

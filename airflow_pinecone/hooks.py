@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.models import (
     BackupModel,
+    ImportModel,
+    ImportStarted,
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
@@ -21,17 +23,18 @@ from airflow_pinecone.api.models import (
 from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import validate_bools
+from airflow_pinecone.common.inputs import OnError, validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
 from airflow_pinecone.provider_info import CONNECTION_FIELDS
 from airflow_pinecone.reading import read_history, read_project, read_schedules
 from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.report import ReadRestoreTests, Report
+from airflow_pinecone.rules.report import ReadCopies, ReadRestoreTests, Report
 from airflow_pinecone.rules.tested import unknown_tests
 
 if TYPE_CHECKING:
+    from airflow_pinecone.api.record_writes import IndexWriter
     from airflow_pinecone.api.records import IndexRecords
 
 __all__ = ["PineconeHook"]
@@ -239,6 +242,7 @@ class PineconeHook(BaseHook):
         exclude: str | Sequence[str] = (),
         include_schedules: bool = False,
         read_restore_tests: ReadRestoreTests | None = None,
+        read_copies: ReadCopies | None = None,
     ) -> Report:
         """Report which indexes of the project have a fresh backup, as AuditBackupsOperator does.
 
@@ -250,6 +254,7 @@ class PineconeHook(BaseHook):
                 They need API version 2026-07 or later. If they cannot be read, the report has none.
             read_restore_tests: Reads the restore tests of some indexes, by the ids of their backups. Then
                 ``max_restore_age`` is about passed restore tests, instead of restores.
+            read_copies: Reads the newest copies of some indexes outside of Pinecone, for ``max_copy_age``.
 
         Returns:
             The report, a dict of JSON types. ``indexes`` has a dict for each index, the worst first, with
@@ -279,6 +284,9 @@ class PineconeHook(BaseHook):
             for text in unknown_tests(tests):
                 self.log.warning("%s", text)
             project = project._replace(restore_tests=tests)
+        if read_copies is not None:
+            copies = read_copies(coverage.copy_sources_of(project, [index["name"] for index in selected]))
+            project = project._replace(copies=copies)
         now = self._clock.utcnow()
         return coverage.report(project, policy, now=now, include=included, exclude=excluded)
 
@@ -325,6 +333,25 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_index
         """
         return self.client.describe_index(index_name, retry=retry)
+
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            body: The body of the request, in the shape of the API version of the connection.
+
+        Returns:
+            The index; it may not be ready yet.
+
+        Raises:
+            Conflict: The name is taken.
+            QuotaExceeded, PlanRequired: The project can have no more indexes.
+            PineconeTransientError: Pinecone did not create an index; a later attempt can succeed.
+            CreateOutcomeUnknown: Pinecone may have created the index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/create_index
+        """
+        return self.client.create_index(body)
 
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records. If the request had to be repeated, a 404 counts as success.
@@ -373,6 +400,22 @@ class PineconeHook(BaseHook):
             PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
         """
         return self.client.records(index_name, retry=retry)
+
+    def writer(self, index_name: str) -> IndexWriter:
+        """Return a writer of the records of an index, which needs the extra ``records``.
+
+        Args:
+            index_name: The index.
+
+        Returns:
+            The writer. Its method ``write`` upserts records into a namespace.
+
+        Raises:
+            NotFound: There is no such index.
+            PineconeInputError: The extra is not installed.
+            PineconePermanentError: The host of the index is invalid, or the API key would be sent to it unencrypted.
+        """
+        return self.client.writer(index_name)
 
     def create_index_from_backup(
         self,
@@ -430,6 +473,79 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
         """
         return self.client.describe_restore_job(restore_job_id, retry=retry)
+
+    def start_import(
+        self, index_name: str, uri: str, *, integration_id: str | None = None, on_error: OnError = "abort"
+    ) -> ImportStarted:
+        """Start a bulk import of Parquet files. The request is not repeated once Pinecone may have processed it.
+
+        Args:
+            index_name: The index. The namespaces of the import must not exist; the default one must be empty.
+            uri: The folder, such as ``s3://bucket/folder``: it has a folder for each namespace.
+            integration_id: The id of the storage integration with which Pinecone reads the files; None for public ones.
+            on_error: ``abort`` fails the import at an invalid record, ``continue`` skips the record. A record is
+                invalid, too, if its vector values are those of another one.
+
+        Returns:
+            ``id``: the id of the import.
+
+        Raises:
+            PineconeInputError: An argument is invalid.
+            NotFound: There is no such index.
+            CreateOutcomeUnknown: Pinecone may have started the import.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/start_import
+        """
+        return self.client.start_import(index_name, uri, integration_id=integration_id, on_error=on_error)
+
+    def describe_import(self, index_name: str, import_id: str, *, retry: bool = True) -> ImportModel:
+        """Describe a bulk import.
+
+        Args:
+            index_name: The index.
+            import_id: The id of the import.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            The import; ``status`` is ``Pending``, ``InProgress``, ``Completed``, ``Failed`` or ``Cancelled``.
+
+        Raises:
+            NotFound: There is no such index or import.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describe_import
+        """
+        return self.client.describe_import(index_name, import_id, retry=retry)
+
+    def list_imports(self, index_name: str, *, retry: bool = True) -> Iterator[ImportModel]:
+        """List the recent bulk imports of an index, each once.
+
+        Args:
+            index_name: The index.
+            retry: Whether to repeat a failed request.
+
+        Returns:
+            An iterator over the imports, in no documented order. Pages are requested lazily.
+
+        Raises:
+            NotFound: There is no such index.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/list_imports
+        """
+        return self.client.list_imports(index_name, retry=retry)
+
+    def cancel_import(self, index_name: str, import_id: str) -> None:
+        """Cancel a bulk import. This has no effect if it has ended.
+
+        Args:
+            index_name: The index.
+            import_id: The id of the import.
+
+        Raises:
+            NotFound: There is no such index or import.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/cancel_import
+        """
+        self.client.cancel_import(index_name, import_id)
 
     def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
         """List the restore jobs of the project, each once.

@@ -54,12 +54,15 @@ class IndexRules(NamedTuple):
         min_records: The minimum number of records in the newest Ready backup; None is 1, and 0 permits an empty one.
         max_shrink: The share of the records of the previous Ready backup, from 0 to 1, that may be missing in the
             newest one; None compares nothing.
+        max_copy_age: How old the newest copy outside of Pinecone may be, in seconds or as a timedelta; None requires
+            none. A copy is as old as its backup. An audit needs ``copies`` for it.
     """
 
     max_age: float | timedelta
     max_restore_age: float | timedelta | None = None
     min_records: int | None = None
     max_shrink: float | None = None
+    max_copy_age: float | timedelta | None = None
 
     def validate(self) -> None:
         """Check the rules.
@@ -69,6 +72,7 @@ class IndexRules(NamedTuple):
         """
         validate_duration(self.max_age, "max_age")
         validate_optional_duration(self.max_restore_age, "max_restore_age")
+        validate_optional_duration(self.max_copy_age, "max_copy_age")
         self.check_rules.validate()
 
     @property
@@ -98,6 +102,11 @@ class Policy(NamedTuple):
     def needs_restores(self) -> bool:
         """Whether a rule requires restores."""
         return any(rules.max_restore_age is not None for rules in (self.default, *self.rules.values()))
+
+    @property
+    def needs_copies(self) -> bool:
+        """Whether a rule requires copies outside of Pinecone."""
+        return any(rules.max_copy_age is not None for rules in (self.default, *self.rules.values()))
 
     def validate(self) -> None:
         """Check the policy.

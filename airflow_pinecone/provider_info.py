@@ -93,6 +93,15 @@ CONFIG: dict[str, Any] = {
                 "example": "s3://aws_default@bucket/restore-tests",
                 "default": "",
             },
+            "ui_copies": {
+                "description": "The folder to which exports write copies outside of Pinecone (destination). The page "
+                "then shows the newest copy of each index, how old it is, and whether it was verified. They are those "
+                "of the first of ui_connections. The page shows the URL of a copy to all users who may read it.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://aws_default@bucket/pinecone",
+                "default": "",
+            },
         },
     }
 }

@@ -15,8 +15,13 @@ from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator
 from airflow_pinecone.operators.restore_report import RestoreReportOperator
-from airflow_pinecone.operators.restore_test import CheckRecordsOperator, ChooseBackupOperator, DeleteScratchOperator
+from airflow_pinecone.operators.restore_test import (
+    CheckRecordsOperator,
+    ChooseBackupOperator,
+    DeleteTestScratchOperator,
+)
 from airflow_pinecone.rules.restore_test import RestoreTestRules
+from airflow_pinecone.runtime.task import check_task_args
 from airflow_pinecone.sensors.record_counts import RecordCountsSensor
 
 __all__ = ["restore_test"]
@@ -103,6 +108,7 @@ def restore_test(
 
     Reference: https://docs.pinecone.io/guides/manage-data/restore-an-index
     """
+    check_task_args(task_args)
     if not is_template(index_name):
         validate_index_name(index_name)
         outlets = [restore_test_asset(index_name), *outlets]
@@ -186,7 +192,9 @@ def restore_test(
             outlets=list(outlets),
             trigger_rule="all_done",
         )
-        delete = DeleteScratchOperator(task_id="delete_scratch", conn_id=conn_id, plan=chosen, retries=_DELETE_RETRIES)
+        delete = DeleteTestScratchOperator(
+            task_id="delete_scratch", conn_id=conn_id, plan=chosen, retries=_DELETE_RETRIES
+        )
         # Not after ``choose``: the tasks after a setup need the rule ``all_success``.
         [restore, settle] >> report
         # The setup is ``choose``, because a failed restore may have created the index, too. Both ``report`` and

@@ -89,8 +89,8 @@ class WaitTrigger(BaseTrigger):
         fingerprint: The fingerprint of the connection that the task has read. If the trigger reads a connection with
             another one when it starts, the task resumes, and waits itself. None accepts any.
         delete_on_kill: Whether to delete the backup, if it is not finished, when the task is marked as failed.
-        spec: The fields of a WaitSpec: ``resource_type`` (``backup``, ``restore``, ``freshness``,
-            ``schedule`` or ``record_counts``), ``resource_id``, ``started_at`` and ``deadline_at`` in seconds since the
+        spec: The fields of a WaitSpec: ``resource_type`` (``backup``, ``restore``, ``freshness``, ``schedule``,
+            ``record_counts`` or ``import``), ``resource_id``, ``started_at`` and ``deadline_at`` in seconds since the
             epoch, and others.
 
     Raises:

@@ -1,18 +1,17 @@
-"""`make cluster-test`: back up a fleet of indexes on a cluster while its parts are killed.
+"""`make cluster-test`: back up a fleet of indexes, and copy one, on a cluster while its parts are killed.
 
 The Compose stack runs with two workers, two triggerers and two schedulers. `backup_fleet` backs up 100 indexes of the
 emulator, which loses 5 % of its responses. One worker, one triggerer and one scheduler are killed with SIGKILL and do
 not come back: Docker restarts no container that `docker kill` ended. PostgreSQL restarts once. In the end each index
 must have one backup. Prints Markdown tables; the exit status is 0 only if every check passed.
 
-The environment variable INDEXES sets the number of indexes, for a shorter run.
+The environment variable INDEXES sets the number of indexes, for a shorter run; 0 skips this part. `cluster_copy` is the
+other part: the copy of an index, on a cluster of its own. RECORDS sets the number of its records; 0 skips it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -23,21 +22,18 @@ from typing import Any, NamedTuple
 
 import requests
 from airflow_api import FINISHED, AirflowApi, AirflowError
+from cluster import REPLICAS, TASKS, Cluster, Task
+from cluster_copy import RECORDS, CopyCluster, check_copy
 from cluster_verdict import problems_of
-from local_airflow import free_port
-from stack import CheckFailed, Stack, log_in, run, run_in_stack, say, service_of, wait_until
+from stack import CheckFailed, log_in, run, run_in_stack, say, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 DAG = "backup_fleet"
-REPLICAS = {"worker": 2, "triggerer": 2, "scheduler": 2}
 # The share of the backups that exist when each fault happens.
 KILL_AT = {"worker": 0.2, "triggerer": 0.35, "scheduler": 0.5, "postgres": 0.65}
 LOST_RESPONSES = 0.05
 READY_AFTER = 60
 RUN_TIMEOUT = 1800
-# The checks of these services start Airflow's CLI. On two cores, so many of them would use a third of the CPU.
-HEALTHCHECK = {"interval": "60s", "timeout": "120s"}
-TASKS = "SELECT task_id, map_index, try_number, state FROM task_instance"
 # What a part works on, by its host. A killed part must have had work.
 _JOB = "SELECT id FROM job WHERE hostname = '{host}'"
 WORK = {
@@ -55,14 +51,6 @@ NEEDED = {
 }
 
 
-class Task(NamedTuple):
-    """A try of a task instance."""
-
-    task_id: str
-    map_index: int
-    try_number: int
-
-
 class Hit(NamedTuple):
     """A fault: the seconds from the start of the run, the backups that existed, and the tasks that it hit."""
 
@@ -71,8 +59,8 @@ class Hit(NamedTuple):
     tasks: list[Task]
 
 
-class Cluster:
-    """A stack with several workers, triggerers and schedulers.
+class FleetCluster(Cluster):
+    """A cluster that backs up a fleet of indexes.
 
     Args:
         folder: An empty folder for the DAG and the settings.
@@ -81,73 +69,25 @@ class Cluster:
 
     def __init__(self, folder: Path, indexes: list[str]) -> None:
         """Write the DAG and the settings; nothing is started yet."""
-        dags = folder / "dags"
-        dags.mkdir()
-        dags.joinpath(f"{DAG}.py").write_text(dag_source())
-        shutil.copy(ROOT / "dags" / "backup_policy.py", dags)
-        port = free_port()
         self.indexes = indexes
-        self.emulator_url = f"http://127.0.0.1:{port}"
-        command = ["--host", "0.0.0.0", "--port", "5080", "--ready-after", str(READY_AFTER)]  # noqa: S104 (in a container)
-        command += ["--fault", f"* * times=always probability={LOST_RESPONSES} drop=after"]
-        command += [argument for name in indexes for argument in ("--index", name)]
-        services: dict[str, dict[str, Any]] = {
-            "emulator": {"command": command, "ports": [f"127.0.0.1:{port}:5080"]},
-            # A fast shutdown, as the official image does it.
-            "postgres": {"stop_signal": "SIGINT"},
-            # A task that was sent to a worker, but had not started when the worker was killed, is queued again after
-            # this time. The default is 600.
-            "scheduler": {"environment": {"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "240"}},
-            **{name: {"healthcheck": HEALTHCHECK} for name in ("worker", "triggerer", "dag-processor")},
-        }
-        self.stack = Stack(folder, {"DAGS_DIR": str(dags), "WORKER_CONCURRENCY": "4"}, services)
-
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query on Airflow's database."""
-        query = f"SELECT coalesce(json_agg(rows), '[]') FROM ({query}) rows"  # noqa: S608 (own queries)
-        psql = ["psql", "-U", "airflow", "-d", "airflow", "-Atc", query]
-        return list(json.loads(run(["docker", "exec", self.container("postgres"), *psql])))
-
-    def tasks(self, where: str) -> list[Task]:
-        """Return the task instances that a condition selects."""
-        rows = self.rows(f"{TASKS} WHERE {where}")
-        return sorted(Task(row["task_id"], row["map_index"], row["try_number"]) for row in rows)
-
-    def container(self, service: str, host: str | None = None) -> str:
-        """Return the id of a container of a service."""
-        return next(
-            str(c["Id"])
-            for c in self.stack.containers()
-            if service_of(c) == service and host in (None, c["Config"]["Hostname"])
-        )
+        emulator = ["--ready-after", str(READY_AFTER)]
+        emulator += ["--fault", f"* * times=always probability={LOST_RESPONSES} drop=after"]
+        emulator += [argument for name in indexes for argument in ("--index", name)]
+        policy = (ROOT / "dags" / "backup_policy.py").read_text()
+        super().__init__(folder, {f"{DAG}.py": dag_source(), "backup_policy.py": policy}, emulator)
 
     def backups(self) -> list[dict[str, Any]]:
         """Return the backups in the emulator."""
-        return backups_in(self.emulator_url, self.stack.settings["PINECONE_API_KEY"])
+        return backups_in(self.emulator_url, self.api_key)
 
-    def kill(self, service: str) -> list[Task]:
-        """Kill a container in the middle of its work, and return that work.
+    def kill_at_work(self, service: str) -> list[Task]:
+        """Kill a container in the middle of its work, and return that work."""
 
-        The container is paused first, so that what the database says is still true when it dies.
+        def work_of(host: str) -> list[Task]:
+            tasks = self.tasks(WORK[service].format(host=host))
+            return tasks if has_work(service, tasks) else []
 
-        Raises:
-            CheckFailed: No container of the service had work in time.
-        """
-        hit: list[Task] = []
-
-        def killed() -> bool:
-            for host in self.stack.hosts(service):
-                container = self.container(service, host)
-                run(["docker", "pause", container])
-                hit[:] = self.tasks(WORK[service].format(host=host))
-                if has_work(service, hit):
-                    run(["docker", "kill", "--signal", "KILL", container])
-                    return True
-                run(["docker", "unpause", container])
-            return False
-
-        wait_until(killed, 180, lambda: f"work of a {service}; the last one had {hit}")
-        return hit
+        return self.kill(service, work_of)
 
     def restart_postgres(self) -> list[Task]:
         """Restart PostgreSQL, and return the tasks that were not finished.
@@ -206,7 +146,7 @@ def has_work(service: str, tasks: list[Task]) -> bool:
     return sum(task.task_id.startswith(prefix) for task in tasks) >= count
 
 
-def check(cluster: Cluster) -> None:
+def check(cluster: FleetCluster) -> None:
     """Start the cluster, run the fleet with the faults, and check what it leaves.
 
     Raises:
@@ -224,7 +164,7 @@ def check(cluster: Cluster) -> None:
     for service, share in KILL_AT.items():
         wait_for_backups(cluster, api, run_id, share)
         count = len(cluster.backups())
-        tasks = cluster.restart_postgres() if service == "postgres" else cluster.kill(service)
+        tasks = cluster.restart_postgres() if service == "postgres" else cluster.kill_at_work(service)
         hits[service] = Hit(time.monotonic() - started, count, tasks)
         say(f"{service}: hit {len(tasks)} tasks with {count} backups")
     wait_until(
@@ -246,7 +186,7 @@ def run_state(api: AirflowApi, run_id: str) -> str | None:
     return None
 
 
-def wait_for_backups(cluster: Cluster, api: AirflowApi, run_id: str, share: float) -> None:
+def wait_for_backups(cluster: FleetCluster, api: AirflowApi, run_id: str, share: float) -> None:
     """Wait until this share of the indexes has a backup.
 
     Raises:
@@ -262,15 +202,14 @@ def wait_for_backups(cluster: Cluster, api: AirflowApi, run_id: str, share: floa
     wait_until(enough, RUN_TIMEOUT, lambda: f"{wanted:.0f} backups; there are {len(cluster.backups())}")
 
 
-def report(cluster: Cluster, hits: dict[str, Hit], duration: float) -> None:
+def report(cluster: FleetCluster, hits: dict[str, Hit], duration: float) -> None:
     """Print the tables.
 
     Raises:
         CheckFailed: A backup is missing, lost or duplicated, a task failed, or a fault did not hit.
     """
     instances = cluster.rows(TASKS)
-    results = cluster.rows("SELECT value FROM xcom WHERE task_id = 'protect.backup' AND key = 'return_value'")
-    values = [json.loads(row["value"]) if isinstance(row["value"], str) else row["value"] for row in results]
+    values = list(cluster.results("protect.backup").values())
     backups = cluster.backups()
     problems = problems_of(cluster.indexes, backups, values, [(task["task_id"], task["state"]) for task in instances])
     tries = {(task["task_id"], task["map_index"]): task["try_number"] for task in instances}
@@ -311,11 +250,19 @@ def report(cluster: Cluster, hits: dict[str, Hit], duration: float) -> None:
 
 
 def main() -> int:
-    """Test the cluster and return the exit status."""
-    indexes = [f"index-{number:03}" for number in range(int(os.environ.get("INDEXES") or 100))]
-    with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(Path(folder), indexes)
-        return run_in_stack(cluster.stack, lambda _: check(cluster))
+    """Test the clusters and return the exit status."""
+    count = int(os.environ.get("INDEXES") or 100)
+    records = int(os.environ.get("RECORDS") or RECORDS)
+    failed = 0
+    if count:
+        with tempfile.TemporaryDirectory() as folder:
+            fleet = FleetCluster(Path(folder), [f"index-{number:03}" for number in range(count)])
+            failed |= run_in_stack(fleet.stack, lambda _: check(fleet))
+    if records:
+        with tempfile.TemporaryDirectory() as folder:
+            copies = CopyCluster(Path(folder), records)
+            failed |= run_in_stack(copies.stack, lambda _: check_copy(copies))
+    return failed
 
 
 if __name__ == "__main__":

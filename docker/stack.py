@@ -92,7 +92,7 @@ class Stack:
     Args:
         folder: A folder for the files with the settings.
         settings: Settings that replace those of ``.env.example``.
-        services: What to add to services of ``compose.yaml``, by service.
+        services: What to add to services of ``compose.yaml``, by service; one that it does not have is added.
     """
 
     def __init__(
@@ -128,6 +128,8 @@ class Stack:
         self._env_file = folder / "env"
         self._env_file.touch(mode=0o600)
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
+        # All services of compose.yaml have the same image.
+        self.built = ["init", *(name for name, service in (services or {}).items() if "build" in service)]
         self._files = [HERE / "compose.yaml"]
         if services:
             # JSON is YAML, too.
@@ -184,7 +186,7 @@ class Stack:
         wait_until(all_healthy, UP_TIMEOUT, lambda: f"healthy containers: {', '.join(missing.elements())}")
 
     def down(self) -> list[str]:
-        """Remove the containers, networks, volumes and the image.
+        """Remove the containers, networks, volumes and images.
 
         Returns:
             What could not be removed.
@@ -195,8 +197,8 @@ class Stack:
         except CheckFailed as error:
             problems.append(str(error))
         try:
-            if self._remaining("image"):
-                run(["docker", "image", "rm", "--force", self.image])
+            if images := self._remaining("image"):
+                run(["docker", "image", "rm", "--force", *images])
             remaining = {resource: self._remaining(resource) for resource in _LIST_COMMANDS}
             problems += [f"Not removed: {resource} {', '.join(ids)}" for resource, ids in remaining.items() if ids]
         except CheckFailed as error:
@@ -205,7 +207,8 @@ class Stack:
 
     def _remaining(self, resource: str) -> list[str]:
         label = f"label=com.docker.compose.project={self.project}"
-        selector = f"reference={self.image}" if resource == "image" else label
+        # The images that Compose names have the name of the project, too.
+        selector = f"reference={self.project}*" if resource == "image" else label
         return run(["docker", *_LIST_COMMANDS[resource], "-q", "--filter", selector]).split()
 
 
@@ -290,7 +293,7 @@ def show(stack: Stack) -> None:
 
 
 def run_in_stack(stack: Stack, check: Callable[[Stack], None]) -> int:
-    """Build the image, run a check on the stack, remove everything, and return the exit status.
+    """Build the images, run a check on the stack, remove everything, and return the exit status.
 
     Args:
         stack: The stack; nothing is started yet.
@@ -300,7 +303,7 @@ def run_in_stack(stack: Stack, check: Callable[[Stack], None]) -> int:
     failed = True
     try:
         say(f"building {stack.image} with {' '.join(stack.compose)}")
-        stack.run_compose("build", "init", timeout=BUILD_TIMEOUT)
+        stack.run_compose("build", *stack.built, timeout=BUILD_TIMEOUT)
         say("starting the stack")
         check(stack)
         failed = False

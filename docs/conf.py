@@ -34,7 +34,9 @@ project_copyright = author
 version = release = airflow_pinecone.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "examples", "benchmarks"]
+# Pages include the tables of the benchmarks.
+tables = ["table", "records", "restore-tests", "copies-matrix", "copies-speed"]
+exclude_patterns = ["_build", "examples", *(f"benchmarks/{name}.md" for name in tables)]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

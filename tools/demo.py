@@ -1,8 +1,11 @@
 """`make demo`: run dags/reindex_with_backup.py in a real Airflow, with the emulator or with a real index.
 
-With the emulator and Airflow 3, dags/restore_drill.py then tests the backup.
+With the emulator and Airflow 3, dags/restore_drill.py then tests the backup. `make demo-copy` runs
+dags/offsite_drill.py instead, always with the emulator: it copies the backup to a folder, imports the copy into another
+index, and proves that no record is missing.
 
 Environment variables:
+    DEMO: `copy` for `make demo-copy`.
     KEEP: Set to 1 to keep the UI running until Ctrl-C.
     PORT: The port of the UI; a free port by default.
     PINECONE_API_KEY, INDEX: Back up this index in Pinecone instead of the emulator's.
@@ -20,7 +23,8 @@ import socket
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DAG = "reindex_with_backup"
 # Restores the backup, and reads all its records, which costs something in Pinecone.
 TEST = "restore_drill"
+COPY = "offsite_drill"
 RUN_TIMEOUT = 300.0
 # A backup in Pinecone takes about ten minutes, and hours for a large index.
 REAL_RUN_TIMEOUT = 6.5 * 3600
@@ -72,12 +77,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     port = chosen_port()
     key, index = os.environ.get("PINECONE_API_KEY", ""), os.environ.get("INDEX", "")
+    copies = os.environ.get("DEMO") == "copy"
+    if copies and (InstalledAirflow is not LocalAirflow or key):
+        fail("the demo of copies needs Airflow 3, and runs with the emulator only")
     if bool(key) != bool(index):
         fail("set both PINECONE_API_KEY and INDEX to back up a real index, or neither for the emulator")
     # Several demos can run in one checkout.
     home = Path(tempfile.mkdtemp(prefix=".demo-", dir=ROOT))
     try:
-        run(home, port, key, index)
+        if copies:
+            run_copy(home, port)
+        else:
+            run(home, port, key, index)
     except AirflowError as error:
         fail(f"{error}. Airflow's output is in {home / 'airflow.out'}")
     except KeyboardInterrupt:
@@ -106,19 +117,8 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
             add_history(emulator, index, records=95)
             host = emulator.url
             log(f"The Pinecone emulator is running at {host}")
-        log("Starting Airflow (about 40 seconds) ...")
-        started = time.monotonic()
-        airflow = stack.enter_context(
-            InstalledAirflow(
-                home,
-                dags=dags,
-                connections={"pinecone_default": {"conn_type": "pinecone", "host": host, "password": key}},
-                # A task that fails because the machine is busy should not wait for five minutes.
-                settings={"AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10"},
-                port=port,
-            )
-        )
-        log(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
+        connections = {"pinecone_default": {"conn_type": "pinecone", "host": host, "password": key}}
+        airflow = stack.enter_context(start_airflow(home, dags, connections, port))
         run_id = run_dag(airflow, DAG, index, timeout)
         log("\nThe run succeeded. The backup in XCom:")
         log(json.dumps(airflow.xcom(DAG, run_id, "backup"), indent=2))
@@ -131,19 +131,65 @@ def run(home: Path, port: int | None, key: str, index: str) -> None:
                 f"\nThe restore test {record['verdict']}: {read['records']} records in {read['namespaces']} namespaces "
                 f"were read, and {read['compared']} were compared with the index."
             )
-        if os.environ.get("KEEP"):
-            log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
-            log(f"The run: {airflow.run_url(DAG, run_id)}")
-            if "Pinecone backups" in airflow.page("pinecone-backups/"):  # Airflow 3.1.1 or later
-                log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
-            log("Press Ctrl-C to stop it.")
-            signal.pause()
-        log("\nStopping Airflow. To look at the run in the UI: make demo KEEP=1")
+        keep(airflow, DAG, run_id)
 
 
-def run_dag(airflow: LocalAirflow, dag_id: str, index: str, timeout: float) -> str:
+@contextmanager
+def start_airflow(
+    home: Path, dags: Path, connections: dict[str, dict[str, str]], port: int | None
+) -> Iterator[LocalAirflow]:
+    """Run an Airflow."""
+    log("Starting Airflow (about 40 seconds) ...")
+    started = time.monotonic()
+    with InstalledAirflow(
+        home,
+        dags=dags,
+        connections=connections,
+        # A task that fails because the machine is busy should not wait for five minutes.
+        settings={"AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10"},
+        port=port,
+    ) as airflow:
+        log(f"Airflow {airflow.api('GET', 'version')['version']} started in {time.monotonic() - started:.0f} s")
+        yield airflow
+
+
+def keep(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:
+    """Keep the UI running until Ctrl-C, if KEEP is set."""
+    if os.environ.get("KEEP"):
+        log(f"\nThe UI is running at {airflow.url} (user {airflow.username}, password {airflow.password})")
+        log(f"The run: {airflow.run_url(dag_id, run_id)}")
+        if "Pinecone backups" in airflow.page("pinecone-backups/"):  # Airflow 3.1.1 or later
+            log(f"The backups of all indexes: {airflow.url}/pinecone-backups/")
+        log("Press Ctrl-C to stop it.")
+        signal.pause()
+    target = "demo-copy" if dag_id == COPY else "demo"
+    log(f"\nStopping Airflow. To look at the run in the UI: make {target} KEEP=1")
+
+
+def run_copy(home: Path, port: int | None) -> None:
+    """Copy a backup of the emulator to a folder, and import the copy."""
+    dags = home / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "dags" / f"{COPY}.py", dags)
+    key, index = secrets.token_urlsafe(24), "docs-example"
+    with Emulator(api_key=key, indexes=[index]) as emulator:
+        emulator.add_backup(index, age=3600)
+        log(f"The Pinecone emulator is running at {emulator.url}")
+        connections = {"pinecone_default": {"conn_type": "pinecone", "host": emulator.url, "password": key}}
+        with start_airflow(home, dags, connections, port) as airflow:
+            run_id = run_dag(airflow, COPY, index, RUN_TIMEOUT, destination=f"file://{home}/copies")
+            copy = airflow.xcom(COPY, run_id, "export_backup.finish")
+            report = airflow.xcom(COPY, run_id, "import_copy.report")
+            log("\nThe copy in XCom:")
+            log(json.dumps(copy, indent=2))
+            counts = f"{report['records']} records in {report['namespace_count']} namespaces"
+            log(f"\nIts import was {report['verdict']}: {counts}.")
+            keep(airflow, COPY, run_id)
+
+
+def run_dag(airflow: LocalAirflow, dag_id: str, index: str, timeout: float, **conf: str) -> str:
     """Run a DAG, and return the id of the run; exit if it fails."""
-    run_id = airflow.trigger(dag_id, {"index": index})
+    run_id = airflow.trigger(dag_id, {"index": index, **conf})
     log(f"Triggered run {run_id} of {dag_id}")
     show_progress(airflow, dag_id, run_id, timeout)
     if airflow.run_state(dag_id, run_id) != "success":

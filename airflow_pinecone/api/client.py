@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -10,24 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_pinecone.api import responses
+from airflow_pinecone.api import new_indexes, responses
 from airflow_pinecone.api.hosts import data_plane_url
+from airflow_pinecone.api.imports import BulkImports
 from airflow_pinecone.api.key import ReadSettings
 from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
-from airflow_pinecone.api.models import BackupModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.models import (
+    BackupModel,
+    ImportModel,
+    ImportStarted,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+)
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import (
+    OnError,
     validate_backup_name,
     validate_bools,
     validate_id,
     validate_index_name,
     validate_object,
+    validate_on_error,
     validate_tags,
     validate_text,
+    validate_uri,
 )
 from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import (
@@ -37,6 +48,7 @@ from airflow_pinecone.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_pinecone.api.record_writes import IndexWriter
     from airflow_pinecone.api.records import IndexRecords
 
 _BACKUPS = Listing(
@@ -184,6 +196,10 @@ class PineconeClient:
         operation = Operation("describe_index", "GET", path, f"describe index {index_name}")
         return responses.index(self._transport.request(operation, retry=retry), operation, index_name)
 
+    def create_index(self, body: Mapping[str, Any]) -> IndexModel:
+        """Create an index."""
+        return new_indexes.create_index(self._transport, body)
+
     def delete_index(self, index_name: str) -> None:
         """Delete an index and all its records."""
         path = ("indexes", validate_index_name(index_name))
@@ -202,19 +218,56 @@ class PineconeClient:
         try:
             from airflow_pinecone.api.records import IndexRecords
         except ImportError as error:
-            raise PineconeInputError(
-                explain(
-                    f"Could not read the records of index {index_name}.",
-                    f"The package {error.name} is not installed."
-                    if isinstance(error, ModuleNotFoundError)
-                    else f"A package cannot be imported: {one_line(error)}.",
-                    "Install airflow-pinecone[records] on the workers.",
-                )
-            ) from error
+            raise _missing_package(f"Could not read the records of index {index_name}.", "records", error) from error
         index = self.describe_index(index_name, retry=retry)
         operation = Operation("describe_index", "GET", ("indexes", index_name), f"read the records of {index_name}")
         url = self._data_plane(index, operation)
         return IndexRecords(self._transport, index, url, self._clock, self._log, retry=retry)
+
+    def writer(self, index_name: str) -> IndexWriter:
+        """Return a writer of the records of an index."""
+        try:
+            from airflow_pinecone.api.record_writes import IndexWriter
+        except ImportError as error:
+            raise _missing_package(f"Could not write to index {index_name}.", "records", error) from error
+        index = self.describe_index(index_name)
+        operation = Operation("describe_index", "GET", ("indexes", index_name), f"write to index {index_name}")
+        return IndexWriter(self._transport, index, self._data_plane(index, operation), self._clock, self._log)
+
+    def start_import(
+        self, index_name: str, uri: str, *, integration_id: str | None = None, on_error: OnError = "abort"
+    ) -> ImportStarted:
+        """Start a bulk import."""
+        validate_uri(uri)
+        validate_on_error(on_error)
+        return self._imports(index_name).start(uri, integration_id, on_error)
+
+    def describe_import(self, index_name: str, import_id: str, *, retry: bool = True) -> ImportModel:
+        """Describe a bulk import."""
+        validate_id(import_id, "import")
+        return self._imports(index_name, retry=retry).describe(import_id, retry=retry)
+
+    def list_imports(self, index_name: str, *, retry: bool = True) -> Iterator[ImportModel]:
+        """List the bulk imports of an index."""
+        return self._imports(index_name, retry=retry).list(retry=retry)
+
+    def find_imports(self, index_name: str, import_ids: Collection[str], *, max_pages: int) -> Listed[ImportModel]:
+        """Search for bulk imports in at most so many pages of those of an index. A missing one may exist.
+
+        Failed requests are not repeated.
+        """
+        return self._imports(index_name, retry=False).find(import_ids, max_pages=max_pages)
+
+    def cancel_import(self, index_name: str, import_id: str) -> None:
+        """Cancel a bulk import."""
+        validate_id(import_id, "import")
+        self._imports(index_name).cancel(import_id)
+
+    def _imports(self, index_name: str, *, retry: bool = True) -> BulkImports:
+        index = self.describe_index(index_name, retry=retry)
+        description = f"use the imports of index {index_name}"
+        url = self._data_plane(index, Operation("describe_index", "GET", ("indexes", index_name), description))
+        return BulkImports(self._transport, index_name, url, self._warn_once)
 
     def _data_plane(self, index: IndexModel, operation: Operation) -> str:
         """Return the URL of the data plane of an index."""
@@ -283,3 +336,15 @@ class PineconeClient:
         if message not in self._warnings:
             self._warnings.add(message)
             self._log(message)
+
+
+def _missing_package(what: str, extra: str, error: ImportError) -> PineconeInputError:
+    return PineconeInputError(
+        explain(
+            what,
+            f"The package {error.name} is not installed."
+            if isinstance(error, ModuleNotFoundError)
+            else f"A package cannot be imported: {one_line(error)}.",
+            f"Install airflow-pinecone[{extra}] on the workers.",
+        )
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_pinecone.api import responses
-from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, RestoreJobModel
+from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, ImportModel, RestoreJobModel
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.text import cell, counted, explain
@@ -22,7 +22,7 @@ _NAMED_ROWS = 10
 MAX_PAGES = 1000
 MAX_PAGES_WITHOUT_NEW_ROWS = 20
 
-Row = TypeVar("Row", bound=BackupModel | BackupScheduleModel | RestoreJobModel)
+Row = TypeVar("Row", bound=BackupModel | BackupScheduleModel | ImportModel | RestoreJobModel)
 
 
 class Listed(NamedTuple, Generic[Row]):
@@ -47,6 +47,7 @@ class Listing(Generic[Row]):
         read: Checks a row, and returns it as a model.
         is_strict: Whether an invalid row is an error. Otherwise, its invalid fields count as unknown.
         params: The query parameters of each page, without the limit and the token.
+        url: The base URL to send the requests to; None for the control plane.
     """
 
     operation: Operation
@@ -54,6 +55,7 @@ class Listing(Generic[Row]):
     read: Callable[[Any, Operation], Row]
     is_strict: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = None
 
     def rows(self, transport: Transport, warn: Log, *, retry: bool) -> Iterator[Row]:
         """Yield each row once. A row can move to another page while rows are created or deleted.
@@ -112,7 +114,7 @@ class Listing(Generic[Row]):
         params: dict[str, str | int] = {"limit": PAGE_SIZE, **self.params}
         tokens: set[str] = set()
         for _ in range(MAX_PAGES):
-            response = transport.request(self.operation, params=params, retry=retry)
+            response = transport.request(self.operation, params=params, retry=retry, url=self.url)
             rows, token = responses.page(response, self.operation)
             yield rows, token is not None
             if token is None:

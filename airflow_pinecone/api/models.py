@@ -23,6 +23,7 @@ WRITE_LAG = timedelta(minutes=15)
 # means that the backup or the restore job is still running.
 _BACKUP_PHASES: dict[str, Phase] = {"Ready": "succeeded", "Failed": "failed", "InitializationFailed": "failed"}
 _RESTORE_JOB_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
+_IMPORT_PHASES: dict[str, Phase] = {"Completed": "succeeded", "Failed": "failed", "Cancelled": "failed"}
 
 # The name of a backup of a schedule.
 _SCHEDULED_NAME = re.compile(r"-([0-9]{8}T[0-9]{6}Z)\Z")
@@ -131,6 +132,36 @@ class RestoreStarted(TypedDict, total=False):
 
     restore_job_id: Required[str]
     index_id: str
+
+
+class ImportModel(TypedDict, total=False):
+    """A bulk import. ``index_name`` is only in the result of a task."""
+
+    id: Required[str]
+    status: Required[str]
+    uri: str
+    percentComplete: float
+    recordsImported: int
+    createdAt: str
+    finishedAt: str
+    error: str
+    index_name: str
+
+
+class ImportStarted(TypedDict):
+    """Pinecone's response to the start of a bulk import."""
+
+    id: str
+
+
+def import_phase(model: ImportModel) -> Phase:
+    """Return what the status of a bulk import means; ``running`` for a status that is not final, or unknown."""
+    return _IMPORT_PHASES.get(model["status"], "running")
+
+
+def import_created_at(model: ImportModel) -> datetime | None:
+    """Return when a bulk import was started, in UTC; None if that is missing or not a valid time."""
+    return parse_time(model.get("createdAt"))
 
 
 def backup_phase(backup: BackupModel) -> Phase:

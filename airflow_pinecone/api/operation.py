@@ -19,6 +19,7 @@ class Operation(NamedTuple):
         description: What the call does, as a verb phrase for messages, such as ``describe backup X``.
         since: The first version of the API that has it.
         is_read: Whether it is a POST that changes nothing, so that it may be repeated like a GET.
+        is_idempotent: Whether it is a POST that has the same effect if it is repeated, such as an upsert.
     """
 
     name: str
@@ -27,11 +28,12 @@ class Operation(NamedTuple):
     description: str
     since: str = API_VERSIONS[0]
     is_read: bool = False
+    is_idempotent: bool = False
 
     @property
     def is_repeatable(self) -> bool:
         """Whether a second request has the same effect as one."""
-        return self.is_read or self.method in ("GET", "DELETE")
+        return self.is_read or self.is_idempotent or self.method in ("GET", "DELETE")
 
     def invalid_response(self, problem: str) -> PineconeTransientError:
         """Return the error for a response that is not valid. ``problem`` completes 'the response ...'."""

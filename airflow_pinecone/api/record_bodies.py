@@ -18,7 +18,10 @@ from airflow_pinecone.api.record import Record, SparseValues
 # The default namespace has this name in the calls for namespaces and documents. The calls for vectors leave it out.
 DEFAULT_NAMESPACE = "__default__"
 # A page has at least one of these.
-_FIELDS_OF_PAGES = {"vectors", "documents", "namespaces", "namespace", "pagination", "usage", "total_count"}
+_FIELDS_OF_PAGES = {
+    *("vectors", "documents", "namespaces", "namespace", "namespace_aliases"),
+    *("pagination", "usage", "total_count"),
+}
 _NO_VALUES = np.empty(0, dtype=np.float32)
 
 

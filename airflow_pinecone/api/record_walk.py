@@ -6,12 +6,14 @@ import hashlib
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
+from airflow_pinecone.api.index_calls import result_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.record import Position, Record, RecordBatch
 from airflow_pinecone.api.record_bodies import Page
@@ -26,14 +28,14 @@ from airflow_pinecone.errors import (
 
 # How many requests for records are sent at the same time.
 THREADS = 4
+# How many given ids are grouped at once.
+_IDS_AT_ONCE = 1000
 # A request for records names so many ids that its URL is not longer than this: proxies accept URLs of 8 kB.
 _MAX_URL = 6000
 # A listing ends with an error after so many consecutive pages without an id.
 MAX_EMPTY_PAGES = 20
 # The rejections that do not depend on the token of a page.
 _NOT_ABOUT_TOKEN = (Unauthorized, PaymentRequired, Forbidden)
-# Seconds after which messages of the threads are logged while a request is not answered.
-_LOG_INTERVAL = 5.0
 _NEEDS_NO_QUOTES = re.compile("[A-Za-z0-9_.~-]+").fullmatch
 
 Answer = TypeVar("Answer")
@@ -51,8 +53,8 @@ class Source(Protocol):
     def list_operation(self, namespace: str) -> Operation:
         """Return the call that lists ids."""
 
-    def list_page(self, namespace: str, token: str | None, **how: Any) -> Page:
-        """Return a page of ids."""
+    def list_page(self, namespace: str, token: str | None, *, prefix: str = "", **how: Any) -> Page:
+        """Return a page of the ids that start with a prefix."""
 
     def fetch(self, namespace: str, ids: list[str], **how: Any) -> dict[str, Record]:
         """Fetch records by id."""
@@ -67,6 +69,34 @@ class _Chunk(NamedTuple):
     ids: list[str]
     listed: int
     position: Position
+
+
+class RequestThreads:
+    """The threads that send the requests of a walk.
+
+    Args:
+        source: Logs the messages of the threads.
+        count: The number of threads. They start with the first requests.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        self._source = source
+        self._closed = threading.Event()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="pinecone-records")
+
+    def submit(self, call: Callable[..., Answer]) -> Future[Answer]:
+        """Let a thread send a request."""
+        # Only the thread of a task may read the connection again.
+        return self._pool.submit(call, renew=False, closed=self._closed)
+
+    def result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
+        """Return the result of a request; see ``result_of``."""
+        return result_of(future, call, self._source.log_messages)
+
+    def close(self) -> None:
+        """End the threads. A consumer that stops does not wait for requests whose answers it does not need."""
+        self._closed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Walk:
@@ -86,28 +116,25 @@ class Walk:
         self._start = start
         self._sample = sample
         self._seed = seed
-        self._closed = threading.Event()
-        # It starts a thread with the first request.
-        self._pool = ThreadPoolExecutor(THREADS + 1, thread_name_prefix="pinecone-records")
+        self._threads = RequestThreads(source, THREADS + 1)
 
-    def batches(self) -> Iterator[RecordBatch]:
-        """Yield the records. The threads end when the iterator is closed."""
+    def batches(self, ids: Iterable[str] | None = None) -> Iterator[RecordBatch]:
+        """Yield the records of the namespace, or those of some ids. The threads end when the iterator is closed.
+
+        Args:
+            ids: The ids, in ascending order; None lists them.
+        """
         pending: deque[tuple[_Chunk, Future[dict[str, Record]]]] = deque()
+        pages = self._pages() if ids is None else ((page, None) for page in _batched(ids))
         try:
-            for chunk in self._chunks():
-                pending.append((chunk, self._submit(self._fetch_of(chunk))))
+            for chunk in self._chunks(pages):
+                pending.append((chunk, self._threads.submit(self._fetch_of(chunk))))
                 if len(pending) > THREADS:
                     yield self._batch(*pending.popleft())
             while pending:
                 yield self._batch(*pending.popleft())
         finally:
-            # A consumer that stops does not wait for requests whose records it does not need.
-            self._closed.set()
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _submit(self, call: Callable[..., Answer]) -> Future[Answer]:
-        # Only the thread of a task may read the connection again.
-        return self._pool.submit(call, renew=False, closed=self._closed)
+            self._threads.close()
 
     def _fetch_of(self, chunk: _Chunk) -> Callable[..., dict[str, Record]]:
         return partial(self._source.fetch, self._namespace, chunk.ids)
@@ -116,16 +143,16 @@ class Walk:
         return partial(self._source.list_page, self._namespace, token)
 
     def _batch(self, chunk: _Chunk, future: Future[dict[str, Record]]) -> RecordBatch:
-        found = self._result(future, self._fetch_of(chunk))
+        found = self._threads.result(future, self._fetch_of(chunk))
         records = [found[each] for each in chunk.ids if each in found]
         return RecordBatch(records, [each for each in chunk.ids if each not in found], chunk.listed, chunk.position)
 
-    def _chunks(self) -> Iterator[_Chunk]:
+    def _chunks(self, pages: Iterable[tuple[list[str], str | None]]) -> Iterator[_Chunk]:
         """Yield ids, grouped so that one request can fetch the records."""
         ids: list[str] = []
         listed = url_length = 0
         position = self._start or Position("")
-        for page, token in self._pages():
+        for page, token in pages:
             for record_id in page:
                 length = len(quoted(record_id)) + len("&ids=")
                 if ids and (len(ids) >= self._source.max_ids or url_length + length > _MAX_URL):
@@ -144,22 +171,22 @@ class Walk:
         after, token = self._start or Position("")
         last, empty, is_resumed = "", 0, token is not None
         operation = self._source.list_operation(self._namespace)
-        future = self._submit(self._list_of(token))
+        future = self._threads.submit(self._list_of(token))
         while True:
             try:
-                page = self._result(future, self._list_of(token))
+                page = self._threads.result(future, self._list_of(token))
             except PineconePermanentError as error:
                 if not is_resumed or isinstance(error, _NOT_ABOUT_TOKEN):
                     raise
                 # The token is no longer valid.
                 token, is_resumed = None, False
-                future = self._submit(self._list_of(None))
+                future = self._threads.submit(self._list_of(None))
                 continue
             is_resumed = False
             if page.token is not None:
                 if page.token == token:
                     raise operation.invalid_response("repeats a page token")
-                future = self._submit(self._list_of(page.token))
+                future = self._threads.submit(self._list_of(page.token))
             for record_id in page.ids:
                 if record_id <= last:
                     raise operation.invalid_response("is not in the order of the ids, or repeats one")
@@ -172,23 +199,11 @@ class Walk:
                 return
             token = page.token
 
-    def _result(self, future: Future[Answer], call: Callable[[], Answer]) -> Answer:
-        """Return the result of a request that a thread has sent.
 
-        After a 401, the request is sent again by this thread: only the thread of a task may read the connection.
-        """
-        try:
-            while True:
-                try:
-                    return future.result(_LOG_INTERVAL)
-                except TimeoutError:
-                    if future.done():
-                        raise
-                    self._source.log_messages()
-        except Unauthorized:
-            return call()
-        finally:
-            self._source.log_messages()
+def _batched(ids: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(ids)
+    while batch := list(islice(iterator, _IDS_AT_ONCE)):
+        yield batch
 
 
 def position_of(after: Any) -> Position | None:

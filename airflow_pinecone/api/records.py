@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from airflow_pinecone.api import record_bodies
+from airflow_pinecone.api.id_walk import IdWalk
+from airflow_pinecone.api.index_calls import IndexCalls
 from airflow_pinecone.api.models import IndexModel, count_of, dimension_of, document_fields, metric_of
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.api.rate_limit import RateLimit
 from airflow_pinecone.api.record import Record, RecordBatch
-from airflow_pinecone.api.record_bodies import DEFAULT_NAMESPACE, Body, Page, canonical_namespace
+from airflow_pinecone.api.record_bodies import Page, canonical_namespace
 from airflow_pinecone.api.record_walk import MAX_EMPTY_PAGES, Walk, position_of, quoted
 from airflow_pinecone.api.transport import Log, Params, Transport
 from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.common.durations import is_number
 from airflow_pinecone.common.text import show_value
-from airflow_pinecone.errors import (
-    PineconeError,
-    PineconeInputError,
-    PineconeRequestError,
-)
+from airflow_pinecone.errors import PineconeInputError, PineconeRequestError
 
 # The maximum of Pinecone.
 PAGE_SIZE = 100
-# A read can take hours, so it survives more than other requests: so many attempts, in so many seconds.
-MAX_ATTEMPTS = 10
-RETRY_BUDGET = 300.0
 # So many records of 40 kB of metadata are a response that is accepted.
 _MAX_IDS = 400
 _TARGET_BYTES = 1_000_000
@@ -39,56 +31,29 @@ _NUMBER_BYTES, _RECORD_BYTES = 12, 400
 _SPARSE_PAIRS = 1000
 # The statuses of an answer that would have been too long, and what the error of one that was too long says.
 _TOO_LONG, _WAS_TOO_LONG = (413, 414), "the response is longer than"
+# The statuses with which Pinecone answers if an index, or a project, does not have namespace aliases.
+_HAS_NO_ALIASES = (404, 501)
 _FIELDS_OF_STATS = {"namespaces", "dimension", "indexFullness", "totalVectorCount", "metric", "vectorType"}
-# Messages about repeated requests that are logged. After them, they are only counted.
-_LOGGED_MESSAGES = 3
 
 
-@dataclass
-class Usage:
-    """What the requests have cost so far, without those that failed.
+class NamespaceDetails(NamedTuple):
+    """A namespace, as Pinecone describes it.
 
     Attributes:
-        requests: The number of requests.
-        read_units: The read units, as Pinecone reports them.
-        response_bytes: The bytes of the responses, not compressed.
-        messages: How often a request was repeated, or another message was logged.
+        record_count: The number of records. It lags behind writes.
+        schema: Which metadata fields are indexed for filters, as in the API; None for all.
     """
 
-    requests: int = 0
-    read_units: int = 0
-    response_bytes: int = 0
-    messages: int = 0
+    record_count: int
+    schema: dict[str, Any] | None
 
 
-class _Closed(PineconeError):
-    """The consumer of a read has stopped. The error ends a request that is repeated, and is never shown."""
-
-
-class _Gate:
-    """Limits the requests of a read, and ends them once it is closed."""
-
-    def __init__(self, limit: RateLimit, closed: threading.Event | None) -> None:
-        self._limit = limit
-        self._closed = closed
-
-    def wait(self) -> None:
-        """Wait until the next request may be sent."""
-        self._limit.wait()
-        if self._closed is not None and self._closed.is_set():
-            raise _Closed
-
-    def slow_down(self, retry_after: float | None) -> None:
-        """Send fewer requests."""
-        self._limit.slow_down(retry_after)
-
-
-class IndexRecords:
+class IndexRecords(IndexCalls):
     """Read the records of one index.
 
-    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, and none starts later than 5
-    minutes after the first. After a 429, all threads send fewer requests. Each method that calls Pinecone raises the
-    same errors as those of PineconeHook.
+    Requests are repeated after 408, 429, 5xx and connection errors: at most 10 attempts, not counting those with 429,
+    and none starts later than 5 minutes after the first. After a 429, all threads send fewer requests. Each method that
+    calls Pinecone raises the same errors as those of PineconeHook.
 
     Args:
         transport: Sends the requests.
@@ -106,16 +71,9 @@ class IndexRecords:
     def __init__(
         self, transport: Transport, index: IndexModel, url: str, clock: Clock, log: Log, *, retry: bool = True
     ) -> None:
-        self.index = index
-        self.usage = Usage()
-        self._transport = transport.with_limits(MAX_ATTEMPTS, RETRY_BUDGET, self._keep_message)
-        self._retry = retry
-        self._url = url
-        self._log = log
+        super().__init__(transport, index, url, log, retry=retry)
         # Pinecone has one limit for listing ids, and another one for fetching records.
         self._list_limit, self._fetch_limit = RateLimit(clock), RateLimit(clock)
-        self._messages: deque[str] = deque()
-        self._lock = threading.Lock()
         self._fields = document_fields(index)
         numbers = dimension_of(index) or 0
         if not numbers or metric_of(index) == "dotproduct":
@@ -161,22 +119,68 @@ class IndexRecords:
 
         Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/listnamespaces
         """
+        return {name: details.record_count for name, details in self.namespace_details().items()}
+
+    def namespace_details(self) -> dict[str, NamespaceDetails]:
+        """List the namespaces, as ``namespaces`` does, with the schema of each.
+
+        Returns:
+            The details by namespace, in the order of the names.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/listnamespaces
+        """
         operation = self._operation("list_namespaces", "GET", ("namespaces",), "list the namespaces")
-        counts: dict[str, int] = {}
+        found: dict[str, NamespaceDetails] = {}
+        for row in self._rows(operation, "namespaces"):
+            count = count_of(row.get("record_count", 0)) if isinstance(row, dict) else None
+            if count is None or not isinstance(row.get("name", ""), str):
+                raise operation.invalid_response("has a namespace with an invalid name or record_count")
+            schema = row.get("schema")
+            if not isinstance(schema, dict | None):
+                raise operation.invalid_response("has a namespace with an invalid schema")
+            found[canonical_namespace(row.get("name", ""))] = NamespaceDetails(count, schema)
+        return found
+
+    def namespace_aliases(self) -> dict[str, str]:
+        """List the namespace aliases, which exist since API version 2026-07.
+
+        Returns:
+            The target namespace by alias, in the order of the aliases. Empty if the API version of the connection is
+            earlier, or if Pinecone does not have aliases for this index.
+
+        Reference: https://docs.pinecone.io/reference/api/2026-07/data-plane/listnamespacealiases
+        """
+        if not self._transport.settings.is_since("2026-07"):
+            return {}
+        path = ("namespace-aliases",)
+        operation = self._operation("list_namespace_aliases", "GET", path, "list the namespace aliases")
+        try:
+            rows = list(self._rows(operation, "namespace_aliases"))
+        except PineconeRequestError as error:
+            if error.status_code in _HAS_NO_ALIASES:
+                return {}
+            raise
+        if not all(
+            isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("target_namespace"), str)
+            for row in rows
+        ):
+            raise operation.invalid_response("has an alias with an invalid name or target_namespace")
+        return {row["name"]: canonical_namespace(row["target_namespace"]) for row in rows}
+
+    def _rows(self, operation: Operation, field: str) -> Iterator[Any]:
+        """Yield the rows of all pages of a listing."""
         token, empty = None, 0
+        names: set[str] = set()
         while True:
             params: Params = {"limit": PAGE_SIZE, **({"paginationToken": token} if token else {})}
             answer = self._send_here(operation, self._list_limit, params=params).json
-            rows, next_token = record_bodies.rows_of(answer, "namespaces", operation)
-            before = len(counts)
-            for row in rows:
-                count = count_of(row.get("record_count", 0)) if isinstance(row, dict) else None
-                if count is None or not isinstance(row.get("name", ""), str):
-                    raise operation.invalid_response("has a namespace with an invalid name or record_count")
-                counts[canonical_namespace(row.get("name", ""))] = count
-            empty = 0 if len(counts) > before else empty + 1
+            rows, next_token = record_bodies.rows_of(answer, field, operation)
+            yield from rows
+            before = len(names)
+            names.update(str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row)
+            empty = 0 if len(names) > before else empty + 1
             if next_token is None:
-                return counts
+                return
             if next_token == token or empty >= MAX_EMPTY_PAGES:
                 raise operation.invalid_response("repeats a page token")
             token = next_token
@@ -216,6 +220,46 @@ class IndexRecords:
         walk = Walk(self, canonical_namespace(namespace), position_of(after), sample, seed)
         return walk.batches()
 
+    def list_ids(self, namespace: str = "", *, count: int | None = None) -> Iterator[list[str]]:
+        """List the ids of a namespace, in ascending order.
+
+        Pinecone returns 100 ids at a time, and each page needs the token of the one before. So a large namespace is
+        split by the prefixes of its ids, and the parts are listed at the same time. Then no id is returned before all
+        are listed; they are kept in a temporary file.
+
+        Args:
+            namespace: The namespace; ``""`` and ``__default__`` are the default namespace.
+            count: The number of its records. If it is wrong or unknown (None), the pages are listed one after another.
+
+        Returns:
+            An iterator over lists of ids. Close it, or read it to its end.
+
+        Raises:
+            PineconeTransientError: A request failed, or a page repeats ids, goes back, or never ends.
+            PineconePermanentError: Pinecone rejected a request.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/list
+        """
+        return IdWalk(self, canonical_namespace(namespace), count).pages()
+
+    def fetch_ids(self, namespace: str, ids: Iterable[str]) -> Iterator[RecordBatch]:
+        """Fetch records by id, with a few requests at the same time. Only a few batches are in memory.
+
+        Args:
+            namespace: The namespace; ``""`` and ``__default__`` are the default namespace.
+            ids: The ids, in ascending order.
+
+        Returns:
+            An iterator over batches. Close it, or read it to its end.
+
+        Raises:
+            PineconeTransientError: A request failed.
+            PineconePermanentError: Pinecone rejected a request.
+
+        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/fetch
+        """
+        return Walk(self, canonical_namespace(namespace), None, 1.0, 0).batches(ids)
+
     def query(self, namespace: str, vector: list[float], *, top_k: int) -> list[str]:
         """Return the ids of the nearest records to a dense vector, the nearest first.
 
@@ -238,14 +282,15 @@ class IndexRecords:
         except (KeyError, TypeError):
             raise operation.invalid_response("has a match without an id") from None
 
-    def list_page(self, namespace: str, token: str | None, **how: Any) -> Page:
+    def list_page(self, namespace: str, token: str | None, *, prefix: str = "", **how: Any) -> Page:
         """Return a page of ids; see ``Source``."""
         operation = self.list_operation(namespace)
+        with_prefix = {"prefix": prefix} if prefix else {}
         if self.is_document_index:
-            body = {"limit": PAGE_SIZE, **({"pagination_token": token} if token else {})}
+            body = {"limit": PAGE_SIZE, **with_prefix, **({"pagination_token": token} if token else {})}
             answer = self._send(operation, self._list_limit, body=body, **how)
         else:
-            params: dict[str, Any] = {"limit": PAGE_SIZE, **self._vectors_namespace(namespace)}
+            params: dict[str, Any] = {"limit": PAGE_SIZE, **with_prefix, **self._vectors_namespace(namespace)}
             params |= {"paginationToken": token} if token else {}
             answer = self._send(operation, self._list_limit, params=params, **how)
         return record_bodies.page(answer.json, operation)
@@ -301,44 +346,3 @@ class IndexRecords:
 
     def _operation(self, name: str, method: str, path: tuple[str, ...], description: str) -> Operation:
         return Operation(name, method, path, f"{description} of index {self.index['name']}", is_read=True)
-
-    def _vectors_namespace(self, namespace: str) -> dict[str, str]:
-        """Return the parameter for a namespace. The default namespace is left out: it has two names."""
-        name = canonical_namespace(namespace)
-        return {} if name == DEFAULT_NAMESPACE else {"namespace": name}
-
-    def _send(
-        self, operation: Operation, limit: RateLimit, *, closed: threading.Event | None = None, **request: Any
-    ) -> Body:
-        body: Body = self._transport.request(
-            operation,
-            url=self._url,
-            decode=record_bodies.decode,
-            retry=self._retry,
-            gate=_Gate(limit, closed),
-            **request,
-        )
-        with self._lock:
-            self.usage.requests += 1
-            self.usage.read_units += record_bodies.read_units(body.json)
-            self.usage.response_bytes += body.size
-        return body
-
-    def _send_here(self, operation: Operation, limit: RateLimit, **request: Any) -> Body:
-        """Send a request in the thread of the task, and log what happened."""
-        try:
-            return self._send(operation, limit, **request)
-        finally:
-            self.log_messages()
-
-    def _keep_message(self, text: str) -> None:
-        """Keep a message of a thread, for the thread of the task to log it."""
-        self._messages.append(text)
-
-    def log_messages(self) -> None:
-        """Log the messages of the threads; see ``Source``."""
-        while self._messages:
-            text = self._messages.popleft()
-            self.usage.messages += 1
-            if self.usage.messages <= _LOGGED_MESSAGES:
-                self._log(text)

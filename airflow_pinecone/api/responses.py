@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel, RestoreStarted
+from airflow_pinecone.api.models import (
+    BackupModel,
+    BackupScheduleModel,
+    ImportModel,
+    ImportStarted,
+    IndexModel,
+    RestoreJobModel,
+    RestoreStarted,
+)
 from airflow_pinecone.api.operation import Operation
 from airflow_pinecone.common.inputs import is_id
 
@@ -40,6 +48,18 @@ def backup_schedule(response: Any, operation: Operation) -> BackupScheduleModel:
     if not (isinstance(response.get("name"), str) and isinstance(response.get("enabled"), bool)):
         raise operation.invalid_response("is a backup schedule with an invalid name or enabled")
     return cast("BackupScheduleModel", response)
+
+
+def bulk_import(response: Any, operation: Operation) -> ImportModel:
+    """Return a response as a bulk import."""
+    _require(response, ("id", "status"), "an import", operation)
+    return cast("ImportModel", response)
+
+
+def import_started(response: Any, operation: Operation) -> ImportStarted:
+    """Return a response as a bulk import that has started."""
+    _require(response, ("id",), "a started import", operation)
+    return cast("ImportStarted", response)
 
 
 def index(response: Any, operation: Operation, index_name: str) -> IndexModel:

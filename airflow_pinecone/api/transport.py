@@ -122,7 +122,7 @@ class Transport:
         operation: Operation,
         *,
         params: Params | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         retry: bool = True,
         url: str | None = None,
         decode: Callable[[bytes], Any] = decode_json,
@@ -134,7 +134,7 @@ class Transport:
         Args:
             operation: The call. A POST is repeated only if Pinecone did not process it.
             params: The query.
-            body: The body, sent as JSON.
+            body: The body, sent as JSON. Bytes are JSON already.
             retry: Whether the request may be repeated after a failure that may be temporary. After a 401, it is
                 repeated once if there is a new API key.
             url: The base URL to send it to; None for the control plane.
@@ -153,7 +153,7 @@ class Transport:
         """
         validate_bools(retry=retry)
         try:
-            content = None if body is None else json.dumps(body, allow_nan=False).encode()
+            content = body if isinstance(body, bytes | None) else json.dumps(body, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"the body of the request is not JSON: {error}"
             raise PineconeInputError(explain(f"Could not {operation.description}.", problem)) from None
@@ -162,10 +162,14 @@ class Transport:
 
         may_be_processed = False
         logged = ""
+        # The rejections that only ask the threads of the gate to send fewer requests. They are not counted as attempts.
+        slowed_down = 0
 
         def can_repeat(error: BaseException) -> bool:
             nonlocal may_be_processed
             if not isinstance(error, PineconeTransientError):
+                return False
+            if isinstance(error, PineconeRequestError) and error.status_code == 501:
                 return False
             may_be_processed = may_be_processed or not was_not_processed(error)
             if gate is not None and isinstance(error, PineconeRequestError):
@@ -191,7 +195,8 @@ class Transport:
             logged = reason
 
         def is_last(state: RetryCallState) -> bool:
-            return state.attempt_number >= (self._max_attempts if retry else 1) or self._clock.monotonic() >= deadline
+            counted = state.attempt_number - slowed_down
+            return not retry or counted >= self._max_attempts or self._clock.monotonic() >= deadline
 
         attempts = Retrying(
             retry=retry_if_exception(can_repeat),
@@ -213,6 +218,7 @@ class Transport:
                 except PineconeRequestError as error:
                     if gate is not None and error.status_code == 429:
                         gate.slow_down(error.retry_after)
+                        slowed_down += 1
                     # An earlier attempt, whose response was lost, may have deleted the resource.
                     if isinstance(error, NotFound) and operation.method == "DELETE" and may_be_processed:
                         return None
@@ -220,7 +226,12 @@ class Transport:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def create(
-        self, operation: Operation, fields: Mapping[str, Any], read: Callable[[Any, Operation], Created]
+        self,
+        operation: Operation,
+        fields: Mapping[str, Any],
+        read: Callable[[Any, Operation], Created],
+        *,
+        url: str | None = None,
     ) -> Created:
         """Send a request that creates something, and return what ``read`` makes of the response.
 
@@ -228,6 +239,7 @@ class Transport:
             operation: The call.
             fields: The body. Fields that are None are left out.
             read: Checks the response.
+            url: The base URL to send it to; None for the control plane.
 
         Raises:
             CreateOutcomeUnknown: Pinecone may have processed the request.
@@ -235,7 +247,7 @@ class Transport:
         """
         body = {name: value for name, value in fields.items() if value is not None}
         try:
-            return read(self.request(operation, body=body), operation)
+            return read(self.request(operation, body=body, url=url), operation)
         except PineconeTransientError as error:
             if was_not_processed(error):
                 raise

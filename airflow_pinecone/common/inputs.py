@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.text import show_value
 from airflow_pinecone.errors import PineconeInputError
 
 Frequency = Literal["daily", "weekly", "monthly"]
+OnError = Literal["abort", "continue"]
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
 _ID = r"[A-Za-z0-9_-]{1,128}"
+# The maximum of Pinecone.
+_MAX_URI = 1500
 # How many characters of an invalid value are examined.
 _EXAMINED = 2000
 # What a template makes of a missing XCom.
@@ -68,6 +71,24 @@ def validate_text(value: Any, name: str) -> str | None:
         f"{name} must be a string, not {show_value(value)}. With render_template_as_native_obj=True, a template whose "
         "text is a Python value, such as 42, renders to that value."
     )
+
+
+def validate_uri(value: Any) -> str:
+    """Check the URI of a folder that Pinecone imports."""
+    is_valid = isinstance(value, str) and "://" in value and value.isprintable() and value == value.strip()
+    if is_valid and len(value) <= _MAX_URI:
+        return str(value)
+    raise PineconeInputError(
+        f"{show_value(value)} is not a valid uri. Use that of a folder, of at most {_MAX_URI} characters, such as "
+        "s3://bucket/folder."
+    )
+
+
+def validate_on_error(value: Any) -> OnError:
+    """Check what a bulk import does with an invalid record."""
+    if value in get_args(OnError):
+        return cast("OnError", value)
+    raise PineconeInputError(f"on_error must be 'abort' or 'continue', not {show_value(value)}.")
 
 
 def validate_bools(**values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -43,6 +44,13 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Align the columns of a header and its rows."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def show_url(url: object) -> str:
+    """Return a URL without a password and a query, which can have a signature. The id of a connection stays."""
+    base, query, _ = str(url).partition("?")
+    # A password can contain a slash.
+    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", base, flags=re.DOTALL) + ("?***" if query else "")
 
 
 def counted(number: int, noun: str) -> str:

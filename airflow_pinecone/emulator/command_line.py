@@ -1,6 +1,7 @@
 """The command line interface of the emulator."""
 
 import argparse
+import json
 import logging
 import math
 import os
@@ -8,6 +9,7 @@ import reprlib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.faults import Fault, parse_fault
@@ -83,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_pinecone.emulator",
         description="Emulate Pinecone's control plane and data plane (API versions 2025-10, 2026-04, 2026-07 and\n"
-        "unstable): indexes and their records, backups, backup schedules and restores. Prints its URL when\n"
-        "it is ready, and logs one line for each request.",
+        "unstable): indexes and their records, backups, backup schedules, restores and bulk imports. Prints\n"
+        "its URL when it is ready, and logs one line for each request.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -127,6 +129,27 @@ def _parser() -> argparse.ArgumentParser:
         help="final status of restore jobs: Completed, Failed, Cancelled or never (default: %(default)s)",
     )
     add_seconds("--restore-visible-after", "time until lists and describe requests find a new restore job")
+    add_seconds("--import-after", "time from the start of a bulk import to its end")
+    add(
+        "--import-ends",
+        default="Completed",
+        metavar="STATUS",
+        help="final status of bulk imports: Completed, Failed, Cancelled or never (default: %(default)s)",
+    )
+    add_seconds("--import-visible-after", "time until lists and describe requests find a new bulk import")
+    add(
+        "--import-skips-identical",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether a record with the vector values of another one of its bulk import is invalid (default: yes)",
+    )
+    add(
+        "--storage-options",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        help='options with which bulk imports open S3, such as {"endpoint_url": "http://127.0.0.1:5000"}',
+    )
     add_seconds("--latency", "time added to each response of the data plane")
     add_seconds("--writes-visible-after", "time until a write to the records of an index is visible")
     add_seconds("--backup-lag", "a backup lacks what was written to its index in this time before it")
@@ -233,6 +256,16 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return seconds
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("it must be a JSON object")
+    return value
 
 
 def _index(text: str) -> str:

@@ -13,6 +13,7 @@ from airflow_pinecone.emulator.contents import Contents, Write, spread
 from airflow_pinecone.emulator.data_plane import DataPlane, internal, rpc_status
 from airflow_pinecone.emulator.documents import Documents
 from airflow_pinecone.emulator.errors import ApiError
+from airflow_pinecone.emulator.imports import Imports
 from airflow_pinecone.emulator.messages import ApiRequest, ApiResponse
 from airflow_pinecone.emulator.namespace_calls import NamespaceCalls
 from airflow_pinecone.emulator.namespaces import put
@@ -65,7 +66,9 @@ class ControlPlane:
         self._router = web.UrlDispatcher()
         self._operations = Operations(self.project, self._schedules, scenario)
         self._data_plane = DataPlane(self.project, scenario)
-        data_plane_routes = [*NamespaceCalls(self._data_plane).routes(), *Vectors(self._data_plane).routes()]
+        self._imports = Imports(self._data_plane, scenario)
+        calls = (NamespaceCalls(self._data_plane), Vectors(self._data_plane), self._imports)
+        data_plane_routes = [route for each in calls for route in each.routes()]
         self._rpc_operations = {operation for _, _, operation in data_plane_routes}
         routes = [*self._operations.routes(), *data_plane_routes, *Documents(self._data_plane).routes()]
         for method, path, operation in routes:
@@ -181,6 +184,20 @@ class ControlPlane:
             generated = index.generate(count, seed)
             self._write(index, lambda namespaces: namespaces.update({internal(namespace): generated}))
 
+    def add_namespace_alias(self, index_name: str, name: str, namespace: str) -> None:
+        """Add a namespace alias without a request. The emulator only lists it: reads do not resolve it.
+
+        Args:
+            index_name: The name of the index.
+            name: The alias.
+            namespace: Its target; "" for the default namespace.
+
+        Raises:
+            ApiError: The index does not exist.
+        """
+        with self._lock:
+            self.project.index(index_name).namespace_aliases[name] = namespace
+
     def records(self, index_name: str, namespace: str = "") -> dict[str, Model]:
         """Return the visible records of a namespace by id, as in a response.
 
@@ -286,8 +303,9 @@ class ControlPlane:
         return response
 
     def _now(self) -> float:
-        """Return the time, after the start of the scheduled backups that are due."""
+        """Return the time, after the end of the bulk imports and the start of the scheduled backups that are due."""
         now = self.scenario.clock()
+        self._imports.run(now)
         self._schedules.run(now)
         return now
 

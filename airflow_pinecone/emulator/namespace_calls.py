@@ -17,7 +17,7 @@ from airflow_pinecone.emulator.errors import ApiError
 from airflow_pinecone.emulator.messages import ApiRequest
 from airflow_pinecone.emulator.namespaces import Namespace, Namespaces, StoredNamespace
 from airflow_pinecone.emulator.records import Model
-from airflow_pinecone.emulator.resources import Index
+from airflow_pinecone.emulator.resources import Index, timestamp
 from airflow_pinecone.emulator.vector_bodies import read_body, read_namespace, typed
 from airflow_pinecone.emulator.versions import Version
 
@@ -40,6 +40,7 @@ class NamespaceCalls:
             ("POST", f"{HOST}/namespaces", self._create),
             ("GET", f"{HOST}/namespaces/{{namespace}}", self._describe),
             ("DELETE", f"{HOST}/namespaces/{{namespace}}", self._delete),
+            ("GET", f"{HOST}/namespace-aliases", self._list_aliases),
         ]
 
     async def _describe_index_stats(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
@@ -102,6 +103,25 @@ class NamespaceCalls:
         check_namespace_to_delete(index, namespace, now)
         self._data_plane.write(index, lambda namespaces: _remove(namespaces, internal(namespace)), now)
         return 200, {}
+
+    async def _list_aliases(self, request: ApiRequest, now: float, version: Version, host: str) -> Result:
+        if not version.has_aliases:
+            raise ApiError(501, f"API version {version.name} has no namespace aliases.")
+        index = self._data_plane.index(host)
+        query = request.query
+        refuse_unknown_query(query, {"prefix", "limit", "paginationToken"})
+        page = keyset.read_page(query)
+        aliases = {name: index.namespace_aliases[name] for name in sorted(index.namespace_aliases)}
+        names = [name for name in aliases if name.startswith(page.prefix)]
+        shown, token = page.of(name for name in names if name >= page.start)
+        body: Model = {"total_count": len(names)}
+        if shown:
+            time = timestamp(0.0)
+            rows = [{"name": name, "target_namespace": aliases[name] or DEFAULT_NAMESPACE} for name in shown]
+            body["namespace_aliases"] = [{**row, "created_at": time, "updated_at": time} for row in rows]
+        if token:
+            body["pagination"] = {"next": token}
+        return 200, body
 
 
 def _remove(namespaces: Namespaces, name: str) -> None:

@@ -158,6 +158,7 @@ class Index:
         restore_job: The job that fills it, if it was created from a backup.
         state: Its state, if that is fixed.
         records_visible_after: The seconds from the end of the restore job until lists and counts show all records.
+        namespace_aliases: The target namespace of each alias.
     """
 
     id: str
@@ -166,6 +167,7 @@ class Index:
     restore_job: RestoreJob | None = None
     state: str | None = None
     records_visible_after: float = 0.0
+    namespace_aliases: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The settings of backups and restore jobs, and the plans for the next ones."""
+"""The settings of backups, restore jobs and bulk imports, and the plans for the next ones."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,9 @@ class _Plan(NamedTuple):
 
 @dataclass(kw_only=True)
 class Scenario:
-    """Settings for all backups and restore jobs, and plans for the next ones.
+    """Settings for all backups, restore jobs and bulk imports, and plans for the next ones.
 
-    A changed setting applies to backups and restore jobs that are created afterwards.
+    A changed setting applies to those that are created afterwards.
 
     Attributes:
         ready_after: Seconds from the creation of a backup to its final status.
@@ -37,6 +37,14 @@ class Scenario:
             of the run, or "Initializing", without it. The service was seen to return both.
         full_text_backups: Whether an index with fields for full-text search can be backed up. Pinecone's
             documentation says both.
+        import_after: Seconds from the start of a bulk import to its end, if its files have been read by then.
+        import_ends: The final status of bulk imports: "Completed", "Failed", "Cancelled" or "never". With
+            "Completed", an import of invalid files fails.
+        import_visible_after: Seconds until lists and describe requests find a new bulk import.
+        import_skips_identical: Whether a record with the same vector values as another one of its import is invalid:
+            it is skipped, or fails the import. Pinecone's documentation says so.
+        storage_options: The options with which bulk imports open S3, as fsspec has them, such as `key`, `secret` and
+            `endpoint_url`.
         writes_visible_after: Seconds until a write to the records of an index appears in counts and responses.
         backup_lag: A backup lacks what was written to its index in the last seconds of this number. A write counts if
             this is set when it happens.
@@ -63,6 +71,11 @@ class Scenario:
     full_text_backups: bool = True
     max_retention_days: int = 365
     planned_run_status: str = "Scheduled"
+    import_after: float = 0.0
+    import_ends: str = "Completed"
+    import_visible_after: float = 0.0
+    import_skips_identical: bool = True
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
     writes_visible_after: float = 0.0
     backup_lag: float = 0.0
     restored_records_visible_after: float = 0.0
@@ -74,6 +87,7 @@ class Scenario:
     _next_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_scheduled_backups: list[_Plan] = field(default_factory=list, init=False, repr=False)
     _next_restores: list[_Plan] = field(default_factory=list, init=False, repr=False)
+    _next_imports: list[_Plan] = field(default_factory=list, init=False, repr=False)
 
     def next_backup(
         self,
@@ -180,6 +194,37 @@ class Scenario:
         }
         self._next_restores.append(_Plan(backup_id, changes))
 
+    def next_import(
+        self,
+        index_name: str | None = None,
+        *,
+        import_after: float | None = None,
+        import_ends: str | None = None,
+        fails: bool = False,
+        import_visible_after: float | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Plan the lifecycle of the next bulk import. Repeated calls plan the ones after it.
+
+        `import_after`, `import_ends` and `import_visible_after` replace the settings of the scenario.
+
+        Args:
+            index_name: The index to which the plan applies; None for any index.
+            import_after: Seconds until the end.
+            import_ends: The final status: "Completed", "Failed", "Cancelled" or "never".
+            fails: Short for `import_ends="Failed"`.
+            import_visible_after: Seconds until lists and describe requests find the import.
+            fields: Fields to replace in every response, such as `error`; a value of `...` removes the field.
+        """
+        changes = {
+            "ends_after": import_after,
+            "final_status": "Failed" if fails else import_ends,
+            "listed_after": import_visible_after,
+            "described_after": import_visible_after,
+            "fields": dict(fields or {}),
+        }
+        self._next_imports.append(_Plan(index_name, changes))
+
     def take_backup_lifecycle(self, index_name: str) -> Lifecycle:
         """Return the lifecycle of the backup that a request creates, and remove its plan."""
         return _take(self._next_backups, index_name, self._backup_lifecycle())
@@ -197,6 +242,16 @@ class Scenario:
             described_after=self.restore_visible_after,
         )
         return _take(self._next_restores, backup_id, lifecycle)
+
+    def take_import_lifecycle(self, index_name: str) -> Lifecycle:
+        """Return the lifecycle of the bulk import that is being started, and remove its plan."""
+        lifecycle = Lifecycle(
+            ends_after=self.import_after,
+            final_status=self.import_ends,
+            listed_after=self.import_visible_after,
+            described_after=self.import_visible_after,
+        )
+        return _take(self._next_imports, index_name, lifecycle)
 
     def _backup_lifecycle(self) -> Lifecycle:
         return Lifecycle(

@@ -83,10 +83,12 @@ class Emulator:
         requests: The exchanges so far, in the order in which the requests arrived.
         next_backup: See `Scenario.next_backup`.
         next_restore: See `Scenario.next_restore`.
+        next_import: See `Scenario.next_import`.
         next_scheduled_backup: See `Scenario.next_scheduled_backup`.
         add_index: See `ControlPlane.add_index`.
         set_records: See `ControlPlane.set_records`.
         add_records: See `ControlPlane.add_records`.
+        add_namespace_alias: See `ControlPlane.add_namespace_alias`.
         generate_records: See `ControlPlane.generate_records`.
         records: See `ControlPlane.records`.
         namespaces: See `ControlPlane.namespaces`.
@@ -135,10 +137,12 @@ class Emulator:
 
         self.next_backup = self.scenario.next_backup
         self.next_restore = self.scenario.next_restore
+        self.next_import = self.scenario.next_import
         self.next_scheduled_backup = self.scenario.next_scheduled_backup
         self.add_index = self.control_plane.add_index
         self.set_records = self.control_plane.set_records
         self.add_records = self.control_plane.add_records
+        self.add_namespace_alias = self.control_plane.add_namespace_alias
         self.generate_records = self.control_plane.generate_records
         self.records = self.control_plane.records
         self.namespaces = self.control_plane.namespaces

@@ -30,6 +30,7 @@ class Version:
         no_plan: The code of the error if the plan of the project does not include backups.
         has_schedules: Whether the version has backup schedules.
         has_documents: Whether the version has the Documents API.
+        has_aliases: Whether the version has namespace aliases.
         default_namespace: The name of the default namespace in the stats of an index.
         counts_as_text: Whether the counts of a namespace are decimal strings, and it has a size.
         counts_egress: Whether the usage of a request includes the bytes of the response.
@@ -43,6 +44,7 @@ class Version:
     no_plan: str = "FORBIDDEN"
     has_schedules: bool = False
     has_documents: bool = False
+    has_aliases: bool = False
     default_namespace: str = "__default__"
     counts_as_text: bool = False
     counts_egress: bool = False
@@ -104,6 +106,7 @@ class SchemaVersion(Version):
     no_plan: str = "PERMISSION_DENIED"
     has_schedules: bool = True
     has_documents: bool = True
+    has_aliases: bool = True
     default_namespace: str = ""
     counts_as_text: bool = True
     counts_egress: bool = True

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from airflow_pinecone.operators.create import CreateBackupOperator as CreateBackupOperator
     from airflow_pinecone.operators.delete import DeleteBackupOperator as DeleteBackupOperator
     from airflow_pinecone.operators.prune import PruneBackupsOperator as PruneBackupsOperator
+    from airflow_pinecone.operators.prune_copies import PruneCopiesOperator as PruneCopiesOperator
     from airflow_pinecone.operators.restore import CreateIndexFromBackupOperator as CreateIndexFromBackupOperator
     from airflow_pinecone.operators.schedule import DeleteBackupScheduleOperator as DeleteBackupScheduleOperator
     from airflow_pinecone.operators.schedule import EnsureBackupScheduleOperator as EnsureBackupScheduleOperator
+    from airflow_pinecone.operators.start_import import StartImportOperator as StartImportOperator
     from airflow_pinecone.operators.verify import VerifyBackupOperator as VerifyBackupOperator
+    from airflow_pinecone.operators.verify_copy import VerifyCopyOperator as VerifyCopyOperator
 
 _MODULES = {
     "AuditBackupsOperator": "audit",
@@ -24,7 +27,10 @@ _MODULES = {
     "DeleteBackupScheduleOperator": "schedule",
     "EnsureBackupScheduleOperator": "schedule",
     "PruneBackupsOperator": "prune",
+    "PruneCopiesOperator": "prune_copies",
+    "StartImportOperator": "start_import",
     "VerifyBackupOperator": "verify",
+    "VerifyCopyOperator": "verify_copy",
 }
 
 __all__ = [*_MODULES]

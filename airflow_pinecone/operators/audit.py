@@ -10,12 +10,14 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.inputs import validate_bools
+from airflow_pinecone.common.inputs import is_template, validate_bools
 from airflow_pinecone.common.text import cell, counted, show_seconds, show_value, text_table
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.policy import IndexRules, Policy, validate_patterns, validate_statuses
+from airflow_pinecone.rules.copied import copy_state
 from airflow_pinecone.rules.report import rows_with_problems
+from airflow_pinecone.runtime.copies import url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import absolute_page_url
 from airflow_pinecone.runtime.metrics import send_audit_metrics
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.policy import Status
-    from airflow_pinecone.rules.report import BackupFacts, IndexReport, ReadRestoreTests, Report
+    from airflow_pinecone.rules.report import BackupFacts, IndexReport, ReadCopies, ReadRestoreTests, Report
 
 # The error names at most this many indexes. The log has all of them.
 _LISTED_INDEXES = 10
@@ -52,7 +54,8 @@ class AuditBackupsOperator(PineconeOperator):
     each index, the worst first. An index can have several of these statuses, and its row shows the worst:
 
     - ``unprotected``: it has no Ready backup.
-    - ``late``: its newest Ready backup is as old as ``max_age``, or older.
+    - ``late``: its newest Ready backup is as old as ``max_age``, or older, or its newest copy outside of Pinecone is
+      missing, unknown, or as old as ``max_copy_age``.
     - ``failing``: a backup that is newer than the newest Ready one failed, the newest Ready one does not satisfy
       ``min_records`` or ``max_shrink``, or a restore test of an existing backup failed, and no later one clears it.
     - ``untested``: none of its existing backups was restored within ``max_restore_age``. With ``restore_tests``, none
@@ -84,6 +87,11 @@ class AuditBackupsOperator(PineconeOperator):
             ``s3://aws_default@bucket/restore-tests`` or an ObjectStoragePath (templated). This is one request for each
             index, and more if its last test does not decide on its status. Records that cannot be read prove nothing,
             and the log has a warning. None reads no records.
+        copies: The ``destination`` of exports, for the newest copy of each index, as a URL such as
+            ``s3://aws_default@bucket/pinecone`` or an ObjectStoragePath (templated). This is a few requests for each
+            index. None reads no copies.
+        max_copy_age: How old the newest copy outside of Pinecone may be, in seconds or as a timedelta; None requires
+            none. It needs ``copies``. A copy is as old as its backup.
         include_schedules: Whether to read the backup schedules of Pinecone, with one request for each index of the
             report. The log then shows their next runs, and warns of an index that a schedule and this package back up
             within ``max_age``. They need API version 2026-07 or later. If they cannot be read, the log has a warning.
@@ -95,7 +103,7 @@ class AuditBackupsOperator(PineconeOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/list_project_backups
     """
 
-    template_fields: Sequence[str] = ("restore_tests", "conn_id")
+    template_fields: Sequence[str] = ("restore_tests", "copies", "conn_id")
     ui_color = "#fff3c4"
 
     def __init__(
@@ -110,6 +118,8 @@ class AuditBackupsOperator(PineconeOperator):
         policy: Mapping[str, IndexRules] | None = None,
         fail_on: Sequence[Status] = ("unprotected", "late", "failing"),
         restore_tests: Any = None,
+        copies: Any = None,
+        max_copy_age: float | timedelta | None = None,
         include_schedules: bool = False,
         conn_id: str = "pinecone_default",
         **kwargs: Any,
@@ -124,6 +134,8 @@ class AuditBackupsOperator(PineconeOperator):
         self.policy = {} if policy is None else policy
         self.fail_on = fail_on
         self.restore_tests = restore_tests
+        self.copies = copies
+        self.max_copy_age = max_copy_age
         self.include_schedules = include_schedules
         with checked_arguments():
             self._policy.validate()
@@ -132,6 +144,10 @@ class AuditBackupsOperator(PineconeOperator):
             validate_statuses(fail_on)
             validate_bools(include_schedules=include_schedules)
             _validate_folder(restore_tests)
+            if copies is not None and not is_template(copies):
+                url_of_copy(copies, "copies")
+            if copies is None and self._policy.needs_copies:
+                raise PineconeInputError("max_copy_age needs copies, the destination of the exports.")
 
     def execute(self, context: Context) -> Report:
         """List, report, and fail if the report has one of the statuses of ``fail_on``.
@@ -157,6 +173,7 @@ class AuditBackupsOperator(PineconeOperator):
                 exclude=self.exclude,
                 include_schedules=self.include_schedules,
                 read_restore_tests=self._read_restore_tests(),
+                read_copies=self._read_copies(),
             )
         self.log.info("%s\n%s", report["verdict"], _format(report))
         if report["unmatched"]:
@@ -205,9 +222,16 @@ class AuditBackupsOperator(PineconeOperator):
         _validate_folder(self.restore_tests)
         return partial(read_tests, self.restore_tests, now=self.clock.utcnow())
 
+    def _read_copies(self) -> ReadCopies | None:
+        if self.copies is None:
+            return None
+        from airflow_pinecone.runtime.copy_reports import read_copies
+
+        return partial(read_copies, url_of_copy(self.copies, "copies"))
+
     @property
     def _policy(self) -> Policy:
-        default = IndexRules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink)
+        default = IndexRules(self.max_age, self.max_restore_age, self.min_records, self.max_shrink, self.max_copy_age)
         return Policy(default, self.policy)
 
 
@@ -267,8 +291,9 @@ def _last_restore(row: IndexReport, report: Report) -> str:
 def _format(report: Report) -> str:
     """Format the report as a table with a row for each index, and lines for what is not in it."""
     restore = "last restore" if all(row["restore_tests_known"] is None for row in report["indexes"]) else "restore test"
+    copy = ["copy"] if any(row["copies_known"] is not None for row in report["indexes"]) else []
     rows: list[tuple[str, ...]] = [
-        ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", restore, "task")
+        ("status", "index", "newest Ready", "age", "max_age", "records", "change", "backups", restore, *copy, "task")
     ]
     for row in report["indexes"]:
         newest = row["newest_ready"]
@@ -283,6 +308,7 @@ def _format(report: Report) -> str:
                 _change(row),
                 str(row["backup_count"]),
                 _last_restore(row, report),
+                *([copy_state(row["copies_known"], row["newest_copy"])] if copy else []),
                 _of(newest, newest and newest["created_by"], lambda by: cell(f"{by['dag_id']}.{by['task_id']}")),
             )
         )
@@ -297,7 +323,7 @@ def _format(report: Report) -> str:
     ]
     lines += [f"{cell(name)}: {why}, so Pinecone cannot back it up." for name, why in report["unsupported"].items()]
     lines += [
-        f"{cell(name)}: scratch index of a restore test. If no test is running, delete it."
+        f"{cell(name)}: scratch index of a restore test or a copy. If none is running, delete it: it costs money."
         for name in report["scratch_indexes"]
     ]
     for leftover in report["leftovers"]:

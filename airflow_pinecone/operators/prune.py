@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_pinecone.common.inputs import is_template, rendered_bool, rendered_count, validate_bools, validate_text
-from airflow_pinecone.common.text import explain, show_value
+from airflow_pinecone.common.inputs import validate_bools, validate_text
+from airflow_pinecone.common.text import explain
 from airflow_pinecone.errors import (
     BackupInUse,
     ConnectionChanged,
@@ -17,12 +17,12 @@ from airflow_pinecone.errors import (
     NotFound,
     PaymentRequired,
     PineconeError,
-    PineconeInputError,
     PineconeTransientError,
     PruneIncomplete,
     Unauthorized,
 )
 from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.operators.retained import COUNTS, MAX_CONSECUTIVE_FAILURES, RetentionTask, incomplete_prune
 from airflow_pinecone.rules import retention
 from airflow_pinecone.rules.history import BackupHistory
 from airflow_pinecone.runtime.failures import fail_without_retry
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 
 # The API key, the account or the connection is rejected, so every other delete would also fail.
 _REJECTS_ALL = (Unauthorized, PaymentRequired, Forbidden, ConnectionChanged)
-# The arguments that are counts.
-_COUNTS = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "max_deletes")
-# The client repeats each request for up to a minute. After this many consecutive failures, stop.
-MAX_CONSECUTIVE_FAILURES = 5
-# The error lists at most this many failures. The log has all of them.
-_LISTED_FAILURES = 10
 
 
 class _Deletions(NamedTuple):
@@ -49,7 +43,7 @@ class _Deletions(NamedTuple):
     failures: list[str]
 
 
-class PruneBackupsOperator(PineconeOperator):
+class PruneBackupsOperator(RetentionTask, PineconeOperator):
     """Delete the backups of a Pinecone index that no retention rule keeps.
 
     The rules are those of ``restic forget``, in UTC. A backup that any rule keeps is kept. At least one rule is
@@ -94,7 +88,7 @@ class PruneBackupsOperator(PineconeOperator):
     Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_backup
     """
 
-    template_fields: Sequence[str] = ("index_name", *_COUNTS, "is_dry_run", "conn_id")
+    template_fields: Sequence[str] = ("index_name", *COUNTS, "is_dry_run", "conn_id")
     ui_color = "#ffe4d6"
 
     def __init__(
@@ -137,14 +131,9 @@ class PruneBackupsOperator(PineconeOperator):
             validate_bools(
                 owned_only=owned_only, remove_failed=remove_failed, include_deleted_indexes=include_deleted_indexes
             )
-            if not is_template(dry_run):
-                validate_bools(dry_run=dry_run)
             validate_text(created_by_dag_id, "created_by_dag_id")
             validate_text(created_by_task_id, "created_by_task_id")
-            # A template can become any count.
-            counts = {name: getattr(self, name) for name in _COUNTS}
-            self._templates = {name for name, value in counts.items() if is_template(value)}
-            self._check_counts(counts | dict.fromkeys(self._templates, 1))
+            self._check_rules()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, log the plan, and delete.
@@ -167,8 +156,7 @@ class PruneBackupsOperator(PineconeOperator):
 
         now = self.clock.utcnow()
         with fail_without_retry():
-            dry_run = rendered_bool(self.is_dry_run, "dry_run")
-            rules, max_deletes = self._check_counts({name: self._rendered_count(name) for name in _COUNTS})
+            rules, max_deletes, dry_run = self._rendered_rules()
             history = read_history(
                 self.hook.client, self.index_name, include_deleted_indexes=self.include_deleted_indexes
             )
@@ -195,7 +183,7 @@ class PruneBackupsOperator(PineconeOperator):
         action = "Would delete" if dry_run else "Deleting"
         count = f"{len(plan.to_delete)} of {len(history.rows)} backups of index {self.index_name}"
         self.log.info("%s %s\n%s", action, count, plan.table())
-        self._check_size(len(plan.to_delete), max_deletes, dry_run=dry_run)
+        self._check_size(len(plan.to_delete), max_deletes, "backup", dry_run=dry_run)
         if dry_run:
             outcome = _Deletions([], [_as_json(decision, "dry run") for decision in plan.to_delete], [])
         else:
@@ -208,33 +196,6 @@ class PruneBackupsOperator(PineconeOperator):
             "deleted": outcome.deleted,
             "skipped": outcome.skipped,
         }
-
-    def _check_counts(self, counts: dict[str, Any]) -> tuple[retention.RetentionRules, int | None]:
-        """Return the retention rules and ``max_deletes``, or raise PineconeInputError."""
-        rules = dict(counts)
-        max_deletes = rules.pop("max_deletes")
-        if max_deletes is not None and (type(max_deletes) is not int or max_deletes < 1):
-            raise PineconeInputError(f"max_deletes must be an integer above 0 or None, not {show_value(max_deletes)}.")
-        checked = retention.RetentionRules(**rules, keep_within=self.keep_within)
-        checked.validate()
-        return checked, max_deletes
-
-    def _rendered_count(self, name: str) -> int | None:
-        value = getattr(self, name)
-        # None is no rule and no limit, but a template that renders to None is a mistake.
-        return None if value is None and name not in self._templates else rendered_count(value, name)
-
-    def _check_size(self, count: int, max_deletes: int | None, *, dry_run: bool) -> None:
-        if max_deletes is None or count <= max_deletes:
-            return
-        problem = explain(
-            f"No backup was deleted: {count} backups of index {self.index_name} would be deleted, and max_deletes is "
-            f"{max_deletes}.",
-            advice="The log has the plan. Check the rules, or increase max_deletes.",
-        )
-        if not dry_run:
-            raise AirflowFailException(problem)
-        self.log.warning("%s", problem)
 
     def _delete(self, decisions: list[retention.Decision], history: BackupHistory) -> _Deletions:
         outcome = _Deletions([], [], [])
@@ -257,16 +218,7 @@ class PruneBackupsOperator(PineconeOperator):
                 self.log.info("Deleted backup %s.", backup_id)
                 outcome.deleted.append(_as_json(decision))
         if outcome.failures:
-            failures = outcome.failures[-_LISTED_FAILURES:]
-            omitted = len(outcome.failures) - len(failures)
-            lines = [f"The log shows {omitted} more failures.", *failures] if omitted else failures
-            raise PruneIncomplete(
-                explain(
-                    self._progress(outcome, decisions),
-                    "\n".join(lines),
-                    "A retry deletes the rest. If no retry is left, clear the task.",
-                )
-            )
+            raise PruneIncomplete(incomplete_prune(self._progress(outcome, decisions), outcome.failures))
         return outcome
 
     def _progress(self, outcome: _Deletions, decisions: list[retention.Decision]) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow_pinecone.api.models import count_of, created_at, document_fields, is_ready, xcom_safe
+from airflow_pinecone.api.models import count_of, created_at, xcom_safe
 from airflow_pinecone.common.inputs import validate_id, validate_index_name
 from airflow_pinecone.common.text import counted, explain, insert_before_ids, iso, show_time
-from airflow_pinecone.errors import NotFound, PineconeError, PineconePermanentError, RestoreTestFailed, WaitTimeout
+from airflow_pinecone.errors import PineconePermanentError, RestoreTestFailed
 from airflow_pinecone.operators.base import PineconeOperator
+from airflow_pinecone.operators.scratch import DOCUMENTS_VERSION, DeleteScratchOperator, ScratchOperator, version_advice
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
 from airflow_pinecone.rules.restore_test import (
     MAX_QUERIED_NAMESPACES,
@@ -22,7 +21,7 @@ from airflow_pinecone.rules.restore_test import (
     choose_backup,
     seed_of,
 )
-from airflow_pinecone.rules.scratch import is_scratch_of, run_digest, scratch_name, scratch_started_at, scratch_tags
+from airflow_pinecone.rules.scratch import run_digest, scratch_tags
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.tries import start_try
@@ -30,18 +29,8 @@ from airflow_pinecone.runtime.tries import start_try
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_pinecone.api.models import BackupModel, IndexModel
-    from airflow_pinecone.hooks import PineconeHook
 
-# Only since this version, the API has operations for the records of a document index.
-_DOCUMENTS_VERSION = "2026-07"
-# A scratch index that is older is probably left over.
-_MAX_SCRATCH_AGE = timedelta(days=1)
-# How long a deleted index may still have its name, in seconds.
-_DELETION_SECONDS = 300.0
-
-
-class ChooseBackupOperator(PineconeOperator):
+class ChooseBackupOperator(ScratchOperator):
     """Choose the backup of a restore test, and estimate what the test costs.
 
     All tries choose the same backup, unless there is a newer one. All tries of a run, also after a clear, have the same
@@ -63,6 +52,8 @@ class ChooseBackupOperator(PineconeOperator):
 
     template_fields: Sequence[str] = ("index_name", "conn_id")
     operator_extra_links = LINKS
+    purpose = "restore test"
+    failed = RestoreTestFailed
 
     def __init__(
         self,
@@ -112,16 +103,14 @@ class ChooseBackupOperator(PineconeOperator):
         index_name = validate_index_name(self.index_name)
         this_try = start_try(context, self.clock.time())
         run = run_digest(this_try.origin)
-        indexes = {index["name"]: index for index in self.hook.list_indexes()}
-        scratch = scratch_name(run)
-        self._delete_earlier(indexes.pop(scratch, None), run)
-        self._warn_of_old(indexes.values())
+        scratch, indexes = self.prepare(run)
         seed = seed_of(this_try.origin.run_id) if self.seed is None else self.seed
-        backup = self._backup(index_name, seed)
+        last = self.last if self.choose == "random" else 1
+        backup = choose_backup(self.ready_backups(index_name), last=last, seed=seed)
         backup_id = validate_id(backup["backup_id"], "backup")
         push_links(context, backup_id, self)
         index = indexes.get(index_name)
-        self._check_version(index_name, [backup, index])
+        self.check_version([backup, index])
         why = self._why_not_compared(index is not None)
         reference = None if why else self.hook.records(index_name).stats()
         cost = estimate(backup, reference=reference, sample=self.sample, queries=self.queries)
@@ -152,80 +141,6 @@ class ChooseBackupOperator(PineconeOperator):
                 )
             )
         return plan
-
-    def _backup(self, index_name: str, seed: int) -> BackupModel:
-        from airflow_pinecone.reading import read_history
-
-        history = read_history(self.hook.client, index_name)
-        ready = [row.backup for row in history.current if row.created_at and is_ready(row.backup)]
-        if not ready:
-            raise RestoreTestFailed(
-                explain(
-                    f"The restore test of index {index_name} was not started.",
-                    f"it has {history.no_ready_backup}",
-                    "Create a backup, then clear the task.",
-                )
-            )
-        return choose_backup(ready, last=self.last if self.choose == "random" else 1, seed=seed)
-
-    def _delete_earlier(self, index: IndexModel | None, run: str) -> None:
-        """Delete the scratch index that an earlier try of this run, or one before a clear, has left."""
-        if index is None or not is_scratch_of(index, run):
-            # The restore fails if another task created it.
-            return
-        from airflow_pinecone.waiting.drivers import poll_until_found
-
-        name = index["name"]
-        self.log.info("Deleting index %s, which an earlier try of this restore test has left.", name)
-        why = "was deleted, but still exists"
-        try:
-            _delete_if_exists(self.hook, name)
-            find = partial(self._is_deleted, name)
-            if poll_until_found(find, self.log.info, self.clock, seconds=_DELETION_SECONDS):
-                return
-        except PineconeError as error:
-            # Also a rejection can end, for example when the restore does.
-            why = f"could not be deleted: {error.reason}"
-        raise WaitTimeout(
-            explain(
-                f"The restore test of index {self.index_name} was not started.",
-                f"index {name} of an earlier try {why}",
-                "If no retry is left, delete the index in Pinecone's console, then clear the task.",
-            )
-        )
-
-    def _is_deleted(self, name: str) -> bool | None:
-        try:
-            self.hook.describe_index(name)
-        except NotFound:
-            return True
-        return None
-
-    def _warn_of_old(self, indexes: Iterable[IndexModel]) -> None:
-        latest = self.clock.utcnow() - _MAX_SCRATCH_AGE
-        for index in indexes:
-            started_at = scratch_started_at(index)
-            if started_at is not None and started_at < latest:
-                self.log.warning(
-                    "Index %s of a restore test of %s still exists. If no test uses it, delete it: it costs money.",
-                    index["name"],
-                    show_time(started_at),
-                )
-
-    def _check_version(self, index_name: str, models: Sequence[BackupModel | IndexModel | None]) -> None:
-        """Check that the API version of the connection can read the records."""
-        settings = self.hook.settings
-        if settings.is_since(_DOCUMENTS_VERSION):
-            return
-        # A backup has its schema in the same form.
-        if any(document_fields(cast("IndexModel", model)) is not None for model in models if model):
-            raise RestoreTestFailed(
-                explain(
-                    f"The restore test of index {index_name} was not started.",
-                    f"it is a document index, and API version {settings.api_version} cannot read its records",
-                    _version_advice(self.hook),
-                )
-            )
 
     def _why_not_compared(self, index_exists: bool) -> str:
         if not self.compare_to_index:
@@ -306,16 +221,17 @@ class CheckRecordsOperator(PineconeOperator):
                 return self._check()
             except PineconePermanentError as error:
                 # Older versions reject the requests, and do not show that it is a document index.
-                if error.status_code != 400 or self.hook.settings.is_since(_DOCUMENTS_VERSION):
+                if error.status_code != 400 or self.hook.settings.is_since(DOCUMENTS_VERSION):
                     raise
-                text = insert_before_ids(str(error), f"If it is a document index: {_version_advice(self.hook)}")
+                text = insert_before_ids(str(error), f"If it is a document index: {version_advice(self.hook)}")
                 raise RestoreTestFailed(text, reason=error.reason) from error
 
     def _check(self) -> PartResult:
         # The hook reports that numpy is missing.
         records = self.hook.records(self.plan["scratch"])
         reference = self.hook.records(self.plan["index_name"]) if self.part["compare"] else None
-        from airflow_pinecone.runtime.namespace_check import Progress, QueryCheck, check_namespace
+        from airflow_pinecone.runtime.namespace_check import QueryCheck, check_namespace
+        from airflow_pinecone.runtime.progress import Progress
 
         progress = Progress([reader for reader in (records, reference) if reader], self.clock, self.log.info)
         stats = records.stats()
@@ -360,73 +276,8 @@ class CheckRecordsOperator(PineconeOperator):
         return "" if is_large else f"a task queries only its {MAX_QUERIED_NAMESPACES} largest namespaces"
 
 
-class DeleteScratchOperator(PineconeOperator):
-    """Delete the scratch index of a restore test. Another index that has its name is kept.
+class DeleteTestScratchOperator(DeleteScratchOperator):
+    """Delete the scratch index of a restore test."""
 
-    Args:
-        plan: The result of the first task of the restore test (templated).
-        conn_id: The Airflow connection with the API key (templated).
-
-    Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/delete_index
-    """
-
-    template_fields: Sequence[str] = ("plan", "conn_id")
-
-    def __init__(self, *, plan: Plan, conn_id: str, **kwargs: Any) -> None:
-        super().__init__(conn_id=conn_id, **kwargs)
-        self.plan = plan
-
-    def execute(self, context: Context) -> bool:
-        """Delete the scratch index.
-
-        Args:
-            context: The context of the task.
-
-        Returns:
-            Whether it was deleted. It may not exist.
-
-        Raises:
-            PineconeError: It was not deleted; a retry can succeed.
-        """
-        name = validate_index_name(self.plan["scratch"])
-        try:
-            return self._delete(name)
-        except PineconeError as error:
-            # Also a rejection can end, for example when the restore does.
-            raise RestoreTestFailed(
-                explain(
-                    f"Could not delete index {name} of the restore test of index {self.plan['index_name']}.",
-                    error.reason,
-                    "If no retry is left, delete the index in Pinecone's console: it costs money.",
-                ),
-                reason=error.reason,
-            ) from error
-
-    def _delete(self, name: str) -> bool:
-        try:
-            # It may be of another backup: of the one before a clear.
-            if not is_scratch_of(self.hook.describe_index(name), self.plan["run"]):
-                self.log.warning(
-                    "Index %s was not deleted: it lacks the tags of this restore test, so another task created it.",
-                    name,
-                )
-                return False
-        except NotFound:
-            self.log.info("Index %s does not exist.", name)
-            return False
-        is_deleted = _delete_if_exists(self.hook, name)
-        self.log.info("Deleted index %s." if is_deleted else "Index %s does not exist.", name)
-        return is_deleted
-
-
-def _delete_if_exists(hook: PineconeHook, name: str) -> bool:
-    """Delete an index, and return whether it existed."""
-    try:
-        hook.delete_index(name)
-    except NotFound:
-        return False
-    return True
-
-
-def _version_advice(hook: PineconeHook) -> str:
-    return f'Set {{"api_version": "{_DOCUMENTS_VERSION}"}} in the extra field of connection {hook.settings.conn_id}.'
+    purpose = "restore test"
+    failed = RestoreTestFailed

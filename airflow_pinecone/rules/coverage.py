@@ -28,12 +28,15 @@ from airflow_pinecone.common.text import cell, counted, iso, show_seconds
 from airflow_pinecone.errors import BackupCheckFailed
 from airflow_pinecone.policy import STATUSES, CheckRules, IndexRules, Policy, matches
 from airflow_pinecone.rules.check import backup_baseline, check_backup
+from airflow_pinecone.rules.copied import copy_problems, newest_copy
 from airflow_pinecone.rules.history import Age, BackupHistory, age_of, index_id_of
 from airflow_pinecone.rules.identity import creator_of, has_mark, hold_of
 from airflow_pinecone.rules.report import (
     BackupFacts,
     BackupTimes,
+    CopySource,
     CreatedBy,
+    IndexCopies,
     IndexReport,
     Leftover,
     LeftoverReason,
@@ -98,6 +101,7 @@ def report(
             histories[name],
             restores,
             None if project.restore_tests is None else project.restore_tests.get(name, RestoreTests()),
+            None if project.copies is None else project.copies.get(name, IndexCopies()),
             _schedule(project, name),
             policy.rules_of(index),
             now,
@@ -141,6 +145,12 @@ def backup_ids_of(project: Project, index_names: Collection[str]) -> dict[str, B
     return {name: {row.backup["backup_id"]: row.created_at for row in histories[name].current} for name in index_names}
 
 
+def copy_sources_of(project: Project, index_names: Collection[str]) -> dict[str, CopySource]:
+    """Return where the copies of some indexes are."""
+    histories, backups = histories_of(project), backup_ids_of(project, index_names)
+    return {name: CopySource(histories[name].current_index_id, backups[name]) for name in index_names}
+
+
 def histories_of(project: Project) -> dict[str, BackupHistory]:
     """Return the history of each name that an index or a backup has; "" is that of backups without a name."""
     names = {index["name"] for index in project.indexes}
@@ -169,6 +179,7 @@ def _row(
     history: BackupHistory,
     restores: Mapping[str, Restore] | None,
     restore_tests: RestoreTests | None,
+    copies: IndexCopies | None,
     schedule: ScheduleFacts | None,
     rules: IndexRules,
     now: datetime,
@@ -196,10 +207,12 @@ def _row(
         *_failures(failed, newest, previous, unknown_previous, rules),
         *failed_test_problems(tested),
         *untested,
+        *(late_copies := copy_problems(copies, rules, now)),
     ]
     broken: dict[RuleName, bool] = {
         "max_age": not age.is_below(rules.max_age_seconds),
         "max_restore_age": bool(untested),
+        "max_copy_age": bool(late_copies),
         "min_records": bool(newest and check_backup(newest, None, CheckRules(rules.min_records))),
         "max_shrink": bool(newest and _shrank(newest, previous, unknown_previous, rules)),
     }
@@ -232,6 +245,9 @@ def _row(
         last_restore_test=tested.last,
         passed_restore_test=tested.passed,
         failed_restore_test=tested.failed,
+        max_copy_age=validate_optional_duration(rules.max_copy_age, "max_copy_age"),
+        copies_known=None if copies is None else not copies.why_unknown,
+        newest_copy=newest_copy(copies, now),
     )
 
 
@@ -356,7 +372,8 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
     ]
     if not rows:
         return " ".join(filter(None, [*incomplete, "There are no indexes that can be backed up."]))
-    not_fresh = sum(row["status"] in ("unprotected", "late") for row in rows)
+    not_fresh = sum(row["status"] == "unprotected" or "max_age" in row["broken_rules"] for row in rows)
+    not_copied = sum("max_copy_age" in row["broken_rules"] for row in rows)
     failed_tests = sum(row["failed_restore_test"] is not None for row in rows)
     # The failed restore test is one of the problems of its row.
     failing = sum(
@@ -372,6 +389,7 @@ def verdict_of(rows: Sequence[IndexReport], missing: Sequence[str], invalid: Seq
         f"The newest backup of {counted(failing, 'index')} failed or did not pass the check." if failing else "",
         f"A restore test of {counted(failed_tests, 'index')} failed." if failed_tests else "",
         f"{counted(untested, 'index')} {_NO_RECENT[tests_are_read]}." if untested else "",
+        f"{counted(not_copied, 'index')} had no recent copy outside of Pinecone." if not_copied else "",
     ]
     if any(problems):
         return " ".join(filter(None, problems))

@@ -42,6 +42,21 @@ class NamespaceDigest:
             self.count += 1
         self._sum %= 2**_BITS
 
+    def merge(self, digest: str) -> None:
+        """Add the records of another digest. They must be different ones.
+
+        Args:
+            digest: The digest as text.
+
+        Raises:
+            ValueError: It is no digest of this version.
+        """
+        version, count, total = digest.split(":")
+        if version != VERSION:
+            raise ValueError(f"{digest} is no digest of version {VERSION}")
+        self.count += int(count)
+        self._sum = (self._sum + int(total, 16)) % 2**_BITS
+
     def __str__(self) -> str:
         """Return the digest as text, such as ``v1:1000:9f8a…``: the version, the count and 32 hexadecimal digits."""
         return f"{VERSION}:{self.count}:{self._sum:032x}"

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
 from airflow_pinecone.api.models import BackupModel, BackupScheduleModel, IndexModel, RestoreJobModel
+from airflow_pinecone.common.text import counted
 from airflow_pinecone.policy import Status
 
-RuleName = Literal["max_age", "max_restore_age", "min_records", "max_shrink"]
+RuleName = Literal["max_age", "max_restore_age", "max_copy_age", "min_records", "max_shrink"]
 LeftoverReason = Literal["deleted index", "earlier index of this name", "unknown index"]
 TestVerdict = Literal["passed", "failed", "incomplete"]
 
@@ -58,6 +59,52 @@ BackupTimes = Mapping[str, datetime | None]
 ReadRestoreTests = Callable[[Mapping[str, BackupTimes]], Mapping[str, RestoreTests]]
 
 
+class CopySource(NamedTuple):
+    """Where the copies of an index are.
+
+    Attributes:
+        index_id: The id of the current index; None if it is unknown.
+        backups: Its backups.
+    """
+
+    index_id: str | None
+    backups: BackupTimes
+
+
+class CopyFacts(TypedDict):
+    """A copy outside of Pinecone in the report.
+
+    It is as old as its backup, and ``age`` is in seconds; None if it is in the future. ``verified_level`` and
+    ``verified_at`` are those of its newest passed verification; None if it was not verified. ``frozen`` is whether its
+    source could not change while it was copied.
+    """
+
+    url: str
+    backup_id: str | None
+    created_at: str
+    age: float | None
+    records: int
+    frozen: bool
+    verified_level: int | None
+    verified_at: str | None
+
+
+class IndexCopies(NamedTuple):
+    """The copies of an index.
+
+    Attributes:
+        newest: The newest one; None if there is none.
+        why_unknown: Why it is unknown, as a clause; empty if it is known.
+    """
+
+    newest: CopyFacts | None = None
+    why_unknown: str = ""
+
+
+# Reads the newest copies of some indexes.
+ReadCopies = Callable[[Mapping[str, CopySource]], Mapping[str, IndexCopies]]
+
+
 class Project(NamedTuple):
     """What Pinecone lists of a project.
 
@@ -68,6 +115,7 @@ class Project(NamedTuple):
         invalid: Which indexes were left out, because Pinecone listed them without a valid name.
         schedules: The backup schedules of each index, by its name; None if they were not read.
         restore_tests: The restore tests of each index, by its name; None if they were not read.
+        copies: The newest copy of each index, by its name; None if they were not read.
     """
 
     indexes: Sequence[IndexModel]
@@ -76,6 +124,7 @@ class Project(NamedTuple):
     invalid: Sequence[str] = ()
     schedules: Mapping[str, Sequence[BackupScheduleModel]] | None = None
     restore_tests: Mapping[str, RestoreTests] | None = None
+    copies: Mapping[str, IndexCopies] | None = None
 
 
 class CreatedBy(TypedDict):
@@ -157,7 +206,8 @@ class IndexReport(TypedDict):
     ``last_restore_test`` is the newest restore test, ``passed_restore_test`` the newest passed one whose backup exists,
     and ``failed_restore_test`` the newest failed one whose backup exists, unless a later test of the same or a newer
     backup has read all records and passed. ``restore_tests_known`` is None if restore tests were not read, and False if
-    the newest ones of this index are unknown.
+    the newest ones of this index are unknown. ``newest_copy`` is the newest copy outside of Pinecone, and
+    ``copies_known`` is None if copies were not read, and False if those of this index are unknown.
     """
 
     index_name: str
@@ -188,6 +238,9 @@ class IndexReport(TypedDict):
     last_restore_test: RestoreTestFacts | None
     passed_restore_test: RestoreTestFacts | None
     failed_restore_test: RestoreTestFacts | None
+    max_copy_age: float | None
+    copies_known: bool | None
+    newest_copy: CopyFacts | None
 
 
 class Leftover(TypedDict):
@@ -213,8 +266,8 @@ class Report(TypedDict):
     why, such as ``it is pod-based``. ``backup_count`` is the number of all backups of the project, for which Pinecone
     has a quota. ``restores_known`` is whether the restore jobs could be listed, and ``schedules_known`` whether the
     backup schedules were read. ``invalid`` says which indexes were left out, because Pinecone listed them without a
-    valid name. ``scratch_indexes`` has the names of the indexes that restore tests have created, and delete when they
-    end. They are not judged, unless ``include`` names one without a wildcard.
+    valid name. ``scratch_indexes`` has the names of the indexes that restore tests and copies have created, and delete
+    when they end. They are not judged, unless ``include`` names one without a wildcard.
     """
 
     as_of: str
@@ -229,6 +282,23 @@ class Report(TypedDict):
     schedules_known: bool
     invalid: list[str]
     scratch_indexes: list[str]
+
+
+def unknown_facts(what: str, reasons: Mapping[str, str]) -> list[str]:
+    """Return of which indexes something is unknown, in sentences: one for each reason.
+
+    Args:
+        what: What is unknown, in the plural.
+        reasons: Why it is unknown for an index, as a clause; empty if it is known.
+    """
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        if why:
+            names.setdefault(why, []).append(name)
+    return [
+        f"The {what} of {f'index {of[0]}' if len(of) == 1 else counted(len(of), 'index')} are unknown: {why}."
+        for why, of in names.items()
+    ]
 
 
 def rows_with_problems(rows: Iterable[IndexReport], statuses: Iterable[str]) -> list[IndexReport]:

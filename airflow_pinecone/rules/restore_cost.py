@@ -9,14 +9,14 @@ from typing import TypedDict
 from airflow_pinecone.api.models import BackupModel, count_of, dimension_of
 
 # Pinecone charges one read unit for a page of ids, and one for so many records; a request costs at least one.
-_IDS_PER_READ_UNIT = 100
-_RECORDS_PER_READ_UNIT = 10
+IDS_PER_READ_UNIT = 100
+RECORDS_PER_READ_UNIT = 10
 # The least that a query costs, in read units. Above this, it is one for each GB of the namespace.
 _READ_UNITS_PER_QUERY = 0.25
 # About the bytes of a number in a response, and of a record besides its dense values.
 _BYTES_PER_NUMBER, _BYTES_PER_RECORD = 12, 400
 # How many records of an index all tasks together read in a second.
-_RECORDS_PER_SECOND = 2_000
+RECORDS_PER_SECOND = 2_000
 
 
 class Estimate(TypedDict):
@@ -49,11 +49,11 @@ def estimate(backup: BackupModel, *, reference: Mapping[str, int] | None, sample
     if count is None:
         return Estimate(records=None, read_units=None, response_bytes=None, minutes=None)
     namespaces = count_of(backup.get("namespace_count")) or 1
-    read_units = max(namespaces, math.ceil(count / _IDS_PER_READ_UNIT))
-    read_units += max(namespaces, math.ceil(count * sample / _RECORDS_PER_READ_UNIT))
+    read_units = max(namespaces, math.ceil(count / IDS_PER_READ_UNIT))
+    read_units += max(namespaces, math.ceil(count * sample / RECORDS_PER_READ_UNIT))
     for number in (reference or {}).values():
-        read_units += max(1, math.ceil(number / _IDS_PER_READ_UNIT))
-        read_units += max(1, math.ceil(number * sample / _RECORDS_PER_READ_UNIT))
+        read_units += max(1, math.ceil(number / IDS_PER_READ_UNIT))
+        read_units += max(1, math.ceil(number * sample / RECORDS_PER_READ_UNIT))
     if dimension is not None and sample >= 1:
         gigabytes = (count_of(backup.get("size_bytes")) or 0) / 1e9
         read_units += math.ceil(queries * max(_READ_UNITS_PER_QUERY * namespaces, gigabytes))
@@ -63,7 +63,7 @@ def estimate(backup: BackupModel, *, reference: Mapping[str, int] | None, sample
         records=count,
         read_units=read_units,
         response_bytes=None if size is None else round(to_read * size),
-        minutes=math.ceil(to_read / _RECORDS_PER_SECOND / 60),
+        minutes=math.ceil(to_read / RECORDS_PER_SECOND / 60),
     )
 
 

@@ -16,7 +16,7 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.common.durations import validate_duration
 from airflow_pinecone.common.inputs import is_id
-from airflow_pinecone.common.text import counted, iso, one_line, show_seconds, show_value
+from airflow_pinecone.common.text import iso, one_line, show_seconds, show_value
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.history import CLOCK_SKEW, BackupHistory, age_of
 from airflow_pinecone.rules.report import (
@@ -27,6 +27,7 @@ from airflow_pinecone.rules.report import (
     RestoreTestFacts,
     RestoreTests,
     TestVerdict,
+    unknown_facts,
 )
 from airflow_pinecone.rules.restore_test import FORMAT
 
@@ -274,14 +275,7 @@ def restore_test_problems(tested: Tested, rules: IndexRules) -> list[Problem]:
 
 def unknown_tests(tests: Mapping[str, RestoreTests]) -> list[str]:
     """Return which restore tests are unknown, in sentences: one for each reason."""
-    names: dict[str, list[str]] = {}
-    for name, found in tests.items():
-        if found.why_unknown:
-            names.setdefault(found.why_unknown, []).append(name)
-    return [
-        f"The restore tests of {f'index {of[0]}' if len(of) == 1 else counted(len(of), 'index')} are unknown: {why}."
-        for why, of in names.items()
-    ]
+    return unknown_facts("restore tests", {name: found.why_unknown for name, found in tests.items()})
 
 
 def _facts(test: RestoreTest | None, now: datetime) -> RestoreTestFacts | None:

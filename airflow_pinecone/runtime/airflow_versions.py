@@ -117,6 +117,14 @@ def storage_path(path: Any) -> Any:
     return path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(str(path))
 
 
+def connection_of(path: Any) -> str | None:
+    """Return the id of the connection of an ObjectStoragePath; None if it has none."""
+    # Before Airflow 3.2, it is one of the options.
+    options: Any = getattr(path, "storage_options", None) or {}
+    conn_id = getattr(path, "conn_id", None) or options.get("conn_id")
+    return str(conn_id) if conn_id else None
+
+
 def is_fail_fast(task: Any) -> bool:
     """Return whether a task is in a DAG with ``fail_fast`` (``fail_stop`` in Airflow 2). False if it has no DAG yet."""
     dag = task.dag if task.has_dag() else None

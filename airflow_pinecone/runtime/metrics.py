@@ -54,6 +54,7 @@ def send_audit_metrics(report: Report) -> None:
 
     For each index with a Ready backup, the gauge ``pinecone.index.backup_age`` in seconds, with the tag ``index``; for
     each index with a passed restore test of an existing backup, the gauge ``pinecone.index.restore_test_age``, as well;
+    for each index with a copy outside of Pinecone, the gauge ``pinecone.index.copy_age``;
     and the gauge ``pinecone.project.backups``, the number of all backups of the project.
 
     Args:
@@ -65,4 +66,7 @@ def send_audit_metrics(report: Report) -> None:
         test = row["passed_restore_test"]
         if test is not None and test["age"] is not None and row["restore_tests_known"]:
             Stats.gauge("pinecone.index.restore_test_age", test["age"], tags={"index": row["index_name"]})
+        copy = row["newest_copy"]
+        if copy is not None and copy["age"] is not None and row["copies_known"]:
+            Stats.gauge("pinecone.index.copy_age", copy["age"], tags={"index": row["index_name"]})
     Stats.gauge("pinecone.project.backups", report["backup_count"])

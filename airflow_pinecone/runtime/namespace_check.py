@@ -3,69 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from airflow_pinecone.api.models import dimension_of, document_fields, metric_of
-from airflow_pinecone.common.clock import Clock
 from airflow_pinecone.errors import PineconeError
 from airflow_pinecone.rules.recall import Recall
 from airflow_pinecone.rules.record_check import RecordCheck, merge
 from airflow_pinecone.rules.restore_test import NamespaceResult
+from airflow_pinecone.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from airflow_pinecone.api.record import Record, RecordBatch
     from airflow_pinecone.api.records import IndexRecords
-
-# Seconds between two messages about the progress.
-_PROGRESS_SECONDS = 60.0
-
-
-class Progress:
-    """Log the progress of a task every minute.
-
-    Args:
-        readers: The readers of the records.
-        clock: The clock.
-        log: Logs a message with arguments.
-
-    Attributes:
-        records: The number of records that were read so far.
-    """
-
-    def __init__(self, readers: list[IndexRecords], clock: Clock, log: Callable[..., object]) -> None:
-        self.records = 0
-        self._readers = readers
-        self._clock = clock
-        self._log = log
-        self._started = self._logged = clock.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return self._clock.monotonic() - self._started
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """What the requests have cost so far."""
-        usages = [vars(reader.usage) for reader in self._readers]
-        return {name: sum(usage[name] for usage in usages) for name in ("requests", "read_units", "response_bytes")}
-
-    def add(self, records: int) -> None:
-        """Add records, and log the progress if a minute has passed."""
-        self.records += records
-        now = self._clock.monotonic()
-        if now - self._logged >= _PROGRESS_SECONDS:
-            self._logged = now
-            rate = self.records / max(self.seconds, 1.0)
-            self._log(
-                "%s records, %s records/s, %s read units so far.",
-                f"{self.records:,}",
-                f"{rate:,.0f}",
-                f"{self.usage['read_units']:,}",
-            )
 
 
 class QueryCheck:

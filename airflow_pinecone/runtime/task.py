@@ -6,12 +6,13 @@ CreateBackupOperator and BackupSensor, methods that only run in a task import wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
 
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 
@@ -35,6 +36,20 @@ def checked_arguments() -> Iterator[None]:
         from airflow_pinecone.runtime.failures import InvalidArgument
 
         raise InvalidArgument(str(error)) from None
+
+
+def check_task_args(task_args: Mapping[str, Any]) -> None:
+    """Check the arguments that a task group passes to all of its tasks. Airflow ignores unknown names.
+
+    Raises:
+        PineconeInputError: No operator of Airflow has such an argument.
+    """
+    from airflow_pinecone.errors import PineconeInputError
+
+    known = {name for cls in (BaseOperator, BaseSensorOperator) for name in inspect.signature(cls.__init__).parameters}
+    unknown = sorted(task_args.keys() - known)
+    if unknown:
+        raise PineconeInputError(f"{unknown[0]} is not an argument of the task group, nor of its tasks.")
 
 
 class PineconeTask:

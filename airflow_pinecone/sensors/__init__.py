@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_pinecone.sensors.backup import BackupSensor as BackupSensor
+    from airflow_pinecone.sensors.bulk_import import ImportSensor as ImportSensor
     from airflow_pinecone.sensors.freshness import BackupFreshnessSensor as BackupFreshnessSensor
     from airflow_pinecone.sensors.restore import RestoreJobSensor as RestoreJobSensor
     from airflow_pinecone.sensors.schedule import ScheduledBackupSensor as ScheduledBackupSensor
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "BackupFreshnessSensor": "freshness",
     "BackupSensor": "backup",
+    "ImportSensor": "bulk_import",
     "RestoreJobSensor": "restore",
     "ScheduledBackupSensor": "schedule",
 }

@@ -141,7 +141,5 @@ class RecordCountsSensor(WaitSensor):
             why_not_compared=why,
         )
         self._ti.xcom_push(key=COUNTS_KEY, value=dict(counts))
-        self.log.info(
-            "Index %s has %d namespaces. They are checked in %d parts.", self._resource_id, len(restored), len(parts)
-        )
+        self.log.info("Index %s has %d namespaces, in %d parts.", self._resource_id, len(restored), len(parts))
         return parts

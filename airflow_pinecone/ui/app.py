@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
@@ -18,15 +19,18 @@ from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.runtime.airflow_versions import newest_return_value
 from airflow_pinecone.ui.audit import ReadResult, read_audit
+from airflow_pinecone.ui.copies import Copies, reader_of_copies, with_copies
 from airflow_pinecone.ui.formats import UNKNOWN, show_minute, show_number, show_size
 from airflow_pinecone.ui.index_page import index_page, page_of_backup
 from airflow_pinecone.ui.links import Links, task_of
 from airflow_pinecone.ui.overview import Known, age_of_old_copy, judge, overview
 from airflow_pinecone.ui.project_cache import NOTHING, Answer, CopyCache, ProjectCache
-from airflow_pinecone.ui.reading import Copy, read_copy
-from airflow_pinecone.ui.restore_tests import DEADLINE, Tests, reader_of_tests, with_tests
+from airflow_pinecone.ui.reading import FOLDER_DEADLINE, Copy, read_copy
+from airflow_pinecone.ui.restore_tests import Tests, reader_of_tests, with_tests
 from airflow_pinecone.ui.settings import PageSettings, read_settings
 from airflow_pinecone.ui.trend import HEIGHT, WIDTH
+
+T = TypeVar("T")
 
 _FOLDER = Path(__file__).parent
 _HEADERS = {
@@ -64,7 +68,13 @@ def build_app() -> FastAPI:
 
     settings = read_settings()
     cache = ProjectCache(read_copy, settings.connections)
-    return create_app(settings, cache, requires_access_connection("GET"), tests=cache_of_tests(settings, cache))
+    return create_app(
+        settings,
+        cache,
+        requires_access_connection("GET"),
+        tests=cache_of_tests(settings, cache),
+        copies=cache_of_copies(settings, cache),
+    )
 
 
 def cache_of_tests(
@@ -74,7 +84,17 @@ def cache_of_tests(
     if not (settings.restore_tests and settings.connections):
         return None
     read = reader_of_tests(settings.restore_tests, projects.last, clock=clock)
-    return CopyCache(read, settings.connections[:1], deadline=DEADLINE, clock=clock)
+    return CopyCache(read, settings.connections[:1], deadline=FOLDER_DEADLINE, clock=clock)
+
+
+def cache_of_copies(
+    settings: PageSettings, projects: ProjectCache, *, clock: Clock = SYSTEM_CLOCK
+) -> CopyCache[Copies] | None:
+    """Return the cache of the copies outside of Pinecone, as ``cache_of_tests`` does."""
+    if not (settings.copies and settings.connections):
+        return None
+    read = reader_of_copies(settings.copies, projects.last, clock=clock)
+    return CopyCache(read, settings.connections[:1], deadline=FOLDER_DEADLINE, clock=clock)
 
 
 def create_app(
@@ -83,6 +103,7 @@ def create_app(
     access: Callable[..., Any],
     *,
     tests: CopyCache[Tests] | None = None,
+    copies: CopyCache[Copies] | None = None,
     read_result: ReadResult = newest_return_value,
     clock: Clock = SYSTEM_CLOCK,
 ) -> FastAPI:
@@ -94,6 +115,7 @@ def create_app(
         access: A FastAPI dependency that raises an HTTPException with the status 401 or 403 if the user may not read
             the connection whose id is the path parameter ``connection_id``.
         tests: The restore tests of the first connection in the settings; None if the page shows none.
+        copies: The copies outside of Pinecone, of the same connection; None if the page shows none.
         read_result: Reads the last result of a task, for the audit of the settings.
         clock: The clock.
 
@@ -123,10 +145,15 @@ def create_app(
         if answer.copy is None:
             return render("failure.html", links, answer)
         copy = answer.copy
-        # Restore tests and an audit are of one project: that of the first connection.
+        # Restore tests, copies and an audit are of one project: that of the first connection.
         is_first = links.connection == settings.connections[0]
-        if tests is not None and is_first:
-            copy = with_tests(copy, await tests.get(links.connection))
+        if is_first:
+            # Both are read at the same time.
+            found_tests, found_copies = await asyncio.gather(
+                _answer(tests, links.connection), _answer(copies, links.connection)
+            )
+            copy = with_tests(copy, found_tests) if found_tests else copy
+            copy = with_copies(copy, found_copies) if found_copies else copy
 
         def judge_and_show() -> Response:
             audit = read_audit(settings.audit, settings.rules, read_result) if settings.audit and is_first else None
@@ -177,6 +204,10 @@ def create_app(
         return await http_exception_handler(request, error)
 
     return app
+
+
+async def _answer(cache: CopyCache[T] | None, connection: str) -> Answer[T] | None:
+    return None if cache is None else await cache.get(connection)
 
 
 class _Renderer:

@@ -87,6 +87,7 @@ def _parse(audit: AuditReport, report: Any, default: IndexRules) -> AuditReport:
             row.get("min_records", default.min_records),
             # An audit that compares nothing does not say that the records are still there.
             default.max_shrink if row.get("max_shrink") is None else row["max_shrink"],
+            row.get("max_copy_age"),
         )
         rules[name].validate()
     missing = tuple(map(str, report["missing"]))

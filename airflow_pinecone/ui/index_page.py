@@ -20,10 +20,12 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.assets import backups_uri
 from airflow_pinecone.common.text import iso
+from airflow_pinecone.rules.copied import unknown_copies
 from airflow_pinecone.rules.history import BackupHistory, Dated, age_of
 from airflow_pinecone.rules.identity import hold_of
-from airflow_pinecone.rules.report import IndexReport, RestoreTest, RestoreTests, TestVerdict
+from airflow_pinecone.rules.report import IndexCopies, IndexReport, RestoreTest, RestoreTests, TestVerdict
 from airflow_pinecone.rules.tested import unknown_tests
+from airflow_pinecone.ui.copies import CopyView, copy_view
 from airflow_pinecone.ui.formats import iso_or_none, show_age, show_duration, show_number, show_size
 from airflow_pinecone.ui.links import Link, Links, creator_link
 from airflow_pinecone.ui.overview import Known
@@ -33,8 +35,8 @@ from airflow_pinecone.ui.trouble import Trouble, trouble_of
 
 # The longest name of an index.
 _NAME_LENGTH = 45
+_SCRATCH = "This is the scratch index of a restore test or a copy, which deletes it when it ends. It needs no backup."
 # A restore test shows so many findings.
-_SCRATCH = "This is the scratch index of a restore test, which deletes it when it ends. It needs no backup."
 _SHOWN_FINDINGS = 10
 _PHASES: dict[TestVerdict, Phase] = {"passed": "succeeded", "failed": "failed", "incomplete": "running"}
 
@@ -105,6 +107,9 @@ class IndexPage:
     restore_test_state: str
     unknown_tests: tuple[str, ...]
     tests: tuple[TestRow, ...]
+    shows_copies: bool
+    unknown_copies: tuple[str, ...]
+    newest_copy: CopyView | None
     newest_ready: str | None
     snippet: str
     asset_uri: str
@@ -132,6 +137,8 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
     asked_for = rows.get(selected)
     trouble = trouble_of(row, now, links) if row else None
     tests = (project.restore_tests or {}).get(index_name, RestoreTests())
+    copies = (project.copies or {}).get(index_name, IndexCopies())
+    newest_copy = copy_view(copies, now)
     return IndexPage(
         name=index_name,
         can_be_backed_up=row is not None,
@@ -152,6 +159,10 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
         restore_test_state=restore_test_state(row) if row else "",
         unknown_tests=tuple(unknown_tests({index_name: tests})),
         tests=tuple(map(_test_row, tests.tests)),
+        # An index that Pinecone cannot back up can have a copy, too. Others were not read, such as a deleted one.
+        shows_copies=newest_copy is not None or (row is not None and row["copies_known"] is not None),
+        unknown_copies=tuple(unknown_copies({index_name: copies})) if row else (),
+        newest_copy=newest_copy,
         newest_ready=newest["backup_id"] if newest else None,
         snippet=restore_snippet(newest, links.connection) if newest else "",
         asset_uri=backups_uri(index_name),

@@ -11,10 +11,12 @@ from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.common.text import counted
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
+from airflow_pinecone.rules.copied import unknown_copies
 from airflow_pinecone.rules.history import Age, age_of
 from airflow_pinecone.rules.report import IndexReport, Leftover, Report
 from airflow_pinecone.rules.tested import unknown_tests
 from airflow_pinecone.ui.audit import AuditReport
+from airflow_pinecone.ui.copies import copy_state
 from airflow_pinecone.ui.formats import (
     UNKNOWN,
     iso_or_none,
@@ -32,8 +34,8 @@ from airflow_pinecone.ui.trouble import Trouble, trouble_of
 # Seconds after which a copy of the project is old: what it says may no longer be so.
 OLD_COPY = 300.0
 _NEVER = "never"
-# The page shows so many reasons why restore tests are unknown.
-_UNKNOWN_TESTS = 3
+# The page shows so many reasons why restore tests are unknown, and why copies are.
+_UNKNOWN_FACTS = 3
 
 
 class Cell(NamedTuple):
@@ -73,6 +75,7 @@ class IndexRow:
     size: str
     backups: int
     last_restore: Cell
+    newest_copy: Cell
     run: Link | str
     newer: tuple[tuple[str, str, Link | None], ...]
     trouble: Trouble | None
@@ -102,6 +105,8 @@ class Overview:
     rows: tuple[IndexRow, ...]
     shows_tests: bool
     unknown_tests: tuple[str, ...]
+    shows_copies: bool
+    unknown_copies: tuple[str, ...]
     unsupported: tuple[tuple[str, str], ...]
     scratch_indexes: tuple[str, ...]
     leftovers: tuple[tuple[str, str, str], ...]
@@ -125,7 +130,7 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
     report, audit = known.report, known.audit
     names = {row["index_name"] for row in report["indexes"]}
     backups = {backup["backup_id"]: backup for backup in known.copy.project.backups}
-    tests = known.copy.project.restore_tests
+    tests, copies = known.copy.project.restore_tests, known.copy.project.copies
     missing = tuple(name for name in audit.missing if name not in names) if audit else ()
     return Overview(
         verdict=coverage.verdict_of(report["indexes"], missing, report["invalid"]),
@@ -135,7 +140,11 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
         invalid=tuple(report["invalid"]),
         rows=tuple(_index_row(row, known, backups, links) for row in report["indexes"]),
         shows_tests=tests is not None,
-        unknown_tests=_at_most(unknown_tests(tests or {}), _UNKNOWN_TESTS),
+        unknown_tests=_at_most(unknown_tests(tests or {}), _UNKNOWN_FACTS),
+        shows_copies=copies is not None,
+        unknown_copies=_at_most(
+            unknown_copies({name: found for name, found in (copies or {}).items() if name in names}), _UNKNOWN_FACTS
+        ),
         unsupported=tuple(report["unsupported"].items()),
         scratch_indexes=tuple(report["scratch_indexes"]),
         leftovers=tuple(
@@ -192,6 +201,7 @@ def _index_row(row: IndexReport, known: Known, backups: Mapping[str, BackupModel
         size=show_size(newest["size_bytes"]) if newest else "",
         backups=row["backup_count"],
         last_restore=_last_restore(row, are_known=known.report["restores_known"]),
+        newest_copy=_newest_copy(row),
         run=creator_link(backups[newest["backup_id"]], links) if newest else "",
         newer=tuple(
             (word, backup["status"], links.run_link(**backup["created_by"]) if backup["created_by"] else None)
@@ -220,6 +230,11 @@ def _last_restore(row: IndexReport, *, are_known: bool) -> Cell:
         text = UNKNOWN if restore["age"] is None else f"{show_duration(restore['age'])} ago"
     is_broken = "max_restore_age" in row["broken_rules"] and max_age is not None
     return Cell(text, f"{show_duration(max_age)} allowed" if is_broken and max_age else "")
+
+
+def _newest_copy(row: IndexReport) -> Cell:
+    max_age = row["max_copy_age"] if "max_copy_age" in row["broken_rules"] else None
+    return Cell(copy_state(row), f"{show_duration(max_age)} allowed" if max_age is not None else "")
 
 
 def _at_most(sentences: list[str], number: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ its secrets backend, in whichever thread.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,11 +24,15 @@ from airflow_pinecone.errors import (
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.reading import read_project
 from airflow_pinecone.rules.report import Project
+from airflow_pinecone.rules.scratch import is_scratch
 
 log = logging.getLogger(__name__)
 
 # Seconds in which a project must be read.
 DEADLINE = 10.0
+# Seconds that the page waits for a folder at most: that of restore tests, and that of copies. After a read that lasts
+# longer, it does not wait.
+FOLDER_DEADLINE = 5.0
 # The deadline is checked between two requests, so a request must not last long.
 REQUEST_TIMEOUT = 5.0
 _NETWORK = "Check the network and the proxy of the API server, and https://status.pinecone.io."
@@ -52,6 +57,11 @@ class Copy(NamedTuple):
     read_at: datetime
     restores_failure: str | None = None
 
+    @property
+    def index_names(self) -> list[str]:
+        """The names of the indexes, without scratch indexes."""
+        return [index["name"] for index in self.project.indexes if not is_scratch(index)]
+
 
 class Failure(NamedTuple):
     """Why a project could not be read.
@@ -74,6 +84,22 @@ TOO_SLOW = Failure(
 )
 
 
+def check_of(deadline_at: float, clock: Clock) -> Callable[[], None]:
+    """Return a function that raises DeadlinePassed from the deadline on, a time as ``clock.monotonic`` returns it."""
+
+    def check() -> None:
+        if clock.monotonic() >= deadline_at:
+            raise DeadlinePassed
+
+    return check
+
+
+def why_unread(option: str, failure: Failure) -> str:
+    """Return why the folder of an option could not be read, as a clause."""
+    in_time = " in time" if failure == TOO_SLOW else ""
+    return f"the folder of [pinecone] {option} could not be read{in_time}"
+
+
 def read_copy(connection: str, deadline_at: float, *, clock: Clock = SYSTEM_CLOCK) -> Copy:
     """Read a project. ``deadline_at`` is a time as ``clock.monotonic`` returns it.
 
@@ -81,15 +107,10 @@ def read_copy(connection: str, deadline_at: float, *, clock: Clock = SYSTEM_CLOC
         DeadlinePassed: The deadline has passed.
         PineconeError: The indexes or the backups could not be listed, or the connection cannot be used.
     """
-
-    def check_time() -> None:
-        if clock.monotonic() >= deadline_at:
-            raise DeadlinePassed
-
     client = PineconeHook(connection, clock=clock, max_timeout=REQUEST_TIMEOUT).client
     with client.session:
         read_at = clock.utcnow()
-        project, restores_failure = read_project(client, retry=False, check=check_time)
+        project, restores_failure = read_project(client, retry=False, check=check_of(deadline_at, clock))
     return Copy(project, read_at, str(restores_failure) if restores_failure else None)
 
 

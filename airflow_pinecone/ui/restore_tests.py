@@ -8,14 +8,10 @@ from typing import Any
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.rules.coverage import backup_ids_of
 from airflow_pinecone.rules.report import IndexReport, RestoreTests
-from airflow_pinecone.rules.scratch import is_scratch
 from airflow_pinecone.runtime.restore_reports import read_tests
 from airflow_pinecone.ui.formats import UNKNOWN, show_duration
 from airflow_pinecone.ui.project_cache import Answer
-from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed
-
-# Seconds that the page waits for the records at most. After a read that lasts longer, it does not wait.
-DEADLINE = 5.0
+from airflow_pinecone.ui.reading import Copy, check_of, why_unread
 
 Tests = Mapping[str, RestoreTests]
 
@@ -32,15 +28,11 @@ def reader_of_tests(
     """
 
     def read(connection: str, deadline_at: float) -> Tests:
-        def check() -> None:
-            if clock.monotonic() >= deadline_at:
-                raise DeadlinePassed
-
         copy = last_copy(connection)
         if copy is None:
             return {}
-        names = [index["name"] for index in copy.project.indexes if not is_scratch(index)]
-        return read_tests(folder, backup_ids_of(copy.project, names), now=clock.utcnow(), check=check)
+        backups = backup_ids_of(copy.project, copy.index_names)
+        return read_tests(folder, backups, now=clock.utcnow(), check=check_of(deadline_at, clock))
 
     return read
 
@@ -49,11 +41,7 @@ def with_tests(copy: Copy, answer: Answer[Tests]) -> Copy:
     """Return a copy of a project with its restore tests. They are unknown if they could not be read."""
     tests: Tests = answer.copy or {}
     if answer.failure is not None:
-        in_time = " in time" if answer.failure == TOO_SLOW else ""
-        why = f"the folder of [pinecone] ui_restore_tests could not be read{in_time}"
-        tests = dict.fromkeys(
-            (index["name"] for index in copy.project.indexes if not is_scratch(index)), RestoreTests((), why)
-        )
+        tests = dict.fromkeys(copy.index_names, RestoreTests((), why_unread("ui_restore_tests", answer.failure)))
     return copy._replace(project=copy.project._replace(restore_tests=tests))
 
 

@@ -24,6 +24,7 @@ class PageSettings(NamedTuple):
         prefix: The path of Airflow's URL, without a slash at its end.
         audit: The ids of the DAG and of the task whose reports have the rules; None if there is none.
         restore_tests: The folder of the records of restore tests; empty if there is none.
+        copies: The folder of the copies outside of Pinecone; empty if there is none.
     """
 
     connections: tuple[str, ...]
@@ -31,6 +32,7 @@ class PageSettings(NamedTuple):
     prefix: str
     audit: tuple[str, str] | None = None
     restore_tests: str = ""
+    copies: str = ""
 
 
 def read_settings() -> PageSettings:
@@ -59,8 +61,14 @@ def read_settings() -> PageSettings:
     dag_id, dot, task_id = audit.partition(".")
     if audit and not (dag_id and dot and task_id):
         raise PineconeInputError(f"[pinecone] ui_audit must be dag_id.task_id, not {show_value(audit)}.")
-    restore_tests = _text("ui_restore_tests").strip()
-    return PageSettings(connections, rules, url_prefix(), (dag_id, task_id) if audit else None, restore_tests)
+    return PageSettings(
+        connections,
+        rules,
+        url_prefix(),
+        (dag_id, task_id) if audit else None,
+        restore_tests=_text("ui_restore_tests").strip(),
+        copies=_text("ui_copies").strip(),
+    )
 
 
 def _text(option: str) -> str:

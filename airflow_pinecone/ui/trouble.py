@@ -41,6 +41,8 @@ def trouble_of(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
     failed_test = row["failed_restore_test"]
     newest_at = parse_time(newest["created_at"]) if newest else None
     failed_at = parse_time(failed["created_at"]) if failed else None
+    copy, max_copy_age = row["newest_copy"], row["max_copy_age"]
+    copied_at = parse_time(copy["created_at"]) if copy and row["copies_known"] and "max_copy_age" in broken else None
     has_bad_counts = bool({"min_records", "max_shrink"} & set(broken))
     is_late = newest_at and row["age"] is not None and "max_age" in broken
     moments = (
@@ -48,6 +50,7 @@ def trouble_of(row: IndexReport, now: datetime, links: Links) -> Trouble | None:
         newest_at if has_bad_counts else None,
         newest_at + timedelta(seconds=row["max_age"]) if newest_at and is_late else None,
         parse_time(failed_test["ended_at"]) if failed_test else None,
+        copied_at + timedelta(seconds=max_copy_age) if copied_at and max_copy_age is not None else None,
     )
     since = min(filter(None, moments), default=None)
     creator = failed["created_by"] if failed else None
@@ -80,6 +83,8 @@ def _advice(row: IndexReport) -> tuple[str, ...]:
     if "max_restore_age" in broken:
         has_tests = row["restore_tests_known"] is not None
         sentences.append("Run a restore test." if has_tests else "Restore a backup into a new index to test it.")
+    if "max_copy_age" in broken and row["copies_known"]:
+        sentences.append("Check that its copies run." if row["newest_copy"] else "Copy a backup with export_backup.")
     return tuple(sentences)
 
 

@@ -44,9 +44,9 @@ class WaitSpec:
     """What to wait for, and for how long.
 
     Attributes:
-        resource_type: ``backup``, ``restore``, ``freshness``, ``schedule`` or ``record_counts``.
+        resource_type: ``backup``, ``restore``, ``freshness``, ``schedule``, ``record_counts`` or ``import``.
         resource_id: The id of the backup, of the restore job or of the backup schedule, or the name of the index that
-            must have a fresh backup, or report its records.
+            must have a fresh backup, or report its records. For an import, the name of its index and its id.
         started_at: When the wait started, in seconds since the epoch.
         deadline_at: When the wait times out, in seconds since the epoch.
         poke_interval: Seconds between two polls; None increases the interval with the time waited.

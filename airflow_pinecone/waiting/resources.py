@@ -1,4 +1,4 @@
-"""What can be waited for: a backup, a restore, a fresh backup, a backup of a schedule, or the counts of an index.
+"""What can be waited for: a backup or a restore, a fresh backup, a backup of a schedule, record counts, or an import.
 
 All differences are here.
 """
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_pinecone.api.models import (
     BackupModel,
+    ImportModel,
     Phase,
     RestoreModel,
     ScheduledBackupModel,
     backup_phase,
     created_at,
+    import_phase,
     is_completed,
     is_index_ready,
     is_planned,
@@ -26,12 +28,14 @@ from airflow_pinecone.api.models import (
     restore_phase,
     run_time,
 )
-from airflow_pinecone.common.text import show_time
+from airflow_pinecone.common.text import one_line, show_time
 from airflow_pinecone.errors import (
     BackupFailed,
     BackupNotFound,
+    ImportFailed,
     NotFound,
     PineconeError,
+    PineconeInputError,
     RestoreFailed,
     RestoreNotFound,
 )
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 # A poll of the counts of an index lists its namespaces only up to this number.
 _MAX_LISTED_NAMESPACES = 2_000
 
-Model = BackupModel | RestoreModel
+Model = BackupModel | RestoreModel | ImportModel
 Find = Callable[["PineconeClient", Collection[str], int], tuple[dict[str, Any], int]]
 
 
@@ -227,6 +231,45 @@ def _settled_counts(counts: dict[str, Any], conditions: Conditions, now: float) 
     return {"problem": f"its stats have {stats:,} records{in_namespaces}{of_backup}"}, None
 
 
+def import_resource_id(index_name: str, import_id: str) -> str:
+    """Return the id of an import for a wait, which has that of its index, too: ``docs-example/101``."""
+    return f"{index_name}/{import_id}"
+
+
+def _poll_import(client: PineconeClient, resource_id: str) -> ImportModel:
+    index_name, _, import_id = resource_id.partition("/")
+    return {**client.describe_import(index_name, import_id, retry=False), "index_name": index_name}
+
+
+def _find_imports(client: PineconeClient, ids: Collection[str], max_pages: int) -> tuple[dict[str, ImportModel], int]:
+    """List the imports of each index. If an index does not exist, the imports of the others can still be found."""
+    of_index: dict[str, set[str]] = {}
+    for resource_id in ids:
+        index_name, _, import_id = resource_id.partition("/")
+        of_index.setdefault(index_name, set()).add(import_id)
+    imports: dict[str, ImportModel] = {}
+    pages = 0
+    for index_name, import_ids in of_index.items():
+        if pages >= max_pages:
+            break
+        pages += 1
+        with suppress(NotFound, PineconeInputError):
+            rows, listed = client.find_imports(index_name, import_ids, max_pages=max_pages - pages + 1)
+            pages += listed - 1
+            for import_id, row in rows.items():
+                imports[import_resource_id(index_name, import_id)] = {**row, "index_name": index_name}
+    return imports, pages
+
+
+def _import_state(model: ImportModel) -> str:
+    status = f"its status is {model['status']}"
+    if model.get("error"):
+        return f"{status}: {one_line(model['error'])}"
+    percent = model.get("percentComplete")
+    is_known = import_phase(model) == "running" and isinstance(percent, int | float)
+    return f"{status} ({percent:.0f} %)" if is_known else status
+
+
 BACKUP = Resource(
     name="backup",
     label="Backup",
@@ -309,4 +352,20 @@ RECORD_COUNTS = Resource(
     find=None,
     judge=_settled_counts,
 )
-RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS, SCHEDULE, RECORD_COUNTS)}
+# Its id is that of ``import_resource_id``.
+IMPORT = Resource(
+    name="import",
+    label="Import",
+    goal="complete",
+    disappeared="",
+    remedy="Fix the cause, and delete the namespaces that it wrote. Then clear the task that starts the import.",
+    index_field="index_name",
+    xcom_key="import_id",
+    phase=import_phase,
+    state=_import_state,
+    failed=ImportFailed,
+    not_found=NotFound,
+    poll=_poll_import,
+    find=_find_imports,
+)
+RESOURCES = {resource.name: resource for resource in (BACKUP, RESTORE, FRESHNESS, SCHEDULE, RECORD_COUNTS, IMPORT)}

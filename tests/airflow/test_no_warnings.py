@@ -24,7 +24,8 @@ from airflow_pinecone.emulator import Emulator
 
 INDEX, OTHER, DELETED, GOLD = "docs-example", "docs-images", "docs-deleted", "docs-gold"
 # The groups run one after the other, because the later ones delete backups. Each example has the id of its file, but
-# for those that an asset event or drill_several starts, and for backup_after_load, which waits 15 minutes.
+# for those that an asset event or drill_several starts, for backup_after_load, which waits 15 minutes, and for
+# audit_copies and check_copies, which need an object store.
 GROUPS: list[dict[str, dict[str, Any]]] = [
     {"backup_deferrable": {}, "backup_index": {}, "backup_with_alert": {}},
     {
@@ -35,6 +36,8 @@ GROUPS: list[dict[str, dict[str, Any]]] = [
         "reuse_recent_backup": {},
     },
     {"drill_several": {}, "reindex_with_rollback": {}},
+    {"copy_outside": {"destination": "COPIES"}, "offsite_drill": {"destination": "COPIES"}},
+    {"restore_elsewhere": {"copy_url": "COPIES"}},
     {"backup_fleet": {}},
     {"restore_test_weekly": {}},
     {"backup_audit": {}, "nightly_retention": {}},
@@ -42,7 +45,7 @@ GROUPS: list[dict[str, dict[str, Any]]] = [
 # They need version 2026-07. A day passes in the emulator before the schedule has created a backup.
 SCHEDULES: dict[str, dict[str, Any]] = {"schedule_as_code": {}, "schedule_watch": {}}
 STARTED = {"reindex_on_backup", "reindex_when_all", "restore_drill"}
-NOT_RUN = {"backup_after_load"}
+NOT_RUN = {"audit_copies", "backup_after_load", "check_copies"}
 LEVELS = ("warning", "error", "critical")
 
 
@@ -76,7 +79,17 @@ def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[Lo
     dags = tmp_path / "dags"
     for folder in ("dags", "docs/examples"):
         shutil.copytree(ROOT / folder, dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    for script in ("digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"):
+    for script in (
+        "check_copy_alone",
+        "digest_alone",
+        "faults",
+        "list_backups",
+        "query_copy",
+        "read_records",
+        "retention_example",
+        "test_my_dag",
+        "write_records",
+    ):
         (dags / f"{script}.py").unlink()
     connection = {
         "conn_type": "pinecone",
@@ -121,6 +134,12 @@ def run_all(airflow: LocalAirflow, emulator: Emulator, group: dict[str, dict[str
     """Run some DAGs side by side, and check that they succeed."""
     runs = {}
     for name, params in group.items():
+        params = {key: f"file://{airflow.home}/copies" if each == "COPIES" else each for key, each in params.items()}
+        if name == "restore_elsewhere":
+            # Airflow also starts a run of the schedule.
+            copies = airflow.api("GET", "dags/copy_outside/dagRuns")["dag_runs"]
+            (copied,) = [each for each in copies if each["run_type"] == "manual"]
+            params["copy_url"] = airflow.xcom("copy_outside", copied["dag_run_id"], "export_backup.finish")["url"]
         if name == "restore_backup":
             other = next(b for b in emulator.backups if b["source_index_name"] == OTHER)
             params = {**params, "backup_id": other["backup_id"]}

@@ -2,11 +2,12 @@
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import FakeClock
-from support.official_data_plane import use_data_plane
+from support.official_data_plane import use_data_plane, use_imports
 
 from airflow_pinecone.emulator import Emulator
 
@@ -188,3 +189,9 @@ def test_documents(client: Any, emulator: Emulator) -> None:
         assert index.describe_index_stats().total_vector_count == 0
         with pytest.raises(errors.PineconeError, match="Documents API"):
             index.fetch(ids=["x"])
+
+
+def test_imports(client: Any, emulator: Emulator, tmp_path: Path) -> None:
+    host = emulator.add_index("records", dimension=2, records=0)["host"]
+    with client.index(host=host) as index:
+        use_imports(index, tmp_path)

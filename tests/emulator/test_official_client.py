@@ -1,6 +1,7 @@
 """The official Pinecone client against the emulator."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pinecone import IndexModel, Pinecone
@@ -12,7 +13,7 @@ from pinecone.exceptions import (
     ServiceException,
     UnauthorizedException,
 )
-from support.official_data_plane import use_data_plane
+from support.official_data_plane import use_data_plane, use_imports
 
 from airflow_pinecone.emulator import Emulator
 
@@ -136,3 +137,9 @@ def test_data_plane(client: Pinecone, emulator: Emulator) -> None:
     host = emulator.add_index("records", dimension=2, metric="dotproduct", records=0)["host"]
     with client.Index(host=host) as index:
         use_data_plane(index)
+
+
+def test_imports(client: Pinecone, emulator: Emulator, tmp_path: Path) -> None:
+    host = emulator.add_index("records", dimension=2, records=0)["host"]
+    with client.Index(host=host) as index:
+        use_imports(index, tmp_path)

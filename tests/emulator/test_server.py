@@ -51,7 +51,6 @@ def test_invalid_headers_are_rejected(
         ("GET", "/collections"),
         ("PUT", "/collections"),
         ("GET", "/"),
-        ("GET", "/data-plane/x/bulk/imports"),
         ("GET", "/backups//"),
     ],
 )

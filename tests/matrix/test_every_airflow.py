@@ -69,6 +69,15 @@ def check_restore_test(run: Run, verdict: str, findings: list[tuple[str, str, li
     assert run.xcom("restore_test.choose", "scratch") not in {index["name"] for index in run.emulator.indexes}
 
 
+@on_runs("copy_worker", "copy_triggerer", steps=with_backup)
+def test_copy_is_imported_and_proved(run: Run) -> None:
+    assert run.final_state() == "success"
+    report = run.xcom("import_copy.report")
+    assert (report["verdict"], report["records"], report["namespace_count"]) == ("proved", 96, 3)
+    indexes = {index["name"] for index in run.emulator.indexes}
+    assert not indexes & {run.xcom("export_backup.plan", "scratch"), f"{run.index}-copy"}
+
+
 def test_fifteen_deferred_tasks_at_once_and_another_run_after_them(
     airflow: LocalAirflow, emulator: Emulator, runs: dict[Any, Future[Run]]
 ) -> None:

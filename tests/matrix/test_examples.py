@@ -19,8 +19,15 @@ DAGS = Path(__file__).resolve().parents[2] / "dags"
 # reindex_on_backup runs when the backup of another DAG has succeeded, and reads the event of that run. backup_policy is
 # a module that others import. backup_audit has a deadline, with which dag.test() of Airflow 3.2.2 and 3.3.2 fails after
 # the last task; tests/airflow/test_monitoring.py runs it. The examples of backup schedules need another version of the
-# API; tests/airflow/test_no_warnings.py runs them.
-NOT_RUN = {"reindex_on_backup", "backup_policy", "backup_audit", "schedule_as_code", "schedule_watch"}
+# API; tests/airflow/test_no_warnings.py runs them. restore_elsewhere needs a copy; test_copy_dags.py runs it.
+NOT_RUN = {
+    "reindex_on_backup",
+    "backup_policy",
+    "backup_audit",
+    "schedule_as_code",
+    "schedule_watch",
+    "restore_elsewhere",
+}
 EXAMPLES = sorted({path.stem for path in DAGS.glob("*.py")} - NOT_RUN)
 # The first one runs on every Airflow.
 NEEDS: dict[str, list[pytest.MarkDecorator]] = {

@@ -1,6 +1,9 @@
 """What both official clients do with the records of an index: they have the same methods."""
 
+from pathlib import Path
 from typing import Any
+
+from support.parquet import write_parquet
 
 _IDS = [f"r-{number:03d}" for number in range(250)]
 
@@ -70,6 +73,29 @@ def use_data_plane(index: Any) -> None:
     index.delete_namespace(name="many")
     index.delete_namespace(name="made")
     assert index.describe_index_stats().total_vector_count == 1
+
+
+def use_imports(index: Any, folder: Path) -> None:
+    """Import records into an empty index with two dimensions; find and cancel imports."""
+    write_parquet(folder / "n" / "0.parquet", {"id": ["a", "b"], "values": [[1, 2], [1, 2]], "metadata": [None, "{}"]})
+    started = [index.start_import(uri=folder.as_uri(), error_mode=mode).id for mode in ("abort", "continue")]
+    failed, completed = (index.describe_import(each) for each in started)
+    assert (failed.status, completed.status) == ("Failed", "Completed")
+    assert "same vector values" in failed.error
+    assert (completed.records_imported, completed.percent_complete, completed.uri) == (1, 100, folder.as_uri())
+    assert None not in (completed.created_at, completed.finished_at)
+    page = index.list_imports_paginated(limit=1)
+    rest = index.list_imports_paginated(limit=1, pagination_token=page.pagination.next)
+    assert [each.id for each in (*_imports(page), *_imports(rest))] == started[::-1]
+    assert [each.id for page in index.list_imports() for each in _imports(page)] == started[::-1]
+    index.cancel_import(completed.id)
+    assert index.describe_import(completed.id).status == "Completed"
+    assert index.fetch(ids=["a", "b"], namespace="n").vectors.keys() == {"a"}
+
+
+def _imports(page: Any) -> Any:
+    """Return the imports of a page; a client can also yield one import at a time."""
+    return [page] if hasattr(page, "id") else getattr(page, "data", page)
 
 
 def _items(page: Any) -> Any:

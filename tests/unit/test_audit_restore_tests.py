@@ -308,7 +308,7 @@ def test_scratch_index_is_only_logged(
     outcome = audit(fail_on=["unprotected", "late", "failing", "untested"])
     assert outcome.state == "success"
     assert outcome.value["scratch_indexes"] == ["restore-test-1"]
-    assert "restore-test-1: scratch index of a restore test." in logged()
+    assert "restore-test-1: scratch index of a restore test or a copy." in logged()
     assert {"index": INDEX} in sent
     assert {"index": "restore-test-1"} not in sent
 

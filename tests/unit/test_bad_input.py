@@ -23,6 +23,7 @@ from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.triggers import WaitTrigger
 
 VALID_ID = "8c85e612-ed1c-4f97-9f8c-8194e07bcf71"
+URI = "s3://bucket/copy"
 INVALID: list[Any] = [
     "a/b",
     "../indexes/x",
@@ -51,6 +52,11 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "create_index_from_backup, backup": lambda hook, value: hook.create_index_from_backup(value, name="docs"),
     "describe_backup": lambda hook, value: hook.describe_backup(value),
     "delete_backup": lambda hook, value: hook.delete_backup(value),
+    "start_import": lambda hook, name: hook.start_import(name, URI),
+    "list_imports": lambda hook, name: list(hook.list_imports(name)),
+    "describe_import, index": lambda hook, name: hook.describe_import(name, "101"),
+    "describe_import, import": lambda hook, value: hook.describe_import("docs", value),
+    "cancel_import, import": lambda hook, value: hook.cancel_import("docs", value),
     "describe_restore_job": lambda hook, value: hook.describe_restore_job(value),
 }
 
@@ -72,6 +78,7 @@ TASKS: dict[str, MakeTask] = {
     "rescheduled freshness sensor": maker(sensors.BackupFreshnessSensor, "index_name", max_age=60, mode="reschedule"),
     "rescheduled backup sensor": maker(sensors.BackupSensor, "backup_id", mode="reschedule"),
     "rescheduled restore sensor": maker(sensors.RestoreJobSensor, "restore_job_id", mode="reschedule"),
+    "rescheduled import sensor": maker(sensors.ImportSensor, "import_id", index_name="docs", mode="reschedule"),
 }
 for place, deferrable in (("worker", False), ("triggerer", True)):
     TASKS |= {
@@ -83,6 +90,13 @@ for place, deferrable in (("worker", False), ("triggerer", True)):
         ),
         f"restore, index, {place}": maker(
             operators.CreateIndexFromBackupOperator, "index_name", backup_id=VALID_ID, deferrable=deferrable
+        ),
+        f"import, index, {place}": maker(operators.StartImportOperator, "index_name", uri=URI, deferrable=deferrable),
+        f"import sensor, index, {place}": maker(
+            sensors.ImportSensor, "index_name", import_id="101", deferrable=deferrable, soft_fail=True
+        ),
+        f"import sensor, import, {place}": maker(
+            sensors.ImportSensor, "import_id", index_name="docs", deferrable=deferrable, soft_fail=True
         ),
         f"backup sensor, {place}": maker(sensors.BackupSensor, "backup_id", deferrable=deferrable, soft_fail=True),
         f"restore sensor, {place}": maker(
@@ -233,10 +247,14 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "frequency": "daily",
         "retention_days": 7,
     },
+    "ImportSensor": {"index_name": "docs", "import_id": "101"},
     "PruneBackupsOperator": {"index_name": "docs", "keep_last": 1},
+    "PruneCopiesOperator": {"destination": "file:///copies", "index_name": "docs", "keep_last": 1},
     "RestoreJobSensor": {"restore_job_id": VALID_ID},
     "ScheduledBackupSensor": {"schedule_id": VALID_ID, "since": "2026-07-01"},
+    "StartImportOperator": {"index_name": "docs", "uri": URI},
     "VerifyBackupOperator": {"backup_id": VALID_ID},
+    "VerifyCopyOperator": {"copy": "file:///copies/i-1/b-1"},
 }
 
 
@@ -294,6 +312,7 @@ def test_call_with_an_argument_that_is_not_a_boolean(
     method = getattr(PineconeHook(clock=clock), name)
     required = {
         "backup_id": VALID_ID,
+        "import_id": "101",
         "index_name": "docs",
         "policy": Policy(IndexRules(60)),
         "restore_job_id": VALID_ID,

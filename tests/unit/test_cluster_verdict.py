@@ -48,3 +48,50 @@ def test_task_that_did_not_succeed_is_reported(state: str | None) -> None:
         "missing tasks": ["1 x protect.verify success"],
         "unexpected tasks": [f"1 x protect.verify {state}"],
     }
+
+
+EXPORT = "export_backup.export"
+SOURCE = {"__default__": "v1:2:00", "other": "v1:1:00"}
+DONE = {"parts": 1, "reused": 0}
+# Part 1 was killed after 3 of its 5 requests.
+COPIED: dict[str, Any] = {
+    "source": SOURCE,
+    "copy": SOURCE,
+    "other_indexes": [],
+    "tasks": [("export_backup.plan", -1, 1, "success"), (EXPORT, 0, 1, "success"), (EXPORT, 1, 2, "success")],
+    "killed": [1],
+    "results": {0: DONE, 1: DONE},
+    "written_again": [],
+    "fetches": 13,
+    "needed": [5, 5],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"copy": SOURCE | {"other": "v1:1:01"}}, {"namespaces that differ": ["other"]}),
+        ({"copy": {"other": "v1:1:00"}}, {"namespaces that differ": ["__default__"]}),
+        ({"copy": SOURCE | {"third": "v1:1:00"}}, {"namespaces that differ": ["third"]}),
+        ({"other_indexes": ["scratch"]}, {"indexes left": ["scratch"]}),
+        (
+            {"tasks": [(EXPORT, 0, 1, "success"), (EXPORT, 1, 2, "failed")]},
+            {"tasks that did not succeed": [f"{EXPORT} 1 failed"]},
+        ),
+        ({"tasks": [(EXPORT, 0, 1, "success"), (EXPORT, 1, 1, "success")]}, {"killed, not tried again": ["1"]}),
+        (
+            {"tasks": [(EXPORT, 0, 2, "success"), (EXPORT, 1, 2, "success")]},
+            {"tried again, not killed": [f"{EXPORT} 0"]},
+        ),
+        ({"results": {0: DONE}}, {"parts without one export": ["1"]}),
+        ({"results": {0: DONE, 1: DONE | {"reused": 1}}}, {"parts without one export": ["1"]}),
+        ({"written_again": ["part-00000000.parquet"]}, {"written again": ["part-00000000.parquet"]}),
+        ({"fetches": 15}, {}),
+        ({"fetches": 16}, {"fetched again": ["6 requests, not 1 to 5"]}),
+        ({"fetches": 10}, {"fetched again": ["0 requests, not 1 to 5"]}),
+    ],
+)
+def test_each_problem_of_a_copy_is_reported(changes: dict[str, Any], expected: dict[str, list[str]]) -> None:
+    outcome = VERDICT["CopyOutcome"](**COPIED | changes)
+    assert {kind: found for kind, found in VERDICT["problems_of_copy"](outcome, EXPORT).items() if found} == expected

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.clock import FakeClock
 from support.constants import INDEX
@@ -37,15 +38,31 @@ each_example = pytest.mark.parametrize(
 
 # Users trigger runs with these names.
 PARAMS = {
+    "copy_outside": {"index": "docs-example", "destination": f"file://{AIRFLOW_HOME}/pinecone-copies"},
     "backup_fleet": {"prefix": "", "only_due": False},
     "reindex_with_backup": {"index": "docs-example"},
     "reindex_with_rollback": {"index": "docs-example"},
     "restore_drill": {"index": "docs-example"},
+    "offsite_drill": {
+        "index": "docs-example",
+        "destination": f"file://{AIRFLOW_HOME}/pinecone-copies",
+        "target": "offsite-drill",
+        "conn_id": "pinecone_default",
+        "cloud": "",
+        "region": "",
+    },
+    "restore_elsewhere": {
+        "copy_url": "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
+        "index": "docs-example-restored",
+        "conn_id": "pinecone_default",
+        "cloud": "",
+        "region": "",
+    },
 }
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 13
 
 
 @needs_airflow_3

@@ -159,6 +159,16 @@ def test_the_cluster_test_kills_a_part_only_while_it_works(
     assert cluster_test.has_work(service, tasks) is enough
 
 
+def test_the_cluster_test_runs_the_example_that_copies_an_index(cluster_test: ModuleType) -> None:
+    import cluster_copy
+
+    source = cluster_copy.copy_dag_source(28_500_000)
+    assert "part_bytes=28500000" in source
+    assert "schedule=None" in source
+    assert source.count("export_backup(") == 1
+    compile(source, "copy_outside.py", "exec")
+
+
 def test_the_cluster_test_finds_all_backups_although_responses_are_lost(cluster_test: ModuleType) -> None:
     """It would not see a second backup of an index that is on a later page."""
     with Emulator("key", ["docs-example"]) as emulator:

@@ -8,6 +8,7 @@ import runpy
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -19,13 +20,16 @@ from support.tasks import TaskInstance, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.rules.scratch import Purpose
 from airflow_pinecone.waiting.resources import RESOURCES, SCHEDULE
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 DAGS = [
+    "audit_copies",
     "backup_after_load",
+    "check_copies",
     "drill_several",
     "nightly_retention",
     "reindex_if_fresh",
@@ -38,8 +42,18 @@ DAGS = [
 # They need a deadline of Airflow 3.2.
 DAGS_WITH_DEADLINE = ["backup_with_alert"]
 # tests/airflow/test_docs_dag_test.py runs test_my_dag.
-# tests/unit/test_digests.py runs digest_alone.
-SCRIPTS = ["digest_alone", "faults", "list_backups", "read_records", "retention_example", "test_my_dag"]
+# tests/unit/test_digests.py runs digest_alone, and test_export_backup.py runs those that read a copy.
+SCRIPTS = [
+    "check_copy_alone",
+    "digest_alone",
+    "faults",
+    "list_backups",
+    "query_copy",
+    "read_records",
+    "retention_example",
+    "test_my_dag",
+    "write_records",
+]
 PAGES = [
     *ROOT.glob("*.md"),
     *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
@@ -116,6 +130,15 @@ def test_the_example_of_a_listing_lists_the_newest_backup_first(emulator: Emulat
     # The backups of a deleted index are those that are needed most.
     emulator.control_plane.project.delete_index("docs-example", now=0.0)
     assert runpy.run_path(str(EXAMPLES / "list_backups.py"))["list_backups"]("docs-example") == lines
+
+
+def test_write_records(world: Emulator) -> None:
+    world.add_index("target", records=0)
+    copy_records = runpy.run_path(str(EXAMPLES / "write_records.py"))["copy_records"]
+    assert copy_records("docs-example", "target") == 96
+    assert {name: world.records("target", name) for name in world.namespaces("target")} == {
+        name: world.records("docs-example", name) for name in world.namespaces("docs-example")
+    }
 
 
 def test_the_example_reads_the_records_of_each_namespace(world: Emulator) -> None:
@@ -234,7 +257,9 @@ def messages() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             found.add(template(node))
     # What an operation does.
-    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete) ", text)}
+    found |= {f"Could not {text}" for text in found if re.match("(create|list|describe|update|delete|upsert) ", text)}
+    for purpose in get_args(Purpose):
+        found |= {f"The {purpose} of index \nwas not started", f"Could not delete index \nof the {purpose} of index"}
     for resource in RESOURCES.values():
         label = resource.label.lower()
         # Without a backup, the index of a schedule is unknown.

@@ -20,7 +20,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError, PineconeTransientError, PruneIncomplete
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator
-from airflow_pinecone.operators.prune import MAX_CONSECUTIVE_FAILURES
+from airflow_pinecone.operators.retained import MAX_CONSECUTIVE_FAILURES
 
 DAY = 24 * 3600.0
 LIST = ("GET", f"/indexes/{INDEX}/backups")

@@ -491,3 +491,21 @@ def test_documents_are_read_with_the_documents_api(world: Emulator, clock: FakeC
     assert reader.namespaces() == {"__default__": 250}
     position = next(iter(reader.read())).position
     assert ids_of(read(reader, after=position)) == [each for each in ids if each > position.after]
+
+
+def test_rate_limit_does_not_use_up_the_attempts(world: Emulator, records: IndexRecords, index: str) -> None:
+    ids = [f"{number}" for number in range(20)]
+    world.add_records(index, rows(ids))
+    world.fault("GET", LIST, times=14, status=429)
+    world.fault("GET", FETCH, times=14, status=429)
+    assert ids_of(read(records)) == sorted(ids)
+
+
+def test_rate_limit_ends_after_five_minutes(
+    world: Emulator, records: IndexRecords, index: str, clock: FakeClock
+) -> None:
+    world.fault("GET", LIST, times=None, status=429)
+    started = clock.monotonic()
+    with pytest.raises(PineconeTransientError, match="HTTP 429"):
+        read(records)
+    assert 300 <= clock.monotonic() - started <= 420

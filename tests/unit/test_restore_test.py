@@ -534,7 +534,7 @@ def test_old_scratch_index_is_reported(
         tags = {"airflow-pinecone": "x", TEST_TAG: "b-9", RUN_TAG: f"0123-202506{day}T120000Z"}
         world.add_index(name, records=0, namespaces=0, dimension=8, tags=tags)
     test_of()
-    assert "Index restore-test-old of a restore test of 2025-06-14 12:00:00 UTC still exists." in logged()
+    assert "Scratch index restore-test-old of 2025-06-14 12:00:00 UTC still exists." in logged()
     assert "Index restore-test-new" not in logged()
     assert scratch_indexes(world) == ["restore-test-old", "restore-test-new"]
 

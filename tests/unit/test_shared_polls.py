@@ -7,12 +7,14 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clients import make_client
 from support.clock import SteppedClock
 from support.constants import API_KEY, INDEX
+from support.records import host_path
 
 from airflow_pinecone.api.client import PineconeClient
 from airflow_pinecone.api.settings import Settings
@@ -21,6 +23,7 @@ from airflow_pinecone.errors import (
     BackupNotFound,
     ConnectionChanged,
     ConnectionNotFound,
+    ImportFailed,
     PineconeInputError,
     RestoreNotFound,
     WaitTimeout,
@@ -29,7 +32,7 @@ from airflow_pinecone.waiting import shared_client
 from airflow_pinecone.waiting import shared_polls as shared
 from airflow_pinecone.waiting.decisions import Wait, WaitResult, WaitSpec
 from airflow_pinecone.waiting.drivers import wait_async
-from airflow_pinecone.waiting.resources import RESTORE
+from airflow_pinecone.waiting.resources import RESTORE, import_resource_id
 from airflow_pinecone.waiting.shared_polls import shared_polls
 
 pytestmark = pytest.mark.anyio
@@ -481,6 +484,21 @@ async def test_restores_share_a_listing_of_jobs_and_one_of_indexes(waits: Waits,
     assert model is not None
     assert model["status"] == "Completed"
     assert waits.done() == [True, True, True, False, False]
+
+
+async def test_imports_share_a_listing_for_each_index(waits: Waits, emulator: Emulator, tmp_path: Path) -> None:
+    emulator.add_index("another")
+    emulator.scenario.import_ends = "never"
+    names = [INDEX, INDEX, INDEX, "another"]
+    ids = [waits.client.start_import(name, tmp_path.as_uri())["id"] for name in names]
+    waits.start(*map(import_resource_id, names, ids), "deleted/1", resource_type="import")
+    listings = [f"GET {host_path(emulator, name)}/bulk/imports" for name in (INDEX, "another")]
+    described = [f"GET /indexes/{name}" for name in (INDEX, "another", "deleted", "deleted")]
+    assert sorted(await waits.advance(5)) == sorted(listings + described)
+    waits.client.cancel_import(INDEX, ids[1])
+    await waits.advance(5)
+    assert waits.done() == [False, True, False, False, False]
+    assert isinstance(waits.result(1).error, ImportFailed)
 
 
 async def test_waits_for_a_fresh_backup_of_an_index_share_its_listing(waits: Waits, emulator: Emulator) -> None:

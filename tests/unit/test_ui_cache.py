@@ -15,6 +15,7 @@ from support.clock import FakeClock, SteppedClock
 from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
 from support.tasks import Connect
 
+from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import (
     Forbidden,
@@ -24,10 +25,11 @@ from airflow_pinecone.errors import (
     PineconeTransientError,
     Unauthorized,
 )
-from airflow_pinecone.rules.report import Project, RestoreTests
+from airflow_pinecone.rules.report import IndexCopies, Project, RestoreTests
+from airflow_pinecone.ui.copies import Copies, reader_of_copies, with_copies
 from airflow_pinecone.ui.project_cache import Answer, CopyCache, ProjectCache
-from airflow_pinecone.ui.reading import TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
-from airflow_pinecone.ui.restore_tests import DEADLINE, Tests, reader_of_tests, with_tests
+from airflow_pinecone.ui.reading import FOLDER_DEADLINE, TOO_SLOW, Copy, DeadlinePassed, explain, read_copy
+from airflow_pinecone.ui.restore_tests import Tests, reader_of_tests, with_tests
 
 pytestmark = pytest.mark.anyio
 
@@ -296,11 +298,11 @@ async def test_restore_tests_that_are_slow_are_unknown_and_nobody_waits_for_them
         assert gate.wait(20)
         return {}
 
-    cache = CopyCache(read, ["one"], deadline=DEADLINE, clock=stepped)
+    cache = CopyCache(read, ["one"], deadline=FOLDER_DEADLINE, clock=stepped)
     viewer = asyncio.create_task(cache.get("one"))
     assert await asyncio.to_thread(started.acquire, timeout=20)
     await is_waiting(stepped)
-    stepped.advance(DEADLINE)
+    stepped.advance(FOLDER_DEADLINE)
     copy = Copy(Project([{"name": "docs"}], [], []), datetime.now(UTC))  # type: ignore[typeddict-item]
     found = with_tests(copy, await viewer).project.restore_tests
     assert found is not None
@@ -325,3 +327,35 @@ async def test_error_of_the_reader_is_unknown(stepped: SteppedClock) -> None:
     copy = Copy(Project([{"name": "docs"}], [], []), datetime.now(UTC))  # type: ignore[typeddict-item]
     found = with_tests(copy, answer).project.restore_tests
     assert found == {"docs": RestoreTests((), "the folder of [pinecone] ui_restore_tests could not be read")}
+
+
+# The copies outside of Pinecone
+
+
+async def test_copies_that_are_slow_are_unknown(stepped: SteppedClock) -> None:
+    gate, started = threading.Event(), threading.Semaphore(0)
+
+    def read(connection: str, deadline_at: float) -> Copies:
+        started.release()
+        assert gate.wait(20)
+        return {}
+
+    cache = CopyCache(read, ["one"], deadline=FOLDER_DEADLINE, clock=stepped)
+    viewer = asyncio.create_task(cache.get("one"))
+    assert await asyncio.to_thread(started.acquire, timeout=20)
+    await is_waiting(stepped)
+    stepped.advance(FOLDER_DEADLINE)
+    copy = Copy(Project([{"name": "docs"}], [], []), datetime.now(UTC))  # type: ignore[typeddict-item]
+    found = with_copies(copy, await viewer).project.copies
+    assert found == {"docs": IndexCopies(None, "the folder of [pinecone] ui_copies could not be read in time")}
+    gate.set()
+
+
+def test_reader_of_copies_ends_after_the_deadline(clock: FakeClock, tmp_path: Path) -> None:
+    backup: Any = {"backup_id": "b-1", "source_index_name": "docs", "source_index_id": "i-1", "status": "Ready"}
+    backup["created_at"] = iso(clock.utcnow())
+    copy = Copy(Project([{"name": "docs"}], [backup], []), clock.utcnow())  # type: ignore[typeddict-item]
+    read = reader_of_copies(f"file://{tmp_path}", lambda _: copy, clock=clock)
+    assert read("one", clock.now + 1) == {"docs": IndexCopies()}
+    with pytest.raises(DeadlinePassed):
+        read("one", clock.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import html
 import json
 import os
@@ -28,15 +29,19 @@ from fastapi.testclient import TestClient
 from markupsafe import escape
 from support.clock import SteppedClock
 from support.constants import API_KEY, CONN_ID, CONNECTION_VARIABLE, INDEX
+from support.copy_files import export_copy
 from support.operators import OUR_DESCRIPTION
 from support.restore_records import FINDING, add_test
 
 from airflow_pinecone.common.text import iso
 from airflow_pinecone.emulator import Emulator
+from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin, describe
-from airflow_pinecone.rules.scratch import TEST_TAG
-from airflow_pinecone.ui.app import cache_of_tests, create_app
+from airflow_pinecone.rules.scratch import COPY_TAG, TEST_TAG
+from airflow_pinecone.runtime.copies import copy_store
+from airflow_pinecone.runtime.copy_reports import write_verified
+from airflow_pinecone.ui.app import cache_of_copies, cache_of_tests, create_app
 from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
 from airflow_pinecone.ui.reading import read_copy
@@ -125,11 +130,19 @@ def open_app(stepped: SteppedClock) -> Iterator[Open]:
             audit: tuple[str, str] | None = None,
             read_result: ReadResult = lambda *_: None,
             restore_tests: str = "",
+            copies: str = "",
         ) -> TestClient:
             cache = ProjectCache(partial(read_copy, clock=stepped), connections, clock=stepped)
-            settings = PageSettings(connections, rules, prefix, audit, restore_tests)
-            tests = cache_of_tests(settings, cache, clock=stepped)
-            app = create_app(settings, cache, access, tests=tests, read_result=read_result, clock=stepped)
+            settings = PageSettings(connections, rules, prefix, audit, restore_tests, copies)
+            app = create_app(
+                settings,
+                cache,
+                access,
+                tests=cache_of_tests(settings, cache, clock=stepped),
+                copies=cache_of_copies(settings, cache, clock=stepped),
+                read_result=read_result,
+                clock=stepped,
+            )
             headers = {"Accept": "text/html,*/*;q=0.8"}
             return stack.enter_context(TestClient(app, follow_redirects=False, headers=headers))
 
@@ -444,9 +457,9 @@ def test_scratch_index_of_a_restore_test_is_not_judged(
     client = open_app(restore_tests=f"file://{tmp_path}")
     text = Page(client.get("/")).text
     assert "The index has a fresh Ready backup." in text
-    assert "If no restore test is running, delete them.\nrestore-test-1" in text
+    assert "If none is running, delete these indexes.\nrestore-test-1" in text
     text = Page(client.get("/indexes/restore-test-1")).text
-    assert "scratch\nThis is the scratch index of a restore test" in text
+    assert "scratch\nThis is the scratch index of a restore test or a copy" in text
     assert "CreateBackupOperator" not in text
     assert "no index with this name" not in text
 
@@ -464,6 +477,189 @@ def test_hostile_finding_stays_text(pinecone: Emulator, open_app: Open, stepped:
         assert str(escape(HOSTILE[:27])) in response.text
         assert "<script>alert" not in response.text
     assert "2 more are in the file." in response.text
+
+
+# Copies outside of Pinecone
+
+COPIED = {"max_age": DAY, "max_copy_age": 7 * DAY, "min_records": 1, "max_shrink": None}
+
+
+@pytest.fixture
+def copied(pinecone: Emulator, tmp_path: Path) -> Callable[..., Path]:
+    """Copy a new backup of an index below ``tmp_path``."""
+
+    def copied(index_name: str, age: float, *, is_frozen: bool = True) -> Path:
+        made = pinecone.add_backup(index_name, age=age)
+        backup = {name: made[name] for name in ("backup_id", "source_index_id", "created_at")}
+        folder = tmp_path / str(made["source_index_id"]) / str(made["backup_id"])
+        export_copy(PineconeHook().records(index_name), folder, backup=backup, is_frozen=is_frozen)
+        return folder
+
+    return copied
+
+
+def verify(folder: Path, at: datetime, level: int = 2) -> None:
+    """Write the report of a passed verification of a copy."""
+    manifest = hashlib.sha256((folder / "copy" / "manifest.json").read_bytes()).hexdigest()
+    verified: Any = {"level": level}
+    write_verified(copy_store(f"file://{folder}"), verified, {"manifest_sha256": manifest}, at)
+
+
+def test_page_shows_the_newest_copy_of_each_index(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name in ("live", "none", "verified"):
+        pinecone.add_index(name)
+    pinecone.add_backup("none", age=HOUR)
+    copied(INDEX, 3 * DAY)
+    newest = copied(INDEX, 2 * HOUR)
+    verified = copied("verified", 3 * HOUR)
+    verify(verified, ago(stepped, HOUR), level=3)
+    pinecone.add_backup("live", age=HOUR)
+    live = tmp_path / "live" / "live-20250615T130640Z-1"
+    export_copy(PineconeHook().records("live"), live, created_at=iso(ago(stepped, 4 * HOUR)))
+    client = open_app(copies=f"file://{tmp_path}")
+    text = Page(client.get("/")).text.replace("\n", " | ")
+    assert "| Newest copy | Newest created by |" in text
+    cells = dict(re.findall(r"\| (docs-example|live|none|verified) \| ok \|.*?\| never \| ([^|]+) \|", text))
+    assert cells == {
+        INDEX: "2 h, not verified",
+        "live": "4 h, not verified",
+        "none": "none",
+        "verified": "3 h, verified",
+    }
+    text = Page(client.get(f"/indexes/{INDEX}")).text.replace("\n", " | ")
+    records = json.loads((newest / "copy" / "manifest.json").read_text())["totals"]["records"]
+    row = f"| 2025-06-15 13:06 UTC | 2 h | {records:,} | not verified | frozen | {newest.name} | file://{newest} |"
+    assert row in text
+    assert "not frozen" not in text
+    text = Page(client.get("/indexes/verified")).text.replace("\n", " | ")
+    assert f"| level 3, 2025-06-15 14:06 UTC | frozen | {verified.name} | file://{verified} |" in text
+    text = Page(client.get("/indexes/live")).text.replace("\n", " | ")
+    assert f"| not verified | not frozen | none: of the index itself | file://{live} |" in text
+    assert "records that were written while it was copied may be missing" in text
+    assert "This index: none. Copy a backup with export_backup." in Page(client.get("/indexes/none")).text
+
+
+def test_page_without_the_option_shows_no_copies(
+    pinecone: Emulator, client: TestClient, copied: Callable[..., Path]
+) -> None:
+    copied(INDEX, HOUR)
+    assert "Newest copy" not in Page(client.get("/")).text
+    assert "Copy outside of Pinecone" not in Page(client.get(f"/indexes/{INDEX}")).text
+
+
+def test_rules_of_the_audit_require_a_copy(
+    pinecone: Emulator, open_app: Open, stepped: SteppedClock, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    pinecone.add_index("none")
+    copied(INDEX, 9 * DAY)
+    for name in (INDEX, "none"):
+        pinecone.add_backup(name, age=HOUR)
+    result = "scheduled__1", audit_report(stepped, *({"index_name": name, **COPIED} for name in (INDEX, "none")))
+    options: dict[str, Any] = {"audit": ("audits", "audit"), "read_result": lambda *_: result}
+    text = Page(open_app(copies=f"file://{tmp_path}", **options).get("/")).text.replace("\n", " | ")
+    assert "| 9 days, not verified 7 days allowed |" in text
+    assert "| Since 2025-06-13 15:06 UTC (2 days). | Check that its copies run. |" in text
+    assert "| none 7 days allowed |" in text
+    assert "It has no copy outside of Pinecone, and max_copy_age is 7 days, 0:00:00. | Copy a backup with" in text
+    # Without the option, the page does not know the copies, and does not judge them.
+    assert "max_copy_age" not in Page(open_app(**options).get("/")).text
+
+
+def test_copies_of_an_index_without_a_backup_are_unknown(
+    pinecone: Emulator, open_app: Open, copied: Callable[..., Path], ask: Any, tmp_path: Path
+) -> None:
+    """The folder of a copy has the id of the index, which Pinecone only returns with a backup."""
+    folder = copied(INDEX, HOUR)
+    pinecone.add_index("pods", spec=POD)
+    assert ask("DELETE", f"/backups/{folder.name}").status_code == 202
+    client = open_app(copies=f"file://{tmp_path}")
+    page = Page(client.get("/"))
+    assert f"The copies of index {INDEX} are unknown: the id of the index is unknown, because it has no" in page.text
+    assert "unknown" in page.text.splitlines()
+    assert "This index: unknown." in Page(client.get(f"/indexes/{INDEX}")).text
+    assert "Copy outside of Pinecone" not in Page(client.get("/indexes/pods")).text
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("nonsense://bucket/copies", "nonsense://bucket/copies could not be read."),
+        ("s3://key:pass/word@bucket/copies", "s3://key:***@bucket/copies could not be read."),
+        ("nonsense://host/copies?sig=password", "nonsense://host/copies?*** could not be read."),
+        ("file://missing@/copies", "file://missing@/copies could not be read: its connection was not found."),
+        ("file:///does/not/exist", "file:///does/not/exist does not exist."),
+    ],
+)
+def test_unreadable_copies_do_not_hide_the_project(pinecone: Emulator, open_app: Open, folder: str, why: str) -> None:
+    pinecone.add_index("second")
+    pinecone.add_backup(INDEX, age=HOUR)
+    client = open_app(copies=folder)
+    response = client.get("/")
+    assert response.status_code == 200
+    assert f"The copies of 2 indexes are unknown: folder {why}" in Page(response).text
+    assert f"{INDEX}\nok\n" in Page(response).text
+    for path in ("/", f"/indexes/{INDEX}"):
+        text = client.get(path).text
+        assert why in text
+        assert [secret for secret in ("pass/word", "password") if secret in text] == []
+
+
+def test_query_of_a_url_is_not_shown(open_app: Open, copied: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copied(INDEX, HOUR)
+    moved = tmp_path / "copies?sig=password"
+    moved.mkdir()
+    folder.parent.rename(moved / folder.parent.name)
+    client = open_app(copies=f"file://{moved}")
+    assert "1 h, not verified" in Page(client.get("/")).text
+    response = client.get(f"/indexes/{INDEX}")
+    assert f"frozen\n{folder.name}\nfile://{tmp_path}/copies?***" in Page(response).text
+    assert "password" not in response.text
+
+
+def test_copies_are_of_the_first_connection(
+    open_app: Open, copied: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ[CONNECTION_VARIABLE])
+    copied(INDEX, HOUR)
+    client = open_app((CONN_ID, "other"), copies=f"file://{tmp_path}")
+    assert "1 h, not verified" in Page(client.get("/")).text
+    assert "not verified" not in Page(client.get("/?connection=other")).text
+
+
+def test_copies_and_restore_tests_are_shown_together(
+    open_app: Open, stepped: SteppedClock, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = copied(INDEX, HOUR)
+    add_test(tmp_path / "tests", INDEX, folder.name, ago(stepped, 2 * HOUR))
+    client = open_app(copies=f"file://{tmp_path}", restore_tests=f"file://{tmp_path / 'tests'}")
+    assert "tested 2 h ago\n1 h, not verified\n" in Page(client.get("/")).text
+
+
+def test_scratch_index_of_a_copy_is_not_judged(
+    pinecone: Emulator, open_app: Open, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    copied(INDEX, HOUR)
+    pinecone.add_index("copy-1", tags={ORIGIN_TAG: "0123", COPY_TAG: "b-1"})
+    client = open_app(copies=f"file://{tmp_path}")
+    text = Page(client.get("/")).text
+    assert "If none is running, delete these indexes.\ncopy-1" in text
+    assert "unknown:" not in text
+    assert "Copy outside of Pinecone" not in Page(client.get("/indexes/copy-1")).text
+
+
+def test_hostile_manifest_stays_text(
+    open_app: Open, stepped: SteppedClock, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = copied(INDEX, HOUR)
+    file = folder / "copy" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["backup"]["backup_id"] = HOSTILE
+    file.write_text(json.dumps(manifest))
+    response = open_app(copies=f"file://{tmp_path}").get(f"/indexes/{INDEX}")
+    assert f"<bdi>{escape(HOSTILE)}</bdi>" in response.text
+    assert "<script>alert" not in response.text
 
 
 # Index

@@ -122,7 +122,7 @@ def test_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CONNECTIONS, MAX_AGE, BASE_URL):
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    assert settings == (("pinecone_default",), IndexRules(108_000.0, min_records=1, max_shrink=0.5), "", None, "")
+    assert settings == (("pinecone_default",), IndexRules(108_000.0, min_records=1, max_shrink=0.5), "", None, "", "")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,14 @@ def test_connections_are_separated_by_commas(
 def test_audit_is_a_task(monkeypatch: pytest.MonkeyPatch, text: str, audit: tuple[str, str] | None) -> None:
     monkeypatch.setenv("AIRFLOW__PINECONE__UI_AUDIT", text)
     assert read_settings().audit == audit
+
+
+@pytest.mark.parametrize("option", ["ui_restore_tests", "ui_copies"])
+def test_folders_are_options(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    name = option.removeprefix("ui_")
+    assert getattr(read_settings(), name) == ""
+    monkeypatch.setenv(f"AIRFLOW__PINECONE__{option.upper()}", " s3://aws_default@bucket/folder ")
+    assert getattr(read_settings(), name) == "s3://aws_default@bucket/folder"
 
 
 @pytest.mark.parametrize(

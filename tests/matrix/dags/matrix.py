@@ -1,11 +1,13 @@
 """The ways to wait, for every Airflow. A param of the run names the index."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_pinecone.copies import export_backup, import_copy
 from airflow_pinecone.operators import CreateBackupOperator
 from airflow_pinecone.restore_test import restore_test
 from airflow_pinecone.sensors import BackupFreshnessSensor, BackupSensor
@@ -63,6 +65,18 @@ for mode, arguments in MODES.items():
 for waiter, deferrable in {"worker": False, "triggerer": True}.items():
     with dag(f"restore_test_{waiter}"):
         restore_test("{{ params.index }}", deferrable=deferrable)
+
+for waiter, deferrable in {"worker": False, "triggerer": True}.items():
+    with dag(f"copy_{waiter}"):
+        copy = export_backup(
+            "{{ params.index }}", destination=f"file://{os.environ['AIRFLOW_HOME']}/copies", deferrable=deferrable
+        )
+        copy >> import_copy(
+            "{{ ti.xcom_pull(task_ids='export_backup.finish')['url'] }}",
+            "{{ params.index }}-copy",
+            deferrable=deferrable,
+            delete_index=True,
+        )
 
 # The backup becomes Ready while the sensor is deferred.
 with dag("freshness_deferred"):

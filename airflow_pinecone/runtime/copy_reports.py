@@ -1,0 +1,148 @@
+"""Write and read the reports about the verifications of copies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_pinecone.api.models import parse_time
+from airflow_pinecone.common.text import show_url
+from airflow_pinecone.copying.store import CopyStore
+from airflow_pinecone.errors import ConnectionNotFound, CopyFailed
+from airflow_pinecone.rules.copied import copy_facts
+from airflow_pinecone.rules.copy_format import MANIFEST, InvalidCopy, encode, parse_manifest
+from airflow_pinecone.rules.copy_retention import FoundCopy
+from airflow_pinecone.rules.report import CopyFacts, CopySource, IndexCopies
+from airflow_pinecone.runtime.copies import copy_store
+
+if TYPE_CHECKING:
+    from airflow_pinecone.copying.read import VerifiedCopy
+
+log = logging.getLogger(__name__)
+
+FORMAT, KIND = 1, "airflow-pinecone-verified-copy"
+_FOLDER = "copy/verified"
+LATEST = f"{_FOLDER}/latest.json"
+# The folder of the copies of an index has its id, which only a backup tells.
+_WHY_NO_ID = "the id of the index is unknown, because it has no backup that tells it"
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+
+
+def read_copies(
+    destination: Any, sources: Mapping[str, CopySource], *, check: Callable[[], object] = lambda: None
+) -> dict[str, IndexCopies]:
+    """Read the newest copies of some indexes. This does not fail: the result says which are unknown, and why.
+
+    Args:
+        destination: The folder to which the exports write the copies.
+        sources: The indexes, by their names.
+        check: Called between the requests. What it raises is not caught.
+    """
+    check()
+    try:
+        store = copy_store(destination)
+    except (CopyFailed, ConnectionNotFound) as error:
+        return dict.fromkeys(sources, _unreadable(destination, error))
+    found: dict[str, IndexCopies] = {}
+    for name, source in sources.items():
+        check()
+        try:
+            newest = _newest(store, name, source, check)
+            facts = None if newest is None else _facts(newest, store)
+            found[name] = IndexCopies(facts, "" if facts or source.index_id else _WHY_NO_ID)
+        except CopyFailed as error:
+            found[name] = _unreadable(destination, error)
+    if any(copies.newest or copies.why_unknown not in ("", _WHY_NO_ID) for copies in found.values()):
+        return found
+    try:
+        if store.exists():
+            return found
+    except CopyFailed as error:
+        return dict.fromkeys(sources, _unreadable(destination, error))
+    return dict.fromkeys(sources, IndexCopies(None, f"folder {show_url(destination)} does not exist"))
+
+
+def _unreadable(destination: Any, error: CopyFailed | ConnectionNotFound) -> IndexCopies:
+    # The text of another library can have anything, so only the log has it.
+    log.warning("Could not read the copies in %s: %s", show_url(destination), error.reason)
+    why = ": its connection was not found" if isinstance(error, ConnectionNotFound) else ""
+    return IndexCopies(None, f"folder {show_url(destination)} could not be read{why}")
+
+
+def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callable[[], object]) -> FoundCopy | None:
+    """Return the newest copy of an index.
+
+    Not all manifests are read: those of the backups that exist are in the order of the backups.
+    """
+    folders = [f"{source.index_id}/{name}" for name in store.folders(source.index_id)] if source.index_id else []
+    created = {f"{source.index_id}/{backup_id}": moment or _OLDEST for backup_id, moment in source.backups.items()}
+    known = sorted((path for path in folders if path in created), key=created.__getitem__, reverse=True)
+    live = sorted((name for name in store.folders(index_name) if name.startswith("live-")), reverse=True)
+
+    def copies(paths: Iterable[str]) -> Iterator[FoundCopy]:
+        for path in paths:
+            check()
+            copy = _copy(store, path, index_name)
+            if copy is not None:
+                yield copy
+
+    newest = [next(copies(known), None), next(copies(f"{index_name}/{name}" for name in live), None)]
+    found = [copy for copy in newest if copy] + list(copies(path for path in folders if path not in created))
+    return max(found, key=lambda copy: parse_time(copy.created_at) or _OLDEST, default=None)
+
+
+def _copy(store: CopyStore, path: str, index_name: str) -> FoundCopy | None:
+    content = store.read(f"{path}/{MANIFEST}")
+    try:
+        manifest = None if content is None else parse_manifest(content)
+    except InvalidCopy as error:
+        log.warning("The manifest of copy %s is invalid: %s.", path, error)
+        return None
+    return FoundCopy(path, manifest) if manifest and manifest["index_name"] == index_name else None
+
+
+def _facts(copy: FoundCopy, destination: CopyStore) -> CopyFacts:
+    store = copy_store(destination.url_of(copy.path))
+    verified = read_verified(store)
+    # A report about another manifest says nothing about this one.
+    digest = hashlib.sha256(encode(copy.manifest)).hexdigest()
+    return copy_facts(copy, store.url, verified if verified and verified.get("manifest_sha256") == digest else None)
+
+
+def write_verified(store: CopyStore, verified: VerifiedCopy, who: Mapping[str, Any], at: datetime) -> str:
+    """Write the report of a verification, and return the name of its file.
+
+    Args:
+        store: The folder of the copy.
+        verified: What was verified.
+        who: The DAG, the run, the task, the seconds and the SHA-256 of the manifest.
+        at: When the verification ended.
+
+    Raises:
+        CopyFailed: The store denied it, or failed.
+    """
+    report = {"format": FORMAT, "kind": KIND, "verified_at": at.astimezone(UTC).isoformat(), **verified, **who}
+    name = f"{_FOLDER}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
+    content = encode(report)
+    store.write(name, content)
+    store.write(LATEST, content)
+    return name
+
+
+def read_verified(store: CopyStore) -> dict[str, Any] | None:
+    """Return the newest report of a verification; None if there is none that this release can read.
+
+    Raises:
+        CopyFailed: The store failed.
+    """
+    content = store.read(LATEST)
+    try:
+        report = None if content is None else json.loads(content)
+    except ValueError:
+        return None
+    is_report = isinstance(report, dict) and (report.get("format"), report.get("kind")) == (FORMAT, KIND)
+    return report if is_report else None
