@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
-from backup_policy import MAX_AGE, POLICY, SCRATCH
+from backup_policy import MAX_AGE, POLICY
 
 from airflow_pinecone.operators import AuditBackupsOperator
 
@@ -20,6 +20,10 @@ RECIPIENT = "data-team@example.com"
 # The folder to which the restore tests write their records (report_to), such as s3://aws_default@bucket/restore-tests.
 # Then an index needs a passed restore test, instead of a restore.
 RESTORE_TESTS = None
+# The destination of the copies outside of Pinecone (export_backup), such as s3://aws_default@vault/pinecone. Then an
+# index needs a copy whose backup is younger than MAX_COPY_AGE.
+COPIES = None
+MAX_COPY_AGE = timedelta(days=9)
 # The host of Airflow's URL, [api] base_url, tells production from staging. Other errors than a failed audit, such as a
 # rejected API key, have no headline and no page_url.
 SUBJECT = (
@@ -66,8 +70,9 @@ with DAG(
         max_age=MAX_AGE,
         max_shrink=0.5,
         policy=POLICY,
-        exclude=SCRATCH,
         restore_tests=RESTORE_TESTS,
+        copies=COPIES,
+        max_copy_age=None if COPIES is None else MAX_COPY_AGE,
         fail_on=["unprotected", "late", "failing", "untested"],
         # A failed audit is not retried; only a failed request is.
         retries=2,

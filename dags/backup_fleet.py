@@ -12,7 +12,7 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import DAG, AssetAlias, Param, task, task_group
-from backup_policy import MAX_AGE, POLICY, SCRATCH
+from backup_policy import MAX_AGE, POLICY
 
 from airflow_pinecone.operators import CreateBackupOperator, PruneBackupsOperator, VerifyBackupOperator
 
@@ -50,7 +50,7 @@ with DAG(
         # Whether a backup is due does not depend on restores: without max_restore_age, they need not be listed.
         rules = {key: rules._replace(max_restore_age=None) for key, rules in POLICY.items()}
         policy = Policy(IndexRules(MAX_AGE), rules)
-        report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*", exclude=SCRATCH)
+        report = PineconeHook().backup_report(policy, include=f"{params['prefix'] or ''}*")
         if report["invalid"] or not report["indexes"]:
             raise AirflowFailException("\n".join(report["invalid"]) or "No index of the project can be backed up")
         for name, why in report["unsupported"].items():

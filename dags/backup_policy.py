@@ -4,8 +4,6 @@ from datetime import timedelta
 
 from airflow_pinecone.policy import IndexRules
 
-# The scratch indexes of restore tests need no backup.
-SCRATCH = "restore-test-" + 12 * "[0-9a-f]"
 # The indexes that no key below matches are backed up daily. Add to the time between two backups how long one takes, and
 # some time for retries.
 MAX_AGE = timedelta(hours=30)

@@ -22,6 +22,8 @@ from support.tasks import TaskInstance, make_task, run_try
 from airflow_pinecone.assets import backup_asset
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.operators import AuditBackupsOperator
+from airflow_pinecone.rules.identity import ORIGIN_TAG
+from airflow_pinecone.rules.scratch import COPY_TAG, TEST_TAG
 from airflow_pinecone.runtime.airflow_versions import can_show_pages
 
 HOUR = 3600.0
@@ -189,7 +191,8 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
     for age, status in ((90 * 24 * HOUR, "Initializing"), (20 * HOUR, "Ready")):
         created_at = datetime.now(UTC) - timedelta(seconds=age)
         emulator.add_backup("fleet-stuck", created_at=created_at.isoformat(), status=status)
-    emulator.add_index("restore-test-0123456789ab")
+    for name, tag in (("scratch-test", TEST_TAG), ("scratch-copy", COPY_TAG)):
+        emulator.add_index(name, tags={ORIGIN_TAG: "0123", tag: "b-1"})
     emulator.add_index("fleet-pod", spec={"pod": {"environment": "us-east1-gcp", "pod_type": "p1.x1"}})
     list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
     fleet = ["fleet-gold", "fleet-new", "fleet-old", "fleet-running", "fleet-stuck", "fleet-young"]
@@ -198,7 +201,7 @@ def test_the_fleet_can_skip_indexes_whose_backup_is_young(emulator: Emulator) ->
     emulator.fault("GET", "/restore-jobs", status=403, times=None)
     due = [INDEX, "fleet-gold", "fleet-new", "fleet-old", "fleet-stuck"]
     assert list_indexes({"prefix": None, "only_due": True}) == due
-    assert "restore-test-0123456789ab" not in list_indexes({"prefix": "", "only_due": False})
+    assert not {"scratch-test", "scratch-copy"} & set(list_indexes({"prefix": "", "only_due": False}))
 
 
 @needs_airflow_3
@@ -207,7 +210,7 @@ def test_the_fleet_fails_if_it_lists_no_index(emulator: Emulator) -> None:
     list_indexes = dags_of(ROOT / "dags" / "backup_fleet.py")["backup_fleet"].get_task("list_indexes").python_callable
     with pytest.raises(AirflowFailException, match="No index"):
         list_indexes({"prefix": "no-such-", "only_due": False})
-    # A name that only begins like those of the scratch indexes is backed up.
+    # An index whose name begins like those of scratch indexes is backed up: its tags do not say that it is one.
     emulator.add_index("restore-test-reports")
     assert list_indexes({"prefix": "restore-test-", "only_due": False}) == ["restore-test-reports"]
 
@@ -216,7 +219,7 @@ def test_the_fleet_fails_if_it_lists_no_index(emulator: Emulator) -> None:
 def test_the_audit_and_the_fleet_have_one_policy() -> None:
     audit = dags_of(ROOT / "dags" / "backup_audit.py")["backup_audit"].get_task("audit")
     policy = runpy.run_path(str(ROOT / "dags" / "backup_policy.py"))
-    assert (audit.max_age, audit.policy, audit.exclude) == (policy["MAX_AGE"], policy["POLICY"], policy["SCRATCH"])
+    assert (audit.max_age, audit.policy) == (policy["MAX_AGE"], policy["POLICY"])
 
 
 def email_of_a_failed_audit(error: Any) -> tuple[str, str]:
