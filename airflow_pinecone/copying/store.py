@@ -27,6 +27,8 @@ class CopyStore:
         self.url = str(folder)
         self._fs = folder.fs
         self._root = _without_protocol(self.url)
+        # By default, S3's file system has ten chunks of 50 MiB of a file in memory.
+        self._put_options = {"max_concurrency": 1} if _protocol(self.url) in ("s3", "s3a") else {}
         # A listing that fsspec has cached may be older than a file.
         self._fs.invalidate_cache()
 
@@ -71,7 +73,7 @@ class CopyStore:
             if _is_local(self.url):
                 # In an object store, this would create a bucket that does not exist.
                 self._fs.makedirs(self._parent(name), exist_ok=True)
-            self._fs.put_file(str(file), self._path(name))
+            self._fs.put_file(str(file), self._path(name), **self._put_options)
         size, expected = self.size(name), file.stat().st_size
         if size != expected:
             raise self._error("write", name, f"it has {size} bytes in the store, and {expected} were written")
@@ -172,8 +174,13 @@ def check_not_deleted(store: CopyStore, index_name: str) -> None:
         )
 
 
+def _protocol(url: str) -> str:
+    protocol, separator, _ = url.partition("://")
+    return protocol if separator else "file"
+
+
 def _is_local(url: str) -> bool:
-    return url.partition("://")[0] in ("file", "local") or "://" not in url
+    return _protocol(url) in ("file", "local")
 
 
 def _without_protocol(url: str) -> str:

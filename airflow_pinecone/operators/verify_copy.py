@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_pinecone import __version__
+from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.common.inputs import is_template, validate_index_name
 from airflow_pinecone.common.text import counted, one_line, show_value
 from airflow_pinecone.errors import CopyFailed, CopyInvalid, PineconeInputError
@@ -45,6 +46,8 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
             as Pinecone describes it, with at least ``name``, and ``metric`` and ``dimension`` for dense vectors
             (templated). If the copy has no manifest, the task reads all of its records, which is level 3, and writes
             the manifest. None makes no manifest.
+        exported_at: For ``make_manifest``, when the records were exported: a time in ISO 8601, in UTC if it has no
+            offset (templated). The age of the copy counts from it. None is the time of the task, with a warning.
 
     Raises:
         PineconeInputError: An argument is invalid. This is a ValueError: the DAG cannot be imported.
@@ -52,7 +55,7 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     Reference: https://docs.pinecone.io/guides/index-data/import-data
     """
 
-    template_fields: Sequence[str] = ("copy", "make_manifest")
+    template_fields: Sequence[str] = ("copy", "make_manifest", "exported_at")
     ui_color = "#d6ffe1"
 
     def __init__(
@@ -61,12 +64,14 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         copy: Any,
         level: Literal[1, 2, 3] = 2,
         make_manifest: IndexModel | dict[str, Any] | str | None = None,
+        exported_at: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.copy = copy
         self.level = level
         self.make_manifest = make_manifest
+        self.exported_at = exported_at
         with checked_arguments():
             if type(level) is not int or level not in (1, 2, 3):
                 raise PineconeInputError(f"level must be 1, 2 or 3, not {show_value(level)}.")
@@ -74,6 +79,8 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
                 url_of_copy(copy)
             if not is_template(make_manifest):
                 self._index()
+            if not is_template(exported_at):
+                self._exported_at()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify the copy.
@@ -138,10 +145,13 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
 
         from airflow_pinecone.copying.delivered import make_manifest
 
+        exported_at = self._exported_at()
+        if exported_at is None:
+            self.log.warning("exported_at is not set: the age of the copy counts from now, although it is older.")
         make_manifest(
             store,
             index=index,
-            created_at=self.clock.utcnow().isoformat(),
+            created_at=exported_at or self.clock.utcnow().isoformat(),
             versions={"airflow-pinecone": __version__, "pyarrow": pyarrow.__version__},
             on_records=progress.add,
         )
@@ -174,6 +184,17 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         except CopyFailed as error:
             self.log.warning("The report was not written: %s.", error.reason)
             return None
+
+    def _exported_at(self) -> str | None:
+        if self.exported_at is None:
+            return None
+        if not isinstance(self.exported_at, str) or parse_time(self.exported_at) is None:
+            raise PineconeInputError(
+                f"exported_at must be a time in ISO 8601, or None, not {show_value(self.exported_at)}."
+            )
+        if self.make_manifest is None:
+            raise PineconeInputError("exported_at needs make_manifest.")
+        return self.exported_at
 
     def _index(self) -> IndexModel | None:
         index: Any = self.make_manifest

@@ -19,9 +19,10 @@ from support.tasks import Outcome, TaskInstance, make_task, run_try
 
 from airflow_pinecone.api.records import IndexRecords
 from airflow_pinecone.emulator import Emulator
-from airflow_pinecone.errors import PineconeInputError
+from airflow_pinecone.errors import CopyFailed, PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import CreateBackupOperator, VerifyCopyOperator
+from airflow_pinecone.runtime.copies import copy_store
 
 Verify = Callable[..., Outcome]
 SUPPORT = {"name": "records", "dimension": 3, "metric": "cosine"}
@@ -139,15 +140,26 @@ def test_a_manifest_is_made_for_a_copy_of_the_support_only_once(
     verify: Verify, tmp_path: Path, logged: Callable[[], str]
 ) -> None:
     deliver(tmp_path / "docs")
-    first = verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT, level=1)
+    exported_at = "2026-05-01T12:00:00Z"
+    first = verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT, exported_at=exported_at, level=1)
     assert first.state == "success", first.message
     assert (first.value["level"], first.value["made_manifest"], first.value["records"]) == (3, True, 2)
     assert first.value["backup_id"] is None
     assert "Wrote the manifest of the copy." in logged()
+    assert "exported_at is not set" not in logged()
     manifest = json.loads((tmp_path / "copy/manifest.json").read_bytes())
     assert (manifest["index"], manifest["totals"]["records"]) == (SUPPORT, 2)
+    assert manifest["created_at"] == exported_at
     second = verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT, level=1)
     assert (second.value["level"], second.value["made_manifest"]) == (1, False)
+
+
+def test_the_unknown_age_of_a_delivered_copy_is_logged(
+    verify: Verify, tmp_path: Path, logged: Callable[[], str]
+) -> None:
+    deliver(tmp_path / "docs")
+    assert verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT).state == "success"
+    assert "exported_at is not set: the age of the copy counts from now" in logged()
 
 
 class SlowClock(FakeClock):
@@ -207,6 +219,8 @@ def test_a_store_that_fails_is_retried(
         {"copy": "file:///x", "level": True},
         {"copy": "file:///x", "make_manifest": True},
         {"copy": "file:///x", "make_manifest": {"metric": "cosine"}},
+        {"copy": "file:///x", "make_manifest": SUPPORT, "exported_at": "yesterday"},
+        {"copy": "file:///x", "exported_at": "2026-05-01T12:00:00Z"},
     ],
 )
 def test_an_invalid_argument_fails_the_import_of_the_dag(arguments: Any) -> None:
@@ -230,3 +244,17 @@ def test_a_template_that_renders_to_nothing_fails_without_a_retry(clock: FakeClo
     outcome = run_try(task, TaskInstance("verify"))
     assert outcome.state == "failed"
     assert "copy must be the URL of a folder, or the result of an export, not 'None'." in outcome.message
+
+
+def test_only_one_chunk_of_a_file_is_uploaded_at_a_time(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Each chunk is in memory, and has 50 MiB.
+    store = copy_store(f"s3://{connect_s3(s3, monkeypatch)}@vault/chunks")
+    file = tmp_path / "part"
+    with file.open("wb") as part:
+        part.truncate(150 * 2**20)
+    s3.fail("UploadPart", "vault/chunks/*", "denied")
+    with pytest.raises(CopyFailed):
+        store.put("part", file)
+    assert sum((each.operation, each.key) == ("UploadPart", "vault/chunks/part") for each in s3.requests) == 1
