@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_pinecone.api.models import count_of, created_at, document_fields, why_unsupported, xcom_safe
 from airflow_pinecone.common.inputs import validate_id, validate_index_name
 from airflow_pinecone.common.text import counted, explain, iso, one_line, show_time
@@ -16,7 +14,6 @@ from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.operators.scratch import DeleteScratchOperator, ScratchOperator
 from airflow_pinecone.rules.copy_format import STARTED, encode
 from airflow_pinecone.rules.copy_plan import (
-    MAX_TASKS,
     CopyEstimate,
     CopyPlan,
     ExportTask,
@@ -33,6 +30,7 @@ from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
 from airflow_pinecone.runtime.copies import check_packages, copy_store, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
+from airflow_pinecone.runtime.task import max_mapped_tasks
 from airflow_pinecone.runtime.tries import start_try
 
 if TYPE_CHECKING:
@@ -264,8 +262,7 @@ class ListIdsOperator(PineconeOperator):
             is_frozen=is_frozen,
             log=self.log.info,
         )
-        max_tasks = min(MAX_TASKS, conf.getint("core", "max_map_length", fallback=MAX_TASKS))
-        tasks = export_tasks([part["ids"] for part in listing["parts"]], self.plan["test_id"], max_tasks)
+        tasks = export_tasks([part["ids"] for part in listing["parts"]], self.plan["test_id"], max_mapped_tasks())
         self.log.info(
             "Listed %s in %s, which %s export.",
             counted(sum(part["ids"] for part in listing["parts"]), "id"),

@@ -14,6 +14,7 @@ from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.scratch import run_digest, scratch_tags
 from airflow_pinecone.runtime.copies import open_copy, rows_of, url_of_copy
 from airflow_pinecone.runtime.failures import fail_without_retry
+from airflow_pinecone.runtime.task import max_mapped_tasks
 from airflow_pinecone.runtime.tries import start_try
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class PlanImportOperator(PineconeOperator):
         ti.xcom_push(key=MODEL_KEY, value=model_of(manifest))
         ti.xcom_push(key=TAGS_KEY, value=tags)
         ti.xcom_push(key=URI_KEY, value=plan["uri"])
-        return upsert_items(manifest, self.method)
+        return upsert_items(manifest, self.method, max_mapped_tasks())
 
     def _log_plan(self, plan: ImportPlan) -> None:
         cost = plan["estimate"]

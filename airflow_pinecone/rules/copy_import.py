@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from airflow_pinecone.api.models import dimension_of, metric_of, xcom_safe
+from airflow_pinecone.api.record_bodies import DEFAULT_NAMESPACE
 from airflow_pinecone.common.text import counted, explain, one_line
 from airflow_pinecone.errors import CopyRefused, PineconeInputError
 from airflow_pinecone.rules.copy_format import DATA, CopyNamespace, Manifest, is_importable
@@ -14,8 +15,6 @@ from airflow_pinecone.rules.new_index import embedding_of, vector_settings
 
 Method = Literal["import", "upsert"]
 
-# Airflow maps a task at most so many times, unless [core] max_map_length is set.
-MAX_ITEMS = 1024
 # About the bytes of the parts that one task upserts.
 _BYTES_PER_ITEM = 256_000_000
 # Pinecone's limits of a request that upserts, and of a second.
@@ -201,6 +200,8 @@ def _notes(manifest: Manifest) -> list[str]:
         )
     if aliases := manifest["aliases"]:
         notes.append(f"Aliases of namespaces are not created: {len(aliases)}, such as {one_line(min(aliases))}.")
+    if any(row["schema"] and row["name"] == DEFAULT_NAMESPACE for row in manifest["namespaces"]):
+        notes.append("The schema of the default namespace is not carried over: it exists before its schema can be set.")
     if not manifest["frozen"]:
         notes.append("The copy is not frozen: the index could change while it was copied.")
     return notes
@@ -259,16 +260,17 @@ def _estimate(manifest: Manifest, method: Method, into_existing: bool) -> Import
     )
 
 
-def upsert_items(manifest: Manifest, method: Method) -> list[UpsertItem]:
-    """Group the parts that are upserted, in their order: at most as many groups as Airflow maps a task.
+def upsert_items(manifest: Manifest, method: Method, max_tasks: int) -> list[UpsertItem]:
+    """Group the parts that are upserted, in their order.
 
     Args:
         manifest: The manifest of the copy.
         method: How to import.
+        max_tasks: The maximum number of groups.
     """
     names = {row["name"] for row in manifest["namespaces"] if goes_by_upsert(row, method)}
     parts = [(part["number"], part["bytes"] + 1) for part in manifest["parts"] if part["namespace"] in names]
-    return [UpsertItem(parts=numbers) for numbers in grouped(parts, MAX_ITEMS)]
+    return [UpsertItem(parts=numbers) for numbers in grouped(parts, max_tasks)]
 
 
 def grouped(rows: list[tuple[Any, int]], max_groups: int, size: int = _BYTES_PER_ITEM) -> list[list[Any]]:

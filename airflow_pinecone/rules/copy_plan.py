@@ -12,14 +12,13 @@ from airflow_pinecone.rules.copy_format import Columns
 from airflow_pinecone.rules.restore_cost import (
     IDS_PER_READ_UNIT,
     RECORDS_PER_READ_UNIT,
-    RECORDS_PER_SECOND,
 )
 
 if TYPE_CHECKING:
     from airflow_pinecone.api.record import Record
 
-# The number of tasks that export parts. Airflow maps a task at most so many times, unless [core] max_map_length is set.
-MAX_TASKS = 1024
+# About how many records one task exports in a second.
+_RECORDS_PER_SECOND = 1_000
 # An index has so many parts, unless they have fewer records than this.
 _MIN_PARTS, _SMALL_PART = 16, 10_000
 # The records of a part are a multiple of this, unless it has fewer.
@@ -136,7 +135,7 @@ def estimate_copy(records: int, namespaces: int, record_bytes: float, response_b
         read_units=lists + namespaces + math.ceil(records / RECORDS_PER_READ_UNIT),
         response_bytes=round(records * response_bytes),
         copy_bytes=round(records * record_bytes),
-        minutes=math.ceil(records / RECORDS_PER_SECOND / 60),
+        minutes=math.ceil(records / _RECORDS_PER_SECOND / 60),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, conf
 
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_pinecone.waiting.decisions import Wait, WaitResult
     from airflow_pinecone.waiting.resources import Model, Resource
 
+# More mapped tasks make the Airflow UI slow. Airflow's default of [core] max_map_length is the same.
+_MAX_MAPPED_TASKS = 1024
 # How long operators and sensors wait for a backup or a restore, in seconds.
 DEFAULT_TIMEOUT = 6 * 60 * 60.0
 
@@ -50,6 +52,11 @@ def check_task_args(task_args: Mapping[str, Any]) -> None:
     unknown = sorted(task_args.keys() - known)
     if unknown:
         raise PineconeInputError(f"{unknown[0]} is not an argument of the task group, nor of its tasks.")
+
+
+def max_mapped_tasks() -> int:
+    """Return the maximum number of times that this package maps a task. Airflow fails one that is mapped too often."""
+    return min(_MAX_MAPPED_TASKS, int(conf.getint("core", "max_map_length", fallback=_MAX_MAPPED_TASKS)))
 
 
 class PineconeTask:

@@ -88,7 +88,7 @@ class ImportedCountsSensor(WaitSensor):
 
         if isinstance(result.error, WaitTimeout):
             self.log.warning(
-                "The counts of index %s have not settled: %s. Its records are read nevertheless.",
+                "The counts of index %s have not settled: %s. The next tasks read its records.",
                 self._resource_id,
                 result.error.reason,
             )

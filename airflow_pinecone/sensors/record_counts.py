@@ -105,7 +105,7 @@ class RecordCountsSensor(WaitSensor):
         if isinstance(result.error, WaitTimeout):
             problem = result.error.reason
             self.log.warning(
-                "The counts of index %s have not settled: %s. Its records are read nevertheless.",
+                "The counts of index %s have not settled: %s. The next tasks read its records.",
                 self._resource_id,
                 problem,
             )

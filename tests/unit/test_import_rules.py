@@ -10,7 +10,6 @@ import pytest
 from airflow_pinecone.errors import CopyRefused, PineconeInputError
 from airflow_pinecone.rules.copy_format import Manifest, sum_of, totals_of
 from airflow_pinecone.rules.copy_import import (
-    MAX_ITEMS,
     ImportPlan,
     import_uri,
     model_of,
@@ -109,20 +108,20 @@ def test_an_object_store_that_pinecone_names_in_another_way_needs_a_uri() -> Non
 def test_the_parts_are_grouped_in_their_order_by_size() -> None:
     sizes = [100, 100, 100, 300_000_000, 300_000_000, 100, 100]
     copy = manifest([part(number, "a", 1, size) for number, size in enumerate(sizes)])
-    assert [item["parts"] for item in upsert_items(copy, "upsert")] == [[0, 1, 2, 3], [4], [5, 6]]
+    assert [item["parts"] for item in upsert_items(copy, "upsert", 1024)] == [[0, 1, 2, 3], [4], [5, 6]]
 
 
 @pytest.mark.parametrize("size", [1, 10_000_000_000])
 def test_there_are_no_more_groups_than_airflow_maps(size: int) -> None:
     copy = manifest([part(number, "a", 1, size) for number in range(5000)])
-    items = upsert_items(copy, "upsert")
-    assert len(items) == (1 if size == 1 else MAX_ITEMS)
+    items = upsert_items(copy, "upsert", 16)
+    assert len(items) == (1 if size == 1 else 16)
     assert [number for item in items for number in item["parts"]] == list(range(5000))
 
 
 def test_an_import_upserts_only_what_pinecone_cannot_import() -> None:
     copy = manifest([part(0, "a", 10, 1_000), part(1, "b", 20, 2_000)], upserted=("b",))
-    assert [item["parts"] for item in upsert_items(copy, "import")] == [[1]]
+    assert [item["parts"] for item in upsert_items(copy, "import", 16)] == [[1]]
     planned = plan(copy, method="import")
     assert (planned["uri"], planned["namespaces"], planned["upserted_namespaces"]) == ("s3://vault/x/data", 2, 1)
     assert (planned["estimate"]["import_bytes"], planned["estimate"]["requests"]) == (1_000, 1)
@@ -144,7 +143,7 @@ def test_the_estimate_counts_write_units_requests_and_read_units() -> None:
 
 def test_a_copy_without_records_is_upserted() -> None:
     copy = manifest([])
-    assert upsert_items(copy, "upsert") == []
+    assert upsert_items(copy, "upsert", 16) == []
     assert proof_items({}) == []
     assert plan(copy)["records"] == 0
     with pytest.raises(CopyRefused, match="no namespace with records"):
