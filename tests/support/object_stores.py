@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -228,8 +229,7 @@ class S3Server:
 
     def connection(self) -> str:
         """Return an Airflow connection to this server, as JSON for a variable `AIRFLOW_CONN_...`."""
-        extra = {"endpoint_url": self.url, "region_name": REGION}
-        return json.dumps({"conn_type": "aws", "login": ACCESS_KEY, "password": SECRET_KEY, "extra": extra})
+        return connection_to(self.url)
 
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
         """Forward requests until `stop` is set."""
@@ -357,6 +357,12 @@ def _dropped(request: web.BaseRequest) -> web.Response:
     return web.Response(status=599)
 
 
+def connection_to(url: str) -> str:
+    """Return an Airflow connection to an S3 server, as JSON for a variable `AIRFLOW_CONN_...`."""
+    extra = {"endpoint_url": url, "region_name": REGION}
+    return json.dumps({"conn_type": "aws", "login": ACCESS_KEY, "password": SECRET_KEY, "extra": extra})
+
+
 def connect_s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Define an Airflow connection to a server, and return its id. Airflow caches file systems by this id."""
     conn_id = f"aws_{server.url.rpartition(':')[2]}"
@@ -378,6 +384,23 @@ def s3_server() -> Iterator[S3Server]:
             yield server
     finally:
         process.communicate("")
+
+
+@contextmanager
+def rclone_server(folder: Path) -> Iterator[str]:
+    """Run rclone's S3 server, another implementation of S3, without faults, and return its URL.
+
+    Args:
+        folder: The folder of the buckets.
+    """
+    command = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", "--addr", "127.0.0.1:0"]
+    command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--config", "", "--cache-dir", str(folder / ".cache")]
+    process = subprocess.Popen([*command, str(folder)], stderr=subprocess.PIPE, text=True)
+    try:
+        yield next(iter(process.stderr or ())).rpartition("[")[2].rstrip().rstrip("]/")
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 @contextmanager

@@ -11,14 +11,16 @@ import pytest
 from support.clock import FakeClock
 from support.copies import contents, error_of, export, make_import
 from support.emulator_client import Ask
-from support.object_stores import s3_server
+from support.object_stores import connection_to, rclone_server, s3_server
 from support.records import host_path
 from support.task_groups import TaskGroupRun
+from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone.copies import import_copy
 from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.operators import VerifyCopyOperator
 from airflow_pinecone.rules.scratch import is_scratch
 
 INDEX, TARGET = "original", "restored"
@@ -150,6 +152,23 @@ def test_pinecone_imports_a_copy_in_s3(
     assert run.states == {**UPSERTED, "start_import": "success"}, error_of(run)
     assert run.xcom("report")["bulk_import"]["uri"] == url.replace("aws_test@", "") + "/data"
     assert contents(world, TARGET) == contents(world, INDEX)
+
+
+def test_a_copy_is_the_same_in_another_implementation_of_s3(
+    world: Emulator, clock: FakeClock, run_import: Import, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fill(world)
+    (tmp_path / "vault").mkdir()
+    with rclone_server(tmp_path) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_RCLONE", connection_to(server))
+        world.scenario.storage_options = {"key": "testing", "secret": "testing", "endpoint_url": server}
+        url = export(world, clock, INDEX, "s3://aws_rclone@vault/copies")
+        run = run_import(url, integration_id="i-1")
+        task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=url, level=3)
+        verified = run_try(task, TaskInstance("verify"))
+    assert run.states == {**UPSERTED, "start_import": "success"}, error_of(run)
+    assert contents(world, TARGET) == contents(world, INDEX)
+    assert (verified.state, verified.value["records"]) == ("success", 208)
 
 
 def test_the_result_of_an_export_can_be_imported(copy: str, world: Emulator, run_import: Import) -> None:
