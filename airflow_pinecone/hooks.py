@@ -12,10 +12,9 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_pinecone.api.client import PineconeClient
+from airflow_pinecone.api.imports import BulkImports
 from airflow_pinecone.api.models import (
     BackupModel,
-    ImportModel,
-    ImportStarted,
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
@@ -23,7 +22,7 @@ from airflow_pinecone.api.models import (
 from airflow_pinecone.api.schedules import BackupSchedules
 from airflow_pinecone.api.settings import DEFAULT_HOST, Settings, settings_from
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
-from airflow_pinecone.common.inputs import OnError, validate_bools
+from airflow_pinecone.common.inputs import validate_bools
 from airflow_pinecone.common.text import counted, explain, one_line, show_value
 from airflow_pinecone.errors import ConnectionNotFound, PineconeError, PineconeInputError
 from airflow_pinecone.policy import Policy, validate_patterns
@@ -417,6 +416,17 @@ class PineconeHook(BaseHook):
         """
         return self.client.writer(index_name)
 
+    def imports(self, index_name: str) -> BulkImports:
+        """Return the calls for the bulk imports of an index: start, describe, list and cancel.
+
+        Args:
+            index_name: The index. It is requested by the first call.
+
+        Raises:
+            PineconeInputError: ``index_name`` is invalid.
+        """
+        return self.client.imports(index_name)
+
     def create_index_from_backup(
         self,
         backup_id: str,
@@ -473,79 +483,6 @@ class PineconeHook(BaseHook):
         Reference: https://docs.pinecone.io/reference/api/2025-10/control-plane/describe_restore_job
         """
         return self.client.describe_restore_job(restore_job_id, retry=retry)
-
-    def start_import(
-        self, index_name: str, uri: str, *, integration_id: str | None = None, on_error: OnError = "abort"
-    ) -> ImportStarted:
-        """Start a bulk import of Parquet files. The request is not repeated once Pinecone may have processed it.
-
-        Args:
-            index_name: The index. The namespaces of the import must not exist; the default one must be empty.
-            uri: The folder, such as ``s3://bucket/folder``: it has a folder for each namespace.
-            integration_id: The id of the storage integration with which Pinecone reads the files; None for public ones.
-            on_error: ``abort`` fails the import at an invalid record, ``continue`` skips the record. A record is
-                invalid, too, if its vector values are those of another one.
-
-        Returns:
-            ``id``: the id of the import.
-
-        Raises:
-            PineconeInputError: An argument is invalid.
-            NotFound: There is no such index.
-            CreateOutcomeUnknown: Pinecone may have started the import.
-
-        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/start_import
-        """
-        return self.client.start_import(index_name, uri, integration_id=integration_id, on_error=on_error)
-
-    def describe_import(self, index_name: str, import_id: str, *, retry: bool = True) -> ImportModel:
-        """Describe a bulk import.
-
-        Args:
-            index_name: The index.
-            import_id: The id of the import.
-            retry: Whether to repeat a failed request.
-
-        Returns:
-            The import; ``status`` is ``Pending``, ``InProgress``, ``Completed``, ``Failed`` or ``Cancelled``.
-
-        Raises:
-            NotFound: There is no such index or import.
-
-        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/describe_import
-        """
-        return self.client.describe_import(index_name, import_id, retry=retry)
-
-    def list_imports(self, index_name: str, *, retry: bool = True) -> Iterator[ImportModel]:
-        """List the recent bulk imports of an index, each once.
-
-        Args:
-            index_name: The index.
-            retry: Whether to repeat a failed request.
-
-        Returns:
-            An iterator over the imports, in no documented order. Pages are requested lazily.
-
-        Raises:
-            NotFound: There is no such index.
-
-        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/list_imports
-        """
-        return self.client.list_imports(index_name, retry=retry)
-
-    def cancel_import(self, index_name: str, import_id: str) -> None:
-        """Cancel a bulk import. This has no effect if it has ended.
-
-        Args:
-            index_name: The index.
-            import_id: The id of the import.
-
-        Raises:
-            NotFound: There is no such index or import.
-
-        Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/cancel_import
-        """
-        self.client.cancel_import(index_name, import_id)
 
     def list_restore_jobs(self, *, retry: bool = True) -> Iterator[RestoreJobModel]:
         """List the restore jobs of the project, each once.

@@ -17,8 +17,6 @@ from airflow_pinecone.api.key import ReadSettings
 from airflow_pinecone.api.listing import Listed, Listing, warn_of_invalid_rows
 from airflow_pinecone.api.models import (
     BackupModel,
-    ImportModel,
-    ImportStarted,
     IndexModel,
     RestoreJobModel,
     RestoreStarted,
@@ -29,16 +27,13 @@ from airflow_pinecone.api.settings import Settings
 from airflow_pinecone.api.transport import Log, Transport
 from airflow_pinecone.common.clock import SYSTEM_CLOCK, Clock
 from airflow_pinecone.common.inputs import (
-    OnError,
     validate_backup_name,
     validate_bools,
     validate_id,
     validate_index_name,
     validate_object,
-    validate_on_error,
     validate_tags,
     validate_text,
-    validate_uri,
 )
 from airflow_pinecone.common.text import explain, one_line
 from airflow_pinecone.errors import (
@@ -234,40 +229,16 @@ class PineconeClient:
         operation = Operation("describe_index", "GET", ("indexes", index_name), f"write to index {index_name}")
         return IndexWriter(self._transport, index, self._data_plane(index, operation), self._clock, self._log)
 
-    def start_import(
-        self, index_name: str, uri: str, *, integration_id: str | None = None, on_error: OnError = "abort"
-    ) -> ImportStarted:
-        """Start a bulk import."""
-        validate_uri(uri)
-        validate_on_error(on_error)
-        return self._imports(index_name).start(uri, integration_id, on_error)
+    def imports(self, index_name: str) -> BulkImports:
+        """Return the calls for the bulk imports of an index, which is requested by the first one."""
+        validate_index_name(index_name)
 
-    def describe_import(self, index_name: str, import_id: str, *, retry: bool = True) -> ImportModel:
-        """Describe a bulk import."""
-        validate_id(import_id, "import")
-        return self._imports(index_name, retry=retry).describe(import_id, retry=retry)
+        def find_url(retry: bool) -> str:
+            index = self.describe_index(index_name, retry=retry)
+            description = f"use the imports of index {index_name}"
+            return self._data_plane(index, Operation("describe_index", "GET", ("indexes", index_name), description))
 
-    def list_imports(self, index_name: str, *, retry: bool = True) -> Iterator[ImportModel]:
-        """List the bulk imports of an index."""
-        return self._imports(index_name, retry=retry).list(retry=retry)
-
-    def find_imports(self, index_name: str, import_ids: Collection[str], *, max_pages: int) -> Listed[ImportModel]:
-        """Search for bulk imports in at most so many pages of those of an index. A missing one may exist.
-
-        Failed requests are not repeated.
-        """
-        return self._imports(index_name, retry=False).find(import_ids, max_pages=max_pages)
-
-    def cancel_import(self, index_name: str, import_id: str) -> None:
-        """Cancel a bulk import."""
-        validate_id(import_id, "import")
-        self._imports(index_name).cancel(import_id)
-
-    def _imports(self, index_name: str, *, retry: bool = True) -> BulkImports:
-        index = self.describe_index(index_name, retry=retry)
-        description = f"use the imports of index {index_name}"
-        url = self._data_plane(index, Operation("describe_index", "GET", ("indexes", index_name), description))
-        return BulkImports(self._transport, index_name, url, self._warn_once)
+        return BulkImports(self._transport, index_name, find_url, self._warn_once)
 
     def _data_plane(self, index: IndexModel, operation: Operation) -> str:
         """Return the URL of the data plane of an index."""

@@ -149,8 +149,8 @@ class StartImportOperator(WaitingOperator):
         self.log.info("Importing %s into index %s.", self.uri, self.index_name)
         known = {each["id"] for each in before}
         try:
-            started = self.hook.start_import(
-                self.index_name, self.uri, integration_id=self.integration_id, on_error=self.on_error
+            started = self.hook.imports(self.index_name).start(
+                self.uri, integration_id=self.integration_id, on_error=self.on_error
             )
         except CreateOutcomeUnknown as unknown:
             advice = "" if this_try.has_next else f"List the imports of index {self.index_name}, then clear the task."
@@ -180,5 +180,5 @@ class StartImportOperator(WaitingOperator):
         return next((each for each in self._imports_of_uri(retry=False) if each["id"] not in known), None)
 
     def _imports_of_uri(self, *, retry: bool) -> list[ImportModel]:
-        imports = self.hook.list_imports(self.index_name, retry=retry)
+        imports = self.hook.imports(self.index_name).list(retry=retry)
         return [each for each in imports if str(each.get("uri")).rstrip("/") == self.uri.rstrip("/")]

@@ -238,7 +238,7 @@ def import_resource_id(index_name: str, import_id: str) -> str:
 
 def _poll_import(client: PineconeClient, resource_id: str) -> ImportModel:
     index_name, _, import_id = resource_id.partition("/")
-    return {**client.describe_import(index_name, import_id, retry=False), "index_name": index_name}
+    return {**client.imports(index_name).describe(import_id, retry=False), "index_name": index_name}
 
 
 def _find_imports(client: PineconeClient, ids: Collection[str], max_pages: int) -> tuple[dict[str, ImportModel], int]:
@@ -254,7 +254,7 @@ def _find_imports(client: PineconeClient, ids: Collection[str], max_pages: int) 
             break
         pages += 1
         with suppress(NotFound, PineconeInputError):
-            rows, listed = client.find_imports(index_name, import_ids, max_pages=max_pages - pages + 1)
+            rows, listed = client.imports(index_name).find(import_ids, max_pages=max_pages - pages + 1)
             pages += listed - 1
             for import_id, row in rows.items():
                 imports[import_resource_id(index_name, import_id)] = {**row, "index_name": index_name}

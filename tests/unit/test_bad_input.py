@@ -52,11 +52,11 @@ CALLS: dict[str, Callable[[PineconeHook, Any], Any]] = {
     "create_index_from_backup, backup": lambda hook, value: hook.create_index_from_backup(value, name="docs"),
     "describe_backup": lambda hook, value: hook.describe_backup(value),
     "delete_backup": lambda hook, value: hook.delete_backup(value),
-    "start_import": lambda hook, name: hook.start_import(name, URI),
-    "list_imports": lambda hook, name: list(hook.list_imports(name)),
-    "describe_import, index": lambda hook, name: hook.describe_import(name, "101"),
-    "describe_import, import": lambda hook, value: hook.describe_import("docs", value),
-    "cancel_import, import": lambda hook, value: hook.cancel_import("docs", value),
+    "start_import": lambda hook, name: hook.imports(name).start(URI),
+    "list_imports": lambda hook, name: list(hook.imports(name).list()),
+    "describe_import, index": lambda hook, name: hook.imports(name).describe("101"),
+    "describe_import, import": lambda hook, value: hook.imports("docs").describe(value),
+    "cancel_import, import": lambda hook, value: hook.imports("docs").cancel(value),
     "describe_restore_job": lambda hook, value: hook.describe_restore_job(value),
 }
 

@@ -66,7 +66,7 @@ def wait_for_import(start: MakeImport, uri: str, ti: TaskInstance, clock: FakeCl
     def wait_for_import(waiter: str, *, soft_fail: bool = False, **arguments: Any) -> Outcome:
         if waiter in WAITS:
             return run_try(start(**WAITS[waiter], **arguments), ti)
-        import_id = PineconeHook().start_import(INDEX, uri)["id"]
+        import_id = PineconeHook().imports(INDEX).start(uri)["id"]
         arguments = {"index_name": INDEX, "import_id": import_id, "soft_fail": soft_fail, **arguments}
         return run_try(make_task(ImportSensor, clock, **SENSOR[waiter], **arguments), ti)
 
@@ -75,7 +75,7 @@ def wait_for_import(start: MakeImport, uri: str, ti: TaskInstance, clock: FakeCl
 
 def statuses() -> dict[str, str]:
     """Return the statuses of the imports of the index by id, the newest first."""
-    return {model["id"]: model["status"] for model in PineconeHook().list_imports(INDEX)}
+    return {model["id"]: model["status"] for model in PineconeHook().imports(INDEX).list()}
 
 
 # The wait
@@ -90,7 +90,7 @@ def test_wait_succeeds_when_the_import_is_completed(
     emulator.next_import(import_after=900, import_visible_after=visible_after)
     outcome = wait_for_import(waiter)
     assert outcome.state == "success", outcome.message
-    [described] = PineconeHook().list_imports(INDEX)
+    [described] = PineconeHook().imports(INDEX).list()
     expected = {**described, "index_name": INDEX} | ({"import_id": described["id"]} if waiter in WAITS else {})
     assert outcome.value == expected
     assert (outcome.value["status"], outcome.value["recordsImported"]) == ("Completed", 2)
@@ -187,7 +187,7 @@ def test_invalid_arguments_are_errors(start: MakeImport) -> None:
     with pytest.raises(PineconeInputError, match="on_error must be 'abort' or 'continue', not 'skip'"):
         start(on_error="skip")
     with pytest.raises(PineconeInputError, match="on_error must be"):
-        PineconeHook().start_import(INDEX, "s3://b/x", on_error="skip")  # type: ignore[arg-type]
+        PineconeHook().imports(INDEX).start("s3://b/x", on_error="skip")  # type: ignore[arg-type]
 
 
 def test_index_that_does_not_exist_fails_without_a_retry(start: MakeImport, ti: TaskInstance) -> None:
@@ -236,7 +236,7 @@ def test_lost_response_starts_one_import(
 def test_earlier_import_is_not_taken_for_the_one_with_the_lost_response(
     emulator: Emulator, start: MakeImport, ti: TaskInstance, uri: str
 ) -> None:
-    PineconeHook().start_import(INDEX, uri)
+    PineconeHook().imports(INDEX).start(uri)
     emulator.fault(*START, drop="before")
     outcome = run_try(start(), ti)
     assert (outcome.state, type(outcome.error)) == ("up_for_retry", CreateOutcomeUnknown)
@@ -262,7 +262,7 @@ def test_retry_resumes_with_the_import_of_a_killed_try(
     emulator: Emulator, start: MakeImport, ti: TaskInstance, clock: FakeClock, uri: str, seconds: float, path: Any
 ) -> None:
     emulator.next_import(import_after=60)
-    PineconeHook().start_import(INDEX, f"{uri}/")
+    PineconeHook().imports(INDEX).start(f"{uri}/")
     clock.now += seconds
     ti.retry()
     outcome = run_try(start(**path), ti)
@@ -274,7 +274,7 @@ def test_retry_after_a_failed_import_reports_it_again(
     emulator: Emulator, start: MakeImport, ti: TaskInstance, uri: str
 ) -> None:
     emulator.next_import(fails=True)
-    PineconeHook().start_import(INDEX, uri)
+    PineconeHook().imports(INDEX).start(uri)
     ti.retry()
     assert run_try(start(), ti).state == "failed"
     assert methods(emulator).count("POST") == 1
@@ -285,9 +285,9 @@ def test_import_of_another_run_or_uri_is_not_resumed(
 ) -> None:
     hook = PineconeHook()
     emulator.scenario.import_ends = "Cancelled"
-    hook.start_import(INDEX, uri)
+    hook.imports(INDEX).start(uri)
     clock.now += 120
-    hook.start_import(INDEX, f"{uri}/other")
+    hook.imports(INDEX).start(f"{uri}/other")
     emulator.scenario.import_ends = "Completed"
     ti.run_started = clock.utcnow()
     ti.retry()
@@ -338,15 +338,15 @@ def test_failed_search_starts_no_import(
 def test_hook_cancels_an_import(emulator: Emulator, uri: str) -> None:
     emulator.next_import(import_ends="never")
     hook = PineconeHook()
-    import_id = hook.start_import(INDEX, uri)["id"]
-    hook.cancel_import(INDEX, import_id)
-    assert hook.describe_import(INDEX, import_id)["status"] == "Cancelled"
+    import_id = hook.imports(INDEX).start(uri)["id"]
+    hook.imports(INDEX).cancel(import_id)
+    assert hook.imports(INDEX).describe(import_id)["status"] == "Cancelled"
     with pytest.raises(NotFound):
-        hook.cancel_import(INDEX, "999")
+        hook.imports(INDEX).cancel("999")
 
 
 def test_hook_lists_all_pages(emulator: Emulator, uri: str) -> None:
     emulator.scenario.import_ends = "Cancelled"
     hook = PineconeHook()
-    ids = [hook.start_import(INDEX, uri)["id"] for _ in range(120)]
+    ids = [hook.imports(INDEX).start(uri)["id"] for _ in range(120)]
     assert list(statuses()) == ids[::-1]

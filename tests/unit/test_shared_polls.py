@@ -490,12 +490,12 @@ async def test_imports_share_a_listing_for_each_index(waits: Waits, emulator: Em
     emulator.add_index("another")
     emulator.scenario.import_ends = "never"
     names = [INDEX, INDEX, INDEX, "another"]
-    ids = [waits.client.start_import(name, tmp_path.as_uri())["id"] for name in names]
+    ids = [waits.client.imports(name).start(tmp_path.as_uri())["id"] for name in names]
     waits.start(*map(import_resource_id, names, ids), "deleted/1", resource_type="import")
     listings = [f"GET {host_path(emulator, name)}/bulk/imports" for name in (INDEX, "another")]
     described = [f"GET /indexes/{name}" for name in (INDEX, "another", "deleted", "deleted")]
     assert sorted(await waits.advance(5)) == sorted(listings + described)
-    waits.client.cancel_import(INDEX, ids[1])
+    waits.client.imports(INDEX).cancel(ids[1])
     await waits.advance(5)
     assert waits.done() == [False, True, False, False, False]
     assert isinstance(waits.result(1).error, ImportFailed)
