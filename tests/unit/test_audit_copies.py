@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +22,10 @@ from airflow_pinecone.hooks import PineconeHook
 from airflow_pinecone.operators import AuditBackupsOperator, VerifyCopyOperator
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import ORIGIN_TAG
+from airflow_pinecone.rules.report import CopySource
 from airflow_pinecone.rules.scratch import COPY_TAG
 from airflow_pinecone.runtime import metrics
+from airflow_pinecone.runtime.copy_reports import read_copies
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -220,3 +223,14 @@ def test_scratch_indexes_of_copies_are_listed(
     assert "copy-1: scratch index of a restore test or a copy. If none is running, delete it: it costs money." in (
         logged()
     )
+
+
+def test_several_indexes_are_read_at_the_same_time(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def check() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            both.wait(30)
+
+    sources = {name: CopySource(None, {}) for name in ("docs", "images")}
+    assert list(read_copies(f"file://{tmp_path}", sources, check=check)) == ["docs", "images"]
