@@ -61,7 +61,7 @@ def make_manifest(
     Args:
         store: The folder of the copy.
         index: The index as Pinecone describes it.
-        created_at: The time, in ISO format.
+        created_at: When the records were exported, in ISO format.
         versions: The versions of the programs.
         on_records: Called with the number of records of each batch.
 

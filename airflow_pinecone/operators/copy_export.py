@@ -139,11 +139,13 @@ class FinishCopyOperator(PineconeTask, BaseOperator):
         from airflow_pinecone.rules.digests import VERSION
 
         store = copy_store(self.plan["url"])
+        is_frozen = self.plan["backup"] is not None
         manifest = write_manifest(
             store,
             read_listing(store),
-            created_at=self.clock.utcnow().isoformat(),
-            is_frozen=self.plan["backup"] is not None,
+            # A part of a live index can be read long before the end. So its copy is as old as the start of the run.
+            created_at=self.clock.utcnow().isoformat() if is_frozen else self.plan["started_at"],
+            is_frozen=is_frozen,
             index_name=self.plan["index_name"],
             backup=self.plan["backup"],
             versions={"airflow-pinecone": __version__, "pyarrow": pyarrow.__version__, "digest": VERSION},

@@ -12,7 +12,7 @@ from airflow_pinecone.copying.store import check_not_deleted
 from airflow_pinecone.errors import CopyFailed, CopyRefused
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.operators.scratch import DeleteScratchOperator, ScratchOperator
-from airflow_pinecone.rules.copy_format import STARTED, encode
+from airflow_pinecone.rules.copy_format import MANIFEST, STARTED, encode
 from airflow_pinecone.rules.copy_plan import (
     CopyEstimate,
     CopyPlan,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel, IndexModel
     from airflow_pinecone.api.records import IndexRecords
+    from airflow_pinecone.copying.store import CopyStore
 
 # So many records are read to learn how large a record is.
 _SAMPLE = 100
@@ -135,6 +136,7 @@ class PlanCopyOperator(ScratchOperator):
         )
         store = copy_store(plan["url"])
         check_not_deleted(store, index_name)
+        self._check_not_damaged(store)
         store.write(STARTED, encode({"started_at": plan["started_at"], "run": run}))
         self._log_plan(plan, len(indexes))
         return plan
@@ -159,12 +161,30 @@ class PlanCopyOperator(ScratchOperator):
         if index is not None and backup is None and (why := why_unsupported(index)):
             raise CopyRefused(explain(self.what, why, "Copy another index."))
         if backup is not None:
-            cost = estimate(backup, reference=None, sample=1.0, queries=0)
-            # Without the count of the backup, the cost is known after the restore.
-            if cost["read_units"] and (too_expensive := why_too_expensive(cost, self.max_read_units)):
-                raise CopyRefused(explain(self.what, too_expensive, "Increase max_read_units."))
-            if count_of(backup.get("record_count")) == 0:
+            count = count_of(backup.get("record_count"))
+            if count is None:
+                why = "Pinecone does not return how many records its backup has, so a copy could lack some"
+                raise CopyRefused(explain(self.what, why, "Copy another backup."))
+            if count == 0:
                 raise CopyRefused(explain(self.what, "its backup has no records", "Check the index."))
+            cost = estimate(backup, reference=None, sample=1.0, queries=0)
+            if too_expensive := why_too_expensive(cost, self.max_read_units):
+                raise CopyRefused(explain(self.what, too_expensive, "Increase max_read_units."))
+
+    def _check_not_damaged(self, store: CopyStore) -> None:
+        """Refuse to continue a copy that is damaged: its parts would be taken for complete ones."""
+        from airflow_pinecone.runtime.copy_reports import is_failure, read_verified
+
+        manifest = store.read(MANIFEST)
+        if manifest is not None and is_failure(read_verified(store, "", manifest)):
+            raise CopyRefused(
+                explain(
+                    self.what,
+                    "there is a copy of this backup, and it did not pass its verification",
+                    "Export to another destination, or delete the folder of the copy.",
+                    f"Folder: {store.url}.",
+                )
+            )
 
     def _log_plan(self, plan: CopyPlan, indexes: int) -> None:
         backup = plan["backup"]
@@ -246,7 +266,7 @@ class ListIdsOperator(PineconeOperator):
         is_frozen = self.plan["backup"] is not None
         details = records.namespace_details()
         counts = {name: row.record_count for name, row in details.items()}
-        self._check_counts(counts)
+        self._check_counts(counts, records.stats() if is_frozen else counts)
         record_bytes, response_bytes = self._sizes(records, counts)
         cost = estimate_copy(sum(counts.values()), len(counts), record_bytes, response_bytes)
         self._check_cost(cost)
@@ -275,17 +295,20 @@ class ListIdsOperator(PineconeOperator):
     def _what(self) -> str:
         return f"The copy of index {self.plan['index_name']} was not written."
 
-    def _check_counts(self, counts: Mapping[str, int]) -> None:
+    def _check_counts(self, counts: Mapping[str, int], stats: Mapping[str, int]) -> None:
         total = sum(counts.values())
         if not total:
             raise CopyRefused(explain(self._what, "the index has no records", "Check the index or the backup."))
         backup = self.plan["backup"]
-        expected = count_of(backup.get("record_count")) if backup else None
-        if expected is not None and expected != total:
+        expected = count_of(backup.get("record_count")) if backup else total
+        # A namespace can be in the stats or in the list only, for a while.
+        reported = [total, sum(stats.values())]
+        if any(number != expected for number in reported):
+            number = next(number for number in reported if number != expected)
             raise CopyFailed(
                 explain(
                     self._what,
-                    f"its backup has {expected:,} records, and the restored index reports {total:,}",
+                    f"its backup has {expected:,} records, and the restored index reports {number:,}",
                     "The counts can lag behind: a retry reads them again. If they stay different, test the backup.",
                     f"Backup id: {self.plan['backup_id']}.",
                 )

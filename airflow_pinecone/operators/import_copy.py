@@ -139,7 +139,7 @@ class PlanImportOperator(PineconeOperator):
 
 
 class UpsertPartsOperator(PineconeOperator):
-    """Upsert some parts of a copy. A retry writes the same records again.
+    """Upsert some parts of a copy. A retry, and a task that is cleared, only add the records that are missing.
 
     Args:
         plan: The plan of the import (templated).
@@ -172,12 +172,14 @@ class UpsertPartsOperator(PineconeOperator):
             PineconeTransientError: A request failed; a retry can succeed.
         """
         with fail_without_retry():
-            return self._upsert()
+            return self._upsert(context)
 
-    def _upsert(self) -> dict[str, Any]:
+    def _upsert(self, context: Context) -> dict[str, Any]:
         # The hook reports that a package is missing.
         writer = self.hook.writer(self.plan["index_name"])
-        records = self.hook.records(self.plan["index_name"]) if self.plan["into_existing"] else None
+        # After a clear, the index may be in use: a record that was changed since must not be overwritten.
+        only_adds = self.plan["into_existing"] or context["ti"].try_number > 1
+        records = self.hook.records(self.plan["index_name"]) if only_adds else None
         from airflow_pinecone.copying.prove import create_with_schema, upsert_part
         from airflow_pinecone.runtime.progress import Progress
 
@@ -333,6 +335,14 @@ class ImportReportOperator(PineconeOperator):
                 self.log.error("Not proved: %s.", problem)
             with fail_without_retry():
                 raise self._failure(result)
+        if result["verdict"] == "added":
+            self.log.warning(
+                "Index %s has the ids of all %s of the copy, but %s other content and were not changed.",
+                result["index_name"],
+                counted(result["records"], "record"),
+                f"{counted(result['kept'], 'record')} had",
+            )
+            return result
         self.log.info(
             "Proved: index %s has the %s of the copy, in %s.",
             result["index_name"],

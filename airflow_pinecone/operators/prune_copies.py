@@ -17,6 +17,7 @@ from airflow_pinecone.rules import copy_retention
 from airflow_pinecone.rules.copy_format import DELETED, MANIFEST, InvalidCopy, encode, parse_manifest
 from airflow_pinecone.rules.copy_retention import CopyDecision, FoundCopy
 from airflow_pinecone.runtime.copies import copy_store, open_copy, url_of_copy
+from airflow_pinecone.runtime.copy_reports import is_known_damaged
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask, checked_arguments
 
@@ -193,6 +194,10 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
         damaged = set()
         for rows in copy_retention.newest_first(copies).values():
             for copy in rows:
+                if is_known_damaged(store, copy):
+                    self.log.warning("Copy %s is damaged: its last verification has failed.", copy.path)
+                    damaged.add(copy.path)
+                    continue
                 try:
                     open_copy(store.url_of(copy.path)).verify(1)
                     break

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_pinecone.api.models import IndexModel
-    from airflow_pinecone.copying.read import CopyReader, VerifiedCopy
+    from airflow_pinecone.copying.read import CopyReader
     from airflow_pinecone.copying.store import CopyStore
     from airflow_pinecone.runtime.progress import Progress
 
@@ -35,7 +34,8 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     id, its dimension and the digests. The log shows the progress every minute.
 
     The task writes a report to ``copy/verified`` in the folder of the copy. If the copy does not pass, its ``level``
-    is 0. If the store denies it, the log has a warning. The task needs the extra ``copies``, and the provider of the
+    is 0, and audits, the page, prunes and later exports count the copy as damaged, until it passes the same level. If
+    the store denies the report, the log has a warning. The task needs the extra ``copies``, and the provider of the
     store.
 
     Args:
@@ -164,26 +164,40 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
         except CopyInvalid:
             # Then the copy is none, whatever a report says.
             return
-        failed: Any = {"level": 0, "problem": error.reason}
+        failed: dict[str, Any] = {"level": 0, "failed_level": self.level, "problem": error.reason}
         failed |= {name: manifest["totals"][name] for name in ("namespaces", "parts", "records")}
         self._write_report(context, reader, failed, round(progress.seconds, 3))
 
-    def _write_report(self, context: Context, reader: CopyReader, verified: VerifiedCopy, seconds: float) -> str | None:
+    def _write_report(
+        self, context: Context, reader: CopyReader, verified: Mapping[str, Any], seconds: float
+    ) -> str | None:
         from airflow_pinecone.runtime.copy_reports import write_verified
 
         ti = context["ti"]
-        who = {
-            "dag_id": ti.dag_id,
-            "run_id": ti.run_id,
-            "task_id": ti.task_id,
-            "seconds": seconds,
-            "manifest_sha256": hashlib.sha256(reader.content).hexdigest(),
-        }
+        who = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "seconds": seconds}
         try:
-            return write_verified(reader.store, verified, who, self.clock.utcnow())
+            is_newest = not self._was_damaged(reader, verified["level"])
+            at, manifest = self.clock.utcnow(), reader.content
+            return write_verified(reader.store, verified, who, at, manifest=manifest, is_newest=is_newest)
         except CopyFailed as error:
             self.log.warning("The report was not written: %s.", error.reason)
             return None
+
+    def _was_damaged(self, reader: CopyReader, level: int) -> bool:
+        """Return whether the last verification has failed at a higher level than the one that has passed now."""
+        from airflow_pinecone.runtime.copy_reports import is_failure, read_verified
+
+        last = read_verified(reader.store, "", reader.content) or {}
+        failed_level = last.get("failed_level")
+        if level == 0 or not is_failure(last) or failed_level not in (2, 3) or failed_level <= level:
+            return False
+        self.log.warning(
+            "The copy still counts as damaged: its verification at level %d has failed, and level %d checks less. %s",
+            failed_level,
+            level,
+            one_line(f"{last.get('problem')}."),
+        )
+        return True
 
     def _exported_at(self) -> str | None:
         if self.exported_at is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.common.durations import validate_duration
-from airflow_pinecone.common.text import cell, iso, show_seconds
+from airflow_pinecone.common.text import cell, iso, show_seconds, show_url
 from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.copy_retention import FoundCopy
 from airflow_pinecone.rules.history import age_of
@@ -54,22 +54,35 @@ def copy_problems(copies: IndexCopies | None, rules: IndexRules, now: datetime) 
     max_age = validate_duration(rules.max_copy_age, "max_copy_age")
     allowed = f"max_copy_age is {show_seconds(max_age)}"
     newest = newest_copy(copies, now)
+    problems = [
+        Problem(status="failing", text=f"its copy in {show_url(url)} did not pass its verification")
+        for url in copies.damaged[:1]
+    ]
     if copies.why_unknown:
         text = f"its copies outside of Pinecone are unknown: {copies.why_unknown}"
     elif newest is None:
-        text = f"it has no copy outside of Pinecone, and {allowed}"
+        text = f"it has no {'other ' if problems else ''}copy outside of Pinecone, and {allowed}"
     elif newest["age"] is None:
         text = f"its newest copy is of {cell(newest['created_at'])}, in the future: check the clock"
     elif newest["age"] >= max_age:
         text = f"its newest copy outside of Pinecone is {show_seconds(newest['age'])} old, and {allowed}"
     else:
-        return []
-    return [Problem(status="late", text=text)]
+        return problems
+    return [*problems, Problem(status="late", text=text)]
 
 
 def unknown_copies(copies: Mapping[str, IndexCopies]) -> list[str]:
     """Return which copies are unknown, in sentences: one for each reason."""
     return unknown_facts("copies", {name: found.why_unknown for name, found in copies.items()})
+
+
+def damaged_copies(copies: Mapping[str, IndexCopies]) -> list[str]:
+    """Return which copies have not passed their last verification, in sentences."""
+    return [
+        f"The copy of index {name} in {show_url(url)} did not pass its verification."
+        for name, found in copies.items()
+        for url in found.damaged
+    ]
 
 
 def copy_state(copies_known: bool | None, newest: CopyFacts | None) -> str:

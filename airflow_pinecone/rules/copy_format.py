@@ -135,7 +135,7 @@ class Manifest(TypedDict):
     Attributes:
         format: The version of the format.
         kind: ``airflow-pinecone-copy``.
-        created_at: When the manifest was written.
+        created_at: When the manifest was written; for a copy that is not frozen, when its run started.
         frozen: Whether the source could not change: a restored backup.
         index_name: The index that was copied.
         index: The index as Pinecone describes it. A scratch index stands for the one of the backup.

@@ -83,7 +83,8 @@ class ImportResult(TypedDict):
     """The result of an import, as JSON types.
 
     Attributes:
-        verdict: ``proved`` or ``failed``.
+        verdict: ``proved``, ``failed``, or ``added``: the index has all ids of the copy, but with ``into_existing``,
+            some records had other content and were not changed.
         url: The folder of the copy.
         index_name: The index.
         source: The name of the index that was copied.
@@ -100,7 +101,7 @@ class ImportResult(TypedDict):
         usage: What the tasks have cost.
     """
 
-    verdict: Literal["proved", "failed"]
+    verdict: Literal["proved", "added", "failed"]
     url: str
     index_name: str
     source: str
@@ -143,8 +144,9 @@ def result_of(
         for name, value in each.items():
             usage[name] = usage.get(name, 0) + value
     changed = (finding for row in rows for finding in row["findings"] if finding["kind"] == "changed")
+    kept = sum(finding["count"] for finding in changed) if into_existing else 0
     return ImportResult(
-        verdict="failed" if problems else "proved",
+        verdict="failed" if problems else "added" if kept else "proved",
         url=plan["url"],
         index_name=plan["index_name"],
         source=plan["source"],
@@ -154,7 +156,7 @@ def result_of(
         namespaces=rows[:MAX_ROWS],
         namespace_count=len(rows),
         repaired=sum(row["repaired"] for row in rows),
-        kept=sum(finding["count"] for finding in changed) if into_existing else 0,
+        kept=kept,
         bulk_import=None if bulk_import is None else dict(bulk_import),
         notes=plan["notes"],
         problems=problems,

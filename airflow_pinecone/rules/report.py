@@ -93,12 +93,14 @@ class IndexCopies(NamedTuple):
     """The copies of an index.
 
     Attributes:
-        newest: The newest one; None if there is none.
+        newest: The newest one that is not known to be damaged; None if there is none.
         why_unknown: Why it is unknown, as a clause; empty if it is known.
+        damaged: The URLs of the newer ones whose verification has failed.
     """
 
     newest: CopyFacts | None = None
     why_unknown: str = ""
+    damaged: tuple[str, ...] = ()
 
 
 # Reads the newest copies of some indexes.

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.common.text import show_url
@@ -19,9 +19,6 @@ from airflow_pinecone.rules.copy_format import MANIFEST, InvalidCopy, encode, pa
 from airflow_pinecone.rules.copy_retention import FoundCopy
 from airflow_pinecone.rules.report import CopyFacts, CopySource, IndexCopies
 from airflow_pinecone.runtime.copies import copy_store
-
-if TYPE_CHECKING:
-    from airflow_pinecone.copying.read import VerifiedCopy
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +52,10 @@ def read_copies(
     def read(name: str) -> IndexCopies:
         check()
         try:
-            newest = _newest(store, name, sources[name], check)
+            newest, damaged = _newest(store, name, sources[name], check)
             facts = None if newest is None else _facts(newest, store)
-            return IndexCopies(facts, "" if facts or sources[name].index_id else _WHY_NO_ID)
+            why_unknown = "" if facts or sources[name].index_id else _WHY_NO_ID
+            return IndexCopies(facts, why_unknown, tuple(store.url_of(copy.path) for copy in damaged))
         except CopyFailed as error:
             return _unreadable(destination, error)
 
@@ -80,8 +78,10 @@ def _unreadable(destination: Any, error: CopyFailed | ConnectionNotFound) -> Ind
     return IndexCopies(None, f"folder {show_url(destination)} could not be read{why}")
 
 
-def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callable[[], object]) -> FoundCopy | None:
-    """Return the newest copy of an index.
+def _newest(
+    store: CopyStore, index_name: str, source: CopySource, check: Callable[[], object]
+) -> tuple[FoundCopy | None, list[FoundCopy]]:
+    """Return the newest copy of an index that is not known to be damaged, and the newer ones that are.
 
     Not all manifests are read: those of the backups that exist are in the order of the backups.
     """
@@ -90,16 +90,25 @@ def _newest(store: CopyStore, index_name: str, source: CopySource, check: Callab
     known = sorted((path for path in folders if path in created), key=created.__getitem__, reverse=True)
     live = sorted((name for name in store.folders(index_name) if name.startswith("live-")), reverse=True)
 
+    damaged = []
+
     def copies(paths: Iterable[str]) -> Iterator[FoundCopy]:
         for path in paths:
             check()
             copy = _copy(store, path, index_name)
-            if copy is not None:
+            if copy is not None and is_known_damaged(store, copy):
+                damaged.append(copy)
+            elif copy is not None:
                 yield copy
+
+    def time_of(copy: FoundCopy) -> datetime:
+        return parse_time(copy.created_at) or _OLDEST
 
     newest = [next(copies(known), None), next(copies(f"{index_name}/{name}" for name in live), None)]
     found = [copy for copy in newest if copy] + list(copies(path for path in folders if path not in created))
-    return max(found, key=lambda copy: parse_time(copy.created_at) or _OLDEST, default=None)
+    best = max(found, key=time_of, default=None)
+    newer = [copy for copy in damaged if best is None or time_of(copy) > time_of(best)]
+    return best, sorted(newer, key=time_of, reverse=True)
 
 
 def _copy(store: CopyStore, path: str, index_name: str) -> FoundCopy | None:
@@ -113,50 +122,76 @@ def _copy(store: CopyStore, path: str, index_name: str) -> FoundCopy | None:
 
 
 def _facts(copy: FoundCopy, destination: CopyStore) -> CopyFacts:
-    verified = read_verified(destination, copy.path)
-    # A report about another manifest says nothing about this one.
-    digest = hashlib.sha256(encode(copy.manifest)).hexdigest()
-    return copy_facts(
-        copy,
-        destination.url_of(copy.path),
-        verified if verified and verified.get("manifest_sha256") == digest else None,
-    )
+    return copy_facts(copy, destination.url_of(copy.path), read_verified(destination, copy.path, encode(copy.manifest)))
 
 
-def write_verified(store: CopyStore, verified: VerifiedCopy, who: Mapping[str, Any], at: datetime) -> str:
+def is_known_damaged(destination: CopyStore, copy: FoundCopy) -> bool:
+    """Return whether the last verification of a copy has failed.
+
+    Args:
+        destination: The folder of the copies.
+        copy: The copy.
+
+    Raises:
+        CopyFailed: The store failed.
+    """
+    return is_failure(read_verified(destination, copy.path, encode(copy.manifest)))
+
+
+def is_failure(report: Mapping[str, Any] | None) -> bool:
+    """Return whether the report of a verification says that the copy is damaged."""
+    return report is not None and report.get("level") == 0
+
+
+def write_verified(
+    store: CopyStore,
+    verified: Mapping[str, Any],
+    who: Mapping[str, Any],
+    at: datetime,
+    *,
+    manifest: bytes,
+    is_newest: bool = True,
+) -> str:
     """Write the report of a verification, and return the name of its file.
 
     Args:
         store: The folder of the copy.
         verified: What was verified.
-        who: The DAG, the run, the task, the seconds and the SHA-256 of the manifest.
+        who: The DAG, the run, the task and the seconds.
         at: When the verification ended.
+        manifest: The file of the manifest.
+        is_newest: Whether an audit and the page must believe this report. They do not if the last one has found damage
+            that this verification could not see.
 
     Raises:
         CopyFailed: The store denied it, or failed.
     """
-    report = {"format": FORMAT, "kind": KIND, "verified_at": at.astimezone(UTC).isoformat(), **verified, **who}
+    about = {"verified_at": at.astimezone(UTC).isoformat(), "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
     name = f"{_FOLDER}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
-    content = encode(report)
+    content = encode({"format": FORMAT, "kind": KIND, **verified, **who, **about})
     store.write(name, content)
-    store.write(LATEST, content)
+    if is_newest:
+        store.write(LATEST, content)
     return name
 
 
-def read_verified(destination: CopyStore, path: str) -> dict[str, Any] | None:
-    """Return the newest report of a verification; None if there is none that this release can read.
+def read_verified(destination: CopyStore, path: str, manifest: bytes) -> dict[str, Any] | None:
+    """Return the last report about a manifest; None if there is none that this release can read.
 
     Args:
-        destination: The folder of the copies.
-        path: The folder of the copy in it.
+        destination: The folder of the copies, or of one copy.
+        path: The folder of the copy in it; empty for ``destination``.
+        manifest: The file of the manifest. A report about another one says nothing about the copy.
 
     Raises:
         CopyFailed: The store failed.
     """
-    content = destination.read(f"{path}/{LATEST}")
+    content = destination.read(f"{path}/{LATEST}".lstrip("/"))
     try:
         report = None if content is None else json.loads(content)
     except ValueError:
         return None
-    is_report = isinstance(report, dict) and (report.get("format"), report.get("kind")) == (FORMAT, KIND)
-    return report if is_report else None
+    if not isinstance(report, dict):
+        return None
+    about = (FORMAT, KIND, hashlib.sha256(manifest).hexdigest())
+    return report if (report.get("format"), report.get("kind"), report.get("manifest_sha256")) == about else None

@@ -79,7 +79,7 @@ class ImportedCountsSensor(WaitSensor):
 
         if self.plan["into_existing"]:
             return None
-        written = sum(row["written"] for row in rows_of(self.upserts))
+        written = sum(row["records"] for row in rows_of(self.upserts))
         imported = 0 if self.bulk_import is None else count_of(self.bulk_import.get("recordsImported"))
         return self.plan["records"] if imported is None else written + imported
 

@@ -69,7 +69,7 @@ def with_copies(copy: Copy, answer: Answer[Copies]) -> Copy:
 
 
 def copy_state(row: IndexReport) -> str:
-    """Say how old the newest copy of an index is, such as ``2 h, verified``; empty if copies were not read."""
+    """Say how old the newest copy is, such as ``2 h, verified (level 2)``; empty if copies were not read."""
     newest = row["newest_copy"]
     if row["copies_known"] is None:
         return ""
@@ -77,7 +77,8 @@ def copy_state(row: IndexReport) -> str:
         return UNKNOWN
     if newest is None:
         return "none"
-    return f"{show_age(Age(newest['age']))}, {'verified' if newest['verified_level'] else 'not verified'}"
+    level = newest["verified_level"]
+    return f"{show_age(Age(newest['age']))}, {f'verified (level {level})' if level else 'not verified'}"
 
 
 def copy_view(copies: IndexCopies, now: datetime) -> CopyView | None:

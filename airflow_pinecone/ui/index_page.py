@@ -20,7 +20,7 @@ from airflow_pinecone.api.models import (
 )
 from airflow_pinecone.assets import backups_uri
 from airflow_pinecone.common.text import iso
-from airflow_pinecone.rules.copied import unknown_copies
+from airflow_pinecone.rules.copied import damaged_copies, unknown_copies
 from airflow_pinecone.rules.history import BackupHistory, Dated, age_of
 from airflow_pinecone.rules.identity import hold_of
 from airflow_pinecone.rules.report import IndexCopies, IndexReport, RestoreTest, RestoreTests, TestVerdict
@@ -109,6 +109,7 @@ class IndexPage:
     tests: tuple[TestRow, ...]
     shows_copies: bool
     unknown_copies: tuple[str, ...]
+    damaged_copies: tuple[str, ...]
     newest_copy: CopyView | None
     newest_ready: str | None
     snippet: str
@@ -162,6 +163,7 @@ def index_page(known: Known, index_name: str, links: Links, selected: str = "") 
         # An index that Pinecone cannot back up can have a copy, too. Others were not read, such as a deleted one.
         shows_copies=newest_copy is not None or (row is not None and row["copies_known"] is not None),
         unknown_copies=tuple(unknown_copies({index_name: copies})) if row else (),
+        damaged_copies=tuple(damaged_copies({index_name: copies})),
         newest_copy=newest_copy,
         newest_ready=newest["backup_id"] if newest else None,
         snippet=restore_snippet(newest, links.connection) if newest else "",

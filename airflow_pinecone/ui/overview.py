@@ -11,7 +11,7 @@ from airflow_pinecone.api.models import BackupModel
 from airflow_pinecone.common.text import counted
 from airflow_pinecone.policy import IndexRules, Policy
 from airflow_pinecone.rules import coverage
-from airflow_pinecone.rules.copied import unknown_copies
+from airflow_pinecone.rules.copied import damaged_copies, unknown_copies
 from airflow_pinecone.rules.history import Age, age_of
 from airflow_pinecone.rules.report import IndexReport, Leftover, Report
 from airflow_pinecone.rules.tested import unknown_tests
@@ -107,6 +107,7 @@ class Overview:
     unknown_tests: tuple[str, ...]
     shows_copies: bool
     unknown_copies: tuple[str, ...]
+    damaged_copies: tuple[str, ...]
     unsupported: tuple[tuple[str, str], ...]
     scratch_indexes: tuple[str, ...]
     leftovers: tuple[tuple[str, str, str], ...]
@@ -131,6 +132,7 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
     names = {row["index_name"] for row in report["indexes"]}
     backups = {backup["backup_id"]: backup for backup in known.copy.project.backups}
     tests, copies = known.copy.project.restore_tests, known.copy.project.copies
+    of_report = {name: found for name, found in (copies or {}).items() if name in names}
     missing = tuple(name for name in audit.missing if name not in names) if audit else ()
     return Overview(
         verdict=coverage.verdict_of(report["indexes"], missing, report["invalid"]),
@@ -142,9 +144,8 @@ def overview(known: Known, links: Links, rules: IndexRules) -> Overview:
         shows_tests=tests is not None,
         unknown_tests=_at_most(unknown_tests(tests or {}), _UNKNOWN_FACTS),
         shows_copies=copies is not None,
-        unknown_copies=_at_most(
-            unknown_copies({name: found for name, found in (copies or {}).items() if name in names}), _UNKNOWN_FACTS
-        ),
+        unknown_copies=_at_most(unknown_copies(of_report), _UNKNOWN_FACTS),
+        damaged_copies=_at_most(damaged_copies(of_report), _UNKNOWN_FACTS),
         unsupported=tuple(report["unsupported"].items()),
         scratch_indexes=tuple(report["scratch_indexes"]),
         leftovers=tuple(

@@ -99,6 +99,26 @@ def test_a_verification_is_reported_until_the_manifest_changes(
     assert row_of(audit())["newest_copy"]["verified_level"] is None
 
 
+def test_a_copy_that_did_not_pass_its_verification_does_not_count(
+    audit: Audit, copied: Copied, clock: FakeClock
+) -> None:
+    good = copied(3 * DAY)
+    damaged = copied(HOUR)
+    next(damaged.rglob("*.parquet")).unlink()
+    task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=f"file://{damaged}")
+    assert run_try(task, TaskInstance("verify")).state == "failed"
+    outcome = audit()
+    assert outcome.state == "failed"
+    assert f"its copy in file://{damaged} did not pass its verification" in outcome.message
+    row = row_of(audit(fail_on=[]))
+    assert ([problem["status"] for problem in row["problems"]], row["newest_copy"]["backup_id"]) == (
+        ["failing"],
+        good.name,
+    )
+    old = row_of(audit(fail_on=[], max_copy_age=DAY))
+    assert {problem["status"] for problem in old["problems"]} == {"failing", "late"}
+
+
 def test_an_index_without_a_copy_is_late(audit: Audit, world: Emulator, logged: Callable[[], str]) -> None:
     world.add_backup(INDEX, age=HOUR)
     outcome = audit()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.clock import FakeClock
 from support.task_groups import TaskGroupRun
+from support.tasks import TaskInstance, make_task, run_try
 
 from airflow_pinecone.assets import copy_asset
 from airflow_pinecone.copies import export_backup
@@ -19,6 +20,7 @@ from airflow_pinecone.emulator import Emulator
 from airflow_pinecone.emulator.damage import lose_record
 from airflow_pinecone.errors import PineconeInputError
 from airflow_pinecone.hooks import PineconeHook
+from airflow_pinecone.operators import VerifyCopyOperator
 from airflow_pinecone.rules.copy_format import parse_manifest
 from airflow_pinecone.rules.digests import NamespaceDigest
 
@@ -307,3 +309,53 @@ def test_a_store_that_denies_writes_is_found_before_the_restore(
     assert run.states["plan"] == "up_for_retry"
     assert "of a copy" in run.outcomes["plan"].message
     assert len(world.restore_jobs) == 0
+
+
+def test_a_damaged_copy_is_not_continued(world: Emulator, clock: FakeClock, index: str, tmp_path: Path) -> None:
+    backup_of(world)
+    run = export(clock, tmp_path).run_all()
+    part = next(folder_of(run).rglob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=run.xcom("finish"), level=2)
+    assert run_try(task, TaskInstance("verify")).state == "failed"
+    again = export(clock, tmp_path).run_all()
+    assert again.states["plan"] == "failed"
+    assert "it did not pass its verification" in again.outcomes["plan"].message
+    assert export(clock, tmp_path / "other").run_all().states["finish"] == "success"
+
+
+def test_a_backup_whose_record_count_is_unknown_is_not_copied(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    world.add_backup(INDEX, age=3600, record_count=None)
+    run = export(clock, tmp_path).run_all()
+    assert run.states["plan"] == "failed"
+    assert "does not return how many records its backup has" in run.outcomes["plan"].message
+    assert len(world.restore_jobs) == 0
+
+
+def test_a_namespace_that_only_the_stats_have_is_waited_for(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    backup_of(world)
+    run = export(clock, tmp_path)
+
+    def more(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "namespaces": {**answer["namespaces"], "late": {"vectorCount": 1}}}
+
+    # settle needs no longer to wait.
+    run.before["list_ids"] = lambda: world.fault("*", "/data-plane/*/describe_index_stats", change_answer=more)
+    run.run_all()
+    assert run.states["list_ids"] == "up_for_retry"
+    assert "Its backup has 253 records, and the restored index reports 254" in run.outcomes["list_ids"].message
+
+
+def test_the_copy_of_a_live_index_is_as_old_as_the_start_of_its_run(
+    world: Emulator, clock: FakeClock, index: str, tmp_path: Path
+) -> None:
+    run = export(clock, tmp_path, source="index").run_all()
+    manifest = folder_of(run) / "copy/manifest.json"
+    manifest.unlink()
+    # Only its last task runs again, an hour later.
+    run.clear("finish").run_all()
+    assert manifest_of(run)["created_at"] == run.xcom("plan")["started_at"]

@@ -222,10 +222,24 @@ def test_writes_that_are_visible_late_are_waited_for(copy: str, world: Emulator,
     assert run.xcom("report")["repaired"] == 0
 
 
-def test_a_clear_writes_the_same_records_again(copy: str, world: Emulator, run_import: Import) -> None:
+def test_a_clear_writes_the_records_that_are_missing(copy: str, world: Emulator, run_import: Import, ask: Ask) -> None:
     run = run_import(copy)
+    delete(ask, world, "2", "plain")
     assert run.clear("upsert", "settle", "prove", "report").run_all().states == UPSERTED, error_of(run)
     assert contents(world, TARGET) == contents(world, INDEX)
+
+
+@pytest.mark.parametrize("tasks", [(), ("upsert", "settle", "prove", "report")])
+def test_a_clear_does_not_overwrite_what_was_changed_since(
+    tasks: tuple[str, ...], copy: str, world: Emulator, run_import: Import
+) -> None:
+    run = run_import(copy)
+    world.add_records(TARGET, [dense("record-0005", 901, metadata={"new": True}), dense("own", 900)])
+    before = contents(world, TARGET)
+    run.clear(*tasks).run_all()
+    assert contents(world, TARGET) == before
+    assert run.states["report"] == "failed"
+    assert "1 record extra, such as own; 1 record changed, such as record-0005" in error_of(run)
 
 
 # What is refused
@@ -290,7 +304,7 @@ def test_invalid_arguments_fail_before_a_run(arguments: dict[str, Any], problem:
 # Adding to an index
 
 
-def test_into_existing_only_adds(copy: str, world: Emulator, run_import: Import) -> None:
+def test_into_existing_only_adds(copy: str, world: Emulator, run_import: Import, logged: Callable[[], str]) -> None:
     world.add_index(TARGET, records=0, dimension=8, metric="cosine")
     own = dense("own", 900)
     other, same = dense("record-0005", 901, metadata={"mine": True}), dense("record-0006", 6)
@@ -303,7 +317,9 @@ def test_into_existing_only_adds(copy: str, world: Emulator, run_import: Import)
         "": {**contents(world, INDEX)[""], **before},
     }
     result = run.xcom("report")
-    assert (result["verdict"], result["kept"], result["method"]) == ("proved", 1, "upsert")
+    assert (result["verdict"], result["kept"], result["method"]) == ("added", 1, "upsert")
+    assert "Index restored has the ids of all 208 records of the copy, but 1 record had other content" in logged()
+    assert "Proved" not in logged()
     kinds = [finding["kind"] for row in result["namespaces"] for finding in row["findings"]]
     assert sorted(kinds) == ["changed", "extra"]
     assert sum(each["written"] for each in run.results("upsert")) == 206

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import html
 import json
 import os
@@ -499,10 +498,9 @@ def copied(pinecone: Emulator, tmp_path: Path) -> Callable[..., Path]:
 
 
 def verify(folder: Path, at: datetime, level: int = 2) -> None:
-    """Write the report of a passed verification of a copy."""
-    manifest = hashlib.sha256((folder / "copy" / "manifest.json").read_bytes()).hexdigest()
-    verified: Any = {"level": level}
-    write_verified(copy_store(f"file://{folder}"), verified, {"manifest_sha256": manifest}, at)
+    """Write the report of a verification of a copy. Level 0 is one that was not passed."""
+    manifest = (folder / "copy" / "manifest.json").read_bytes()
+    write_verified(copy_store(f"file://{folder}"), {"level": level}, {}, at, manifest=manifest)
 
 
 def test_page_shows_the_newest_copy_of_each_index(
@@ -526,7 +524,7 @@ def test_page_shows_the_newest_copy_of_each_index(
         INDEX: "2 h, not verified",
         "live": "4 h, not verified",
         "none": "none",
-        "verified": "3 h, verified",
+        "verified": "3 h, verified (level 3)",
     }
     text = Page(client.get(f"/indexes/{INDEX}")).text.replace("\n", " | ")
     records = json.loads((newest / "copy" / "manifest.json").read_text())["totals"]["records"]
@@ -539,6 +537,20 @@ def test_page_shows_the_newest_copy_of_each_index(
     assert f"| not verified | not frozen | none: of the index itself | file://{live} |" in text
     assert "records that were written while it was copied may be missing" in text
     assert "This index: none. Copy a backup with export_backup." in Page(client.get("/indexes/none")).text
+
+
+def test_page_warns_of_a_copy_that_did_not_pass_its_verification(
+    open_app: Open, stepped: SteppedClock, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    good = copied(INDEX, 3 * DAY)
+    damaged = copied(INDEX, 2 * HOUR)
+    verify(damaged, ago(stepped, HOUR), level=0)
+    client = open_app(copies=f"file://{tmp_path}")
+    warning = f"The copy of index {INDEX} in file://{damaged} did not pass its verification."
+    assert warning in Page(client.get("/")).text
+    text = Page(client.get(f"/indexes/{INDEX}")).text
+    assert warning in text
+    assert good.name in text
 
 
 def test_page_without_the_option_shows_no_copies(

@@ -124,6 +124,21 @@ def test_a_damaged_copy_fails_without_a_retry_and_is_no_longer_verified(verify: 
     assert (report["level"], "does not exist" in report["problem"]) == (0, True)
 
 
+def test_only_the_level_that_has_failed_can_pass_again(verify: Verify, url: str, logged: Callable[[], str]) -> None:
+    latest = path_of(url) / "copy/verified/latest.json"
+    part = path_of(url) / "data/__default__/part-00000001.parquet"
+    good = part.read_bytes()
+    part.write_bytes(good[:-1] + b"x")
+    assert verify(copy=url, level=2).state == "failed"
+    outcome = verify(copy=url, level=1)
+    assert (outcome.state, outcome.value["level"]) == ("success", 1)
+    assert "The copy still counts as damaged: its verification at level 2 has failed" in logged()
+    assert json.loads(latest.read_bytes())["level"] == 0
+    part.write_bytes(good)
+    assert verify(copy=url, level=2).state == "success"
+    assert json.loads(latest.read_bytes())["level"] == 2
+
+
 def test_a_folder_without_a_manifest_fails(verify: Verify, tmp_path: Path) -> None:
     outcome = verify(copy=f"file://{tmp_path}")
     assert outcome.state == "failed"
