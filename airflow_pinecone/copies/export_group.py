@@ -49,7 +49,8 @@ def export_backup(
 
     The copy is in ``DESTINATION/SOURCE_INDEX_ID/BACKUP_ID``, and is complete when its manifest exists. A retry or a
     clear continues with the parts that are complete. Later runs use the parts of the first one, also with another
-    ``part_bytes``.
+    ``part_bytes``. With ``source="index"``, the copy is in ``DESTINATION/INDEX_NAME/live-TIME-RUN``, and a clear of the
+    whole group of a finished run writes a new one.
 
     Args:
         index_name: The index (templated). For a backup, it may have been deleted.
@@ -60,8 +61,8 @@ def export_backup(
             are written meanwhile may be missing, and the copy is marked as not frozen.
         backup_id: The backup (templated); None chooses the newest Ready one.
         conn_id: The Airflow connection with the API key (templated).
-        max_read_units: The maximum of the estimated cost, in read units; None does not limit it. Above it, no record is
-            read.
+        max_read_units: The maximum of the estimated cost, in read units; None does not limit it. Above it, only a
+            sample of up to 100 records is read.
         max_bytes: The maximum of the estimated bytes of the responses, which Pinecone bills as egress; None does not
             limit them.
         part_bytes: The bytes of the records of a part before compression, about.

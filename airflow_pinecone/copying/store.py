@@ -145,7 +145,7 @@ class CopyStore:
             explain(
                 f"Could not {verb} {name} of a copy.",
                 reason,
-                "Check the connection of the store and its rights, then clear the task.",
+                "Check the connection of the store and its rights. If no retry is left, clear the task group.",
                 f"Folder: {self.url}.",
             ),
             reason=reason,

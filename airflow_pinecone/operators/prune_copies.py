@@ -228,7 +228,9 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
                 _delete(store, path, marker)
             except CopyFailed as error:
                 if isinstance(error, _NotDeleted) or isinstance(error.__cause__, PermissionError):
-                    advice = "Give the connection the right to delete, or use a lifecycle rule of the store instead."
+                    advice = (
+                        "Give the connection the rights to write and to delete, or use a lifecycle rule of the store."
+                    )
                     raise AirflowFailException(
                         explain(progress(), f"the store did not delete {path}: {error.reason}", advice)
                     ) from None

@@ -84,6 +84,7 @@ def airflow(emulator: Emulator, tmp_path: Path, api_version: str) -> Iterator[Lo
         "digest_alone",
         "faults",
         "list_backups",
+        "list_copies",
         "query_copy",
         "read_records",
         "retention_example",

@@ -48,6 +48,7 @@ SCRIPTS = [
     "digest_alone",
     "faults",
     "list_backups",
+    "list_copies",
     "query_copy",
     "read_records",
     "retention_example",

@@ -311,6 +311,25 @@ def test_a_store_that_denies_writes_is_found_before_the_restore(
     assert len(world.restore_jobs) == 0
 
 
+def test_copies_are_listed_without_the_package(
+    world: Emulator,
+    clock: FakeClock,
+    index: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backup_of(world)
+    frozen = export(clock, tmp_path).run_all().xcom("finish")["url"]
+    live = export(clock, tmp_path, source="index").run_all().xcom("finish")["url"]
+    monkeypatch.setattr(sys, "argv", ["list_copies.py", f"file://{tmp_path}"])
+    capsys.readouterr()
+    runpy.run_path(str(EXAMPLES / "list_copies.py"), run_name="__main__")
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert sorted(row[1:] for row in rows) == sorted([[INDEX, "253 records", url] for url in (frozen, live)])
+    assert rows == sorted(rows, reverse=True)
+
+
 def test_a_damaged_copy_is_not_continued(world: Emulator, clock: FakeClock, index: str, tmp_path: Path) -> None:
     backup_of(world)
     run = export(clock, tmp_path).run_all()
