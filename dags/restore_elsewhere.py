@@ -17,8 +17,8 @@ with DAG(
             "file:///tmp/pinecone-copies/INDEX_ID/BACKUP_ID",
             type="string",
             title="Copy",
-            description="The folder of the copy, as the task `finish` of its export returns it. The documentation has a "
-            "program that lists copies.",
+            description="The folder of the copy, as the task `finish` of its export returns it. The documentation "
+            "has a program that lists copies.",
         ),
         "index": Param(
             "docs-example-restored", type="string", title="Index", description="The name of the index to create."
