@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import Counter
 from contextlib import suppress
@@ -37,7 +38,7 @@ from airflow_pinecone.rules.digests import NamespaceDigest
 ROOT = Path(__file__).resolve().parents[1]
 DAG, EXPORT, LIST = "copy_outside", "export_backup.export", "export_backup.list_ids"
 INDEX, BUCKET = "docs-large", "copies"
-RECORDS, DIMENSION, PARTS = 300_000, 256, 12
+RECORDS, DIMENSION, PARTS = 300_000, 256, 16
 # The bytes of such a record before compression, about.
 RECORD_BYTES = 1_140
 # The share of the parts that are exported when the worker is killed.
@@ -129,8 +130,9 @@ class CopyCluster(Cluster):
         log = run(["docker", "logs", "--until", f"{KILL_AFTER}s", self.container("store")], errors=True)
 
         def is_in_part(task: Task) -> bool:
-            has_ids = f"/{ids_file(task.map_index)} HTTP" in log
-            return task.task_id == EXPORT and has_ids and not self.is_exported(task.map_index)
+            # `list_ids` has written the same file.
+            has_ids = re.search(rf'"GET \S+/{ids_file(task.map_index)} HTTP', log)
+            return task.task_id == EXPORT and has_ids is not None and not self.is_exported(task.map_index)
 
         return tasks if tasks and all(map(is_in_part, tasks)) else []
 
