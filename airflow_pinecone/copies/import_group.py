@@ -144,9 +144,9 @@ def import_copy(
             deletion_protection=deletion_protection,
             into_existing=into_existing,
         )
-        upsert = UpsertPartsOperator.partial(task_id="upsert", conn_id=conn_id, plan=planned, **in_pool).expand(
-            part=plan.output
-        )
+        upsert = UpsertPartsOperator.partial(
+            task_id="upsert", conn_id=conn_id, plan=planned, index=create.output, **in_pool
+        ).expand(part=plan.output)
         imported: Any = None
         if imports:
             start = StartImportOperator(
@@ -184,7 +184,6 @@ def import_copy(
             bulk_import=imported,
             trigger_rule=_AFTER_SKIPPED,
         )
-        create >> upsert
         create >> settle
         if delete_index:
             delete = DeleteDrillIndexOperator(

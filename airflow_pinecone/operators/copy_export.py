@@ -13,6 +13,7 @@ from airflow_pinecone.common.text import counted
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.copy_plan import CopyPlan, ExportTask, copy_result
 from airflow_pinecone.runtime.copies import copy_store
+from airflow_pinecone.runtime.copy_reports import check_not_damaged
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask
 
@@ -139,6 +140,7 @@ class FinishCopyOperator(PineconeTask, BaseOperator):
         from airflow_pinecone.rules.digests import VERSION
 
         store = copy_store(self.plan["url"])
+        check_not_damaged(store, f"The copy of index {self.plan['index_name']} was not finished.")
         is_frozen = self.plan["backup"] is not None
         manifest = write_manifest(
             store,

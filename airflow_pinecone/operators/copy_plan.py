@@ -12,7 +12,7 @@ from airflow_pinecone.copying.store import check_not_deleted
 from airflow_pinecone.errors import CopyFailed, CopyRefused
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.operators.scratch import DeleteScratchOperator, ScratchOperator
-from airflow_pinecone.rules.copy_format import MANIFEST, STARTED, encode
+from airflow_pinecone.rules.copy_format import STARTED, encode
 from airflow_pinecone.rules.copy_plan import (
     CopyEstimate,
     CopyPlan,
@@ -28,6 +28,7 @@ from airflow_pinecone.rules.copy_plan import (
 from airflow_pinecone.rules.restore_cost import estimate, why_too_expensive
 from airflow_pinecone.rules.scratch import run_digest, scratch_tags, source_tags
 from airflow_pinecone.runtime.copies import check_packages, copy_store, url_of_copy
+from airflow_pinecone.runtime.copy_reports import check_not_damaged
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.links import LINKS, push_links
 from airflow_pinecone.runtime.task import max_mapped_tasks
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from airflow_pinecone.api.models import BackupModel, IndexModel
     from airflow_pinecone.api.records import IndexRecords
-    from airflow_pinecone.copying.store import CopyStore
 
 # So many records are read to learn how large a record is.
 _SAMPLE = 100
@@ -136,7 +136,8 @@ class PlanCopyOperator(ScratchOperator):
         )
         store = copy_store(plan["url"])
         check_not_deleted(store, index_name)
-        self._check_not_damaged(store)
+        # The parts of a damaged copy would be taken for complete ones.
+        check_not_damaged(store, self.what)
         store.write(STARTED, encode({"started_at": plan["started_at"], "run": run}))
         self._log_plan(plan, len(indexes))
         return plan
@@ -170,21 +171,6 @@ class PlanCopyOperator(ScratchOperator):
             cost = estimate(backup, reference=None, sample=1.0, queries=0)
             if too_expensive := why_too_expensive(cost, self.max_read_units):
                 raise CopyRefused(explain(self.what, too_expensive, "Increase max_read_units."))
-
-    def _check_not_damaged(self, store: CopyStore) -> None:
-        """Refuse to continue a copy that is damaged: its parts would be taken for complete ones."""
-        from airflow_pinecone.runtime.copy_reports import is_failure, read_verified
-
-        manifest = store.read(MANIFEST)
-        if manifest is not None and is_failure(read_verified(store, "", manifest)):
-            raise CopyRefused(
-                explain(
-                    self.what,
-                    "there is a copy of this backup, and it did not pass its verification",
-                    "Export to another destination, or delete the folder of the copy.",
-                    f"Folder: {store.url}.",
-                )
-            )
 
     def _log_plan(self, plan: CopyPlan, indexes: int) -> None:
         backup = plan["backup"]

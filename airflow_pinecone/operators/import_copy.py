@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_pinecone.api.models import parse_time
 from airflow_pinecone.common.inputs import validate_index_name
 from airflow_pinecone.common.text import counted, explain
 from airflow_pinecone.errors import CopyRefused
 from airflow_pinecone.operators.base import PineconeOperator
 from airflow_pinecone.rules.scratch import run_digest, scratch_tags
 from airflow_pinecone.runtime.copies import open_copy, rows_of, url_of_copy
+from airflow_pinecone.runtime.copy_reports import check_not_damaged
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import max_mapped_tasks
 from airflow_pinecone.runtime.tries import start_try
@@ -90,6 +92,7 @@ class PlanImportOperator(PineconeOperator):
         url = url_of_copy(self.copy)
         copy = open_copy(url)
         manifest = copy.manifest
+        check_not_damaged(copy.store, f"The copy was not imported into index {self.index_name}.")
         plan = plan_of(
             manifest,
             url=url,
@@ -143,17 +146,21 @@ class UpsertPartsOperator(PineconeOperator):
 
     Args:
         plan: The plan of the import (templated).
+        index: The result of the task that has created or found the index (templated).
         part: The parts (templated).
         conn_id: The Airflow connection with the API key (templated).
 
     Reference: https://docs.pinecone.io/reference/api/2025-10/data-plane/upsert
     """
 
-    template_fields: Sequence[str] = ("plan", "part", "conn_id")
+    template_fields: Sequence[str] = ("plan", "index", "part", "conn_id")
 
-    def __init__(self, *, plan: ImportPlan, part: UpsertItem, conn_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, plan: ImportPlan, index: Mapping[str, Any], part: UpsertItem, conn_id: str, **kwargs: Any
+    ) -> None:
         super().__init__(conn_id=conn_id, **kwargs)
         self.plan = plan
+        self.index = index
         self.part = part
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -177,9 +184,7 @@ class UpsertPartsOperator(PineconeOperator):
     def _upsert(self, context: Context) -> dict[str, Any]:
         # The hook reports that a package is missing.
         writer = self.hook.writer(self.plan["index_name"])
-        # After a clear, the index may be in use: a record that was changed since must not be overwritten.
-        only_adds = self.plan["into_existing"] or context["ti"].try_number > 1
-        records = self.hook.records(self.plan["index_name"]) if only_adds else None
+        records = self.hook.records(self.plan["index_name"]) if self._only_adds(context) else None
         from airflow_pinecone.copying.prove import create_with_schema, upsert_part
         from airflow_pinecone.runtime.progress import Progress
 
@@ -206,6 +211,15 @@ class UpsertPartsOperator(PineconeOperator):
             "usage": {**progress.usage, "request_bytes": writer.usage.request_bytes},
             "seconds": round(progress.seconds, 3),
         }
+
+    def _only_adds(self, context: Context) -> bool:
+        """Return whether the index may have records that others have written: they must not be overwritten."""
+        this_try = start_try(context, self.clock.time())
+        checked_at, started_at = parse_time(self.index.get("checked_at")), this_try.run_started_at
+        # A clear of this task only can be weeks after the index was found empty.
+        was_checked = checked_at is not None and (started_at is None or checked_at >= started_at)
+        is_empty = was_checked and self.index.get("empty") is True and this_try.number == 1
+        return self.plan["into_existing"] or not is_empty
 
 
 class ProveImportOperator(PineconeOperator):
@@ -334,7 +348,7 @@ class ImportReportOperator(PineconeOperator):
             for problem in result["problems"]:
                 self.log.error("Not proved: %s.", problem)
             with fail_without_retry():
-                raise self._failure(result)
+                raise self._failure(result, is_repeated=context["ti"].try_number > 1)
         if result["verdict"] == "added":
             self.log.warning(
                 "Index %s has the ids of all %s of the copy, but %s other content and were not changed.",
@@ -351,7 +365,7 @@ class ImportReportOperator(PineconeOperator):
         )
         return result
 
-    def _failure(self, result: ImportResult) -> CopyRefused:
+    def _failure(self, result: ImportResult, *, is_repeated: bool) -> CopyRefused:
         reason = result["problems"][0]
         more = f", and {len(result['problems']) - 1} more" if len(result["problems"]) > 1 else ""
         return CopyRefused(
@@ -360,6 +374,8 @@ class ImportReportOperator(PineconeOperator):
                 f"{reason}{more}",
                 "Its other records are unchanged. Check the copy with VerifyCopyOperator, and clear the import."
                 if self.plan["into_existing"]
+                else "If the index was used since an earlier run of this task, it differs for that reason: keep it."
+                if is_repeated
                 else "Do not use the index. Delete it, check the copy with VerifyCopyOperator, and import it again.",
                 f"Copy: {result['url']}.",
             ),

@@ -106,7 +106,8 @@ class EnsureIndexOperator(PineconeOperator):
             context: The context of the task.
 
         Returns:
-            The index as the API describes it, and ``created``: whether a try of this task created it.
+            The index as the API describes it; ``created``: whether a try of this task created it; and ``empty``:
+            whether it had no records at ``checked_at``.
 
         Raises:
             AirflowFailException: Pinecone rejected a request, the index exists and cannot be used, or an argument or
@@ -129,7 +130,8 @@ class EnsureIndexOperator(PineconeOperator):
         wanted = vector_settings(model, f"Could not create index {self.index_name}.")
         origin = this_try.origin.digest
         run = run_digest(this_try.origin)
-        index = self._describe() or self._create(model, origin, run)
+        found_index = self._describe()
+        index = found_index or self._create(model, origin, run)
         # A clear changes the origin, and not the run.
         is_ours = _has_tag(index, origin) or tags_of(index).get(IMPORT_TAG) == run
         what = f"Could not use index {self.index_name}, which exists."
@@ -147,10 +149,23 @@ class EnsureIndexOperator(PineconeOperator):
             )
         if not is_ours:
             self.log.info("Index %s exists, and was not created by this task.", self.index_name)
-            if not self.into_existing:
-                self._check_empty(what)
-                self._check_not_of_another_import(index, what)
-        return {**xcom_safe(index), "created": is_ours}
+        count = 0 if found_index is None else self._count()
+        if count and not is_ours and not self.into_existing:
+            raise PineconeInputError(
+                explain(
+                    what,
+                    f"it has {count:,} records, and this task did not create it",
+                    "Set index_name to another name, or into_existing=True to add records to it.",
+                )
+            )
+        if not is_ours and not self.into_existing:
+            self._check_not_of_another_import(index, what)
+        return {
+            **xcom_safe(index),
+            "created": is_ours,
+            "empty": not count,
+            "checked_at": self.clock.utcnow().isoformat(),
+        }
 
     def _describe(self) -> IndexModel | None:
         try:
@@ -215,18 +230,10 @@ class EnsureIndexOperator(PineconeOperator):
                 )
             )
 
-    def _check_empty(self, what: str) -> None:
-        """Fail if the index has records. Each of the two counts may lag behind writes."""
+    def _count(self) -> int:
+        """Return the number of records of the index. Each of the two counts may lag behind writes."""
         reader = self.hook.records(self.index_name)
-        count = max(sum(reader.stats().values()), sum(reader.namespaces().values()))
-        if count:
-            raise PineconeInputError(
-                explain(
-                    what,
-                    f"it has {count:,} records, and this task did not create it",
-                    "Set index_name to another name, or into_existing=True to add records to it.",
-                )
-            )
+        return max(sum(reader.stats().values()), sum(reader.namespaces().values()))
 
 
 def _has_tag(index: IndexModel, origin: str) -> bool:

@@ -17,7 +17,7 @@ from airflow_pinecone.rules import copy_retention
 from airflow_pinecone.rules.copy_format import DELETED, MANIFEST, InvalidCopy, encode, parse_manifest
 from airflow_pinecone.rules.copy_retention import CopyDecision, FoundCopy
 from airflow_pinecone.runtime.copies import copy_store, open_copy, url_of_copy
-from airflow_pinecone.runtime.copy_reports import is_known_damaged
+from airflow_pinecone.runtime.copy_reports import is_known_damaged, sha256_of
 from airflow_pinecone.runtime.failures import fail_without_retry
 from airflow_pinecone.runtime.task import PineconeTask, checked_arguments
 
@@ -186,21 +186,24 @@ class PruneCopiesOperator(RetentionTask, PineconeTask, BaseOperator):
                 continue
             # A copy can be in any folder. Only its manifest says what it is.
             if manifest["index_name"] == self.index_name:
-                found.copies.append(FoundCopy(path, manifest))
+                found.copies.append(FoundCopy(path, manifest, sha256_of(content)))
         return found
 
     def _checked(self, store: CopyStore, copies: list[FoundCopy]) -> list[FoundCopy]:
         """Check the newest copy of each source index, so that the last good one is never deleted."""
         damaged = set()
         for rows in copy_retention.newest_first(copies).values():
+            has_good = False
             for copy in rows:
                 if is_known_damaged(store, copy):
                     self.log.warning("Copy %s is damaged: its last verification has failed.", copy.path)
                     damaged.add(copy.path)
                     continue
+                if has_good:
+                    continue
                 try:
                     open_copy(store.url_of(copy.path)).verify(1)
-                    break
+                    has_good = True
                 except CopyInvalid as error:
                     self.log.warning("Copy %s is damaged: %s.", copy.path, error.reason)
                     damaged.add(copy.path)

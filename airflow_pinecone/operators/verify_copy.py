@@ -171,44 +171,40 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     def _write_report(
         self, context: Context, reader: CopyReader, verified: Mapping[str, Any], seconds: float
     ) -> str | None:
-        from airflow_pinecone.runtime.copy_reports import write_verified
+        from airflow_pinecone.runtime.copy_reports import is_failure, read_verified, sha256_of, write_verified
 
         ti = context["ti"]
         who = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "seconds": seconds}
+        digest = sha256_of(reader.content)
         try:
-            is_newest = not self._was_damaged(reader, verified["level"])
-            at, manifest = self.clock.utcnow(), reader.content
-            return write_verified(reader.store, verified, who, at, manifest=manifest, is_newest=is_newest)
+            last = read_verified(reader.store, "", digest)
+            earlier = last.get("failed_level") if last is not None and is_failure(last) else None
+            # A lower level cannot see what a higher one has found.
+            is_newest = not (last and earlier in (2, 3) and earlier > (verified["level"] or self.level))
+            if last and not is_newest:
+                self.log.warning(
+                    "The copy still counts as damaged: its verification at level %d has failed: %s. A lower level "
+                    "checks less.",
+                    earlier,
+                    one_line(last.get("problem")),
+                )
+            at = self.clock.utcnow()
+            return write_verified(reader.store, verified, who, at, manifest_sha256=digest, is_newest=is_newest)
         except CopyFailed as error:
             self.log.warning("The report was not written: %s.", error.reason)
             return None
 
-    def _was_damaged(self, reader: CopyReader, level: int) -> bool:
-        """Return whether the last verification has failed at a higher level than the one that has passed now."""
-        from airflow_pinecone.runtime.copy_reports import is_failure, read_verified
-
-        last = read_verified(reader.store, "", reader.content) or {}
-        failed_level = last.get("failed_level")
-        if level == 0 or not is_failure(last) or failed_level not in (2, 3) or failed_level <= level:
-            return False
-        self.log.warning(
-            "The copy still counts as damaged: its verification at level %d has failed, and level %d checks less. %s",
-            failed_level,
-            level,
-            one_line(f"{last.get('problem')}."),
-        )
-        return True
-
     def _exported_at(self) -> str | None:
         if self.exported_at is None:
             return None
-        if not isinstance(self.exported_at, str) or parse_time(self.exported_at) is None:
+        time = parse_time(self.exported_at)
+        if time is None or time > self.clock.utcnow():
             raise PineconeInputError(
-                f"exported_at must be a time in ISO 8601, or None, not {show_value(self.exported_at)}."
+                f"exported_at must be a past time in ISO 8601, or None, not {show_value(self.exported_at)}."
             )
         if self.make_manifest is None:
             raise PineconeInputError("exported_at needs make_manifest.")
-        return self.exported_at
+        return time.isoformat()
 
     def _index(self) -> IndexModel | None:
         index: Any = self.make_manifest

@@ -48,16 +48,18 @@ def newest_copy(copies: IndexCopies | None, now: datetime) -> CopyFacts | None:
 
 
 def copy_problems(copies: IndexCopies | None, rules: IndexRules, now: datetime) -> list[Problem]:
-    """Return why an index breaks ``max_copy_age``. Without copies that were read, it breaks nothing."""
-    if rules.max_copy_age is None or copies is None:
+    """Return why an index breaks ``max_copy_age``, and which copy is damaged. Unread copies break nothing."""
+    if copies is None:
         return []
-    max_age = validate_duration(rules.max_copy_age, "max_copy_age")
-    allowed = f"max_copy_age is {show_seconds(max_age)}"
-    newest = newest_copy(copies, now)
     problems = [
         Problem(status="failing", text=f"its copy in {show_url(url)} did not pass its verification")
         for url in copies.damaged[:1]
     ]
+    if rules.max_copy_age is None:
+        return problems
+    max_age = validate_duration(rules.max_copy_age, "max_copy_age")
+    allowed = f"max_copy_age is {show_seconds(max_age)}"
+    newest = newest_copy(copies, now)
     if copies.why_unknown:
         text = f"its copies outside of Pinecone are unknown: {copies.why_unknown}"
     elif newest is None:

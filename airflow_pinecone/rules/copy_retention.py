@@ -27,11 +27,13 @@ class FoundCopy(NamedTuple):
     Attributes:
         path: Its folder below the destination.
         manifest: Its manifest.
+        manifest_sha256: The SHA-256 of the file of the manifest.
         is_damaged: Whether it is known that it cannot be used.
     """
 
     path: str
     manifest: Manifest
+    manifest_sha256: str
     is_damaged: bool = False
 
     @property

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_pinecone.api.models import parse_time
-from airflow_pinecone.common.text import show_url
+from airflow_pinecone.common.text import explain, show_url
 from airflow_pinecone.copying.store import CopyStore
-from airflow_pinecone.errors import ConnectionNotFound, CopyFailed
+from airflow_pinecone.errors import ConnectionNotFound, CopyFailed, CopyRefused
 from airflow_pinecone.rules.copied import copy_facts
 from airflow_pinecone.rules.copy_format import MANIFEST, InvalidCopy, encode, parse_manifest
 from airflow_pinecone.rules.copy_retention import FoundCopy
@@ -118,11 +118,13 @@ def _copy(store: CopyStore, path: str, index_name: str) -> FoundCopy | None:
     except InvalidCopy as error:
         log.warning("The manifest of copy %s is invalid: %s.", path, error)
         return None
-    return FoundCopy(path, manifest) if manifest and manifest["index_name"] == index_name else None
+    if content is None or manifest is None or manifest["index_name"] != index_name:
+        return None
+    return FoundCopy(path, manifest, sha256_of(content))
 
 
 def _facts(copy: FoundCopy, destination: CopyStore) -> CopyFacts:
-    return copy_facts(copy, destination.url_of(copy.path), read_verified(destination, copy.path, encode(copy.manifest)))
+    return copy_facts(copy, destination.url_of(copy.path), read_verified(destination, copy.path, copy.manifest_sha256))
 
 
 def is_known_damaged(destination: CopyStore, copy: FoundCopy) -> bool:
@@ -135,7 +137,35 @@ def is_known_damaged(destination: CopyStore, copy: FoundCopy) -> bool:
     Raises:
         CopyFailed: The store failed.
     """
-    return is_failure(read_verified(destination, copy.path, encode(copy.manifest)))
+    return is_failure(read_verified(destination, copy.path, copy.manifest_sha256))
+
+
+def check_not_damaged(store: CopyStore, what: str) -> None:
+    """Refuse a copy that has not passed its last verification.
+
+    Args:
+        store: The folder of the copy. It may have no manifest.
+        what: What cannot be done, as the first line of the message.
+
+    Raises:
+        CopyRefused: It is damaged.
+        CopyFailed: The store failed.
+    """
+    content = store.read(MANIFEST)
+    if content is not None and is_failure(read_verified(store, "", sha256_of(content))):
+        raise CopyRefused(
+            explain(
+                what,
+                "the copy in the folder did not pass its last verification",
+                "Use another copy, or export to another destination. If the files were repaired, verify it again.",
+                f"Folder: {store.url}.",
+            )
+        )
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of a file, as the reports have it."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def is_failure(report: Mapping[str, Any] | None) -> bool:
@@ -149,7 +179,7 @@ def write_verified(
     who: Mapping[str, Any],
     at: datetime,
     *,
-    manifest: bytes,
+    manifest_sha256: str,
     is_newest: bool = True,
 ) -> str:
     """Write the report of a verification, and return the name of its file.
@@ -159,14 +189,14 @@ def write_verified(
         verified: What was verified.
         who: The DAG, the run, the task and the seconds.
         at: When the verification ended.
-        manifest: The file of the manifest.
+        manifest_sha256: The SHA-256 of the file of the manifest.
         is_newest: Whether an audit and the page must believe this report. They do not if the last one has found damage
             that this verification could not see.
 
     Raises:
         CopyFailed: The store denied it, or failed.
     """
-    about = {"verified_at": at.astimezone(UTC).isoformat(), "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
+    about = {"verified_at": at.astimezone(UTC).isoformat(), "manifest_sha256": manifest_sha256}
     name = f"{_FOLDER}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
     content = encode({"format": FORMAT, "kind": KIND, **verified, **who, **about})
     store.write(name, content)
@@ -175,13 +205,13 @@ def write_verified(
     return name
 
 
-def read_verified(destination: CopyStore, path: str, manifest: bytes) -> dict[str, Any] | None:
+def read_verified(destination: CopyStore, path: str, manifest_sha256: str) -> dict[str, Any] | None:
     """Return the last report about a manifest; None if there is none that this release can read.
 
     Args:
         destination: The folder of the copies, or of one copy.
         path: The folder of the copy in it; empty for ``destination``.
-        manifest: The file of the manifest. A report about another one says nothing about the copy.
+        manifest_sha256: The SHA-256 of the file of the manifest. A report about another one says nothing.
 
     Raises:
         CopyFailed: The store failed.
@@ -193,5 +223,5 @@ def read_verified(destination: CopyStore, path: str, manifest: bytes) -> dict[st
         return None
     if not isinstance(report, dict):
         return None
-    about = (FORMAT, KIND, hashlib.sha256(manifest).hexdigest())
+    about = (FORMAT, KIND, manifest_sha256)
     return report if (report.get("format"), report.get("kind"), report.get("manifest_sha256")) == about else None

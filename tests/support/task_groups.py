@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from support.clock import FakeClock
@@ -41,10 +41,13 @@ class TaskGroupRun:
         self._results: dict[str, Any] = {}
         self._mapped: dict[str, list[Any]] = {}
         self._clears = 0
+        self._restarted_at: datetime | None = None
         self.states: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
         # Those of the last task.
         self.outlet_events: Any = None
+        # The tasks whose next try is their first one, also after a clear.
+        self.first_tries: set[str] = set()
         # What happens before a task runs, by its name.
         self.before: dict[str, Callable[[], object]] = {}
 
@@ -78,6 +81,8 @@ class TaskGroupRun:
         """Clear some tasks of the finished run, or all, as Airflow does, an hour later."""
         self._clock.advance(3600)
         self._clears += 1
+        # Airflow starts a finished run again.
+        self._restarted_at = self._clock.utcnow()
         for name in names or list(self.states):
             self.states.pop(name, None)
         return self
@@ -110,11 +115,11 @@ class TaskGroupRun:
             map_index=map_index,
             retries=0,
             results=self._results,
-            try_number=1 + self._clears,
+            try_number=1 if name in self.first_tries else 1 + self._clears,
         )
         ti.max_tries = self._clears
-        # Airflow starts a finished run again.
-        ti.run_started += timedelta(hours=self._clears)
+        if self._restarted_at is not None:
+            ti.run_started = self._restarted_at
         task.clock = self._clock
         task.recreate = lambda: task
         outcome = run_try(task, ti)

@@ -115,6 +115,7 @@ def test_a_copy_that_did_not_pass_its_verification_does_not_count(
         ["failing"],
         good.name,
     )
+    assert row_of(audit(fail_on=[], max_copy_age=None))["status"] == "failing"
     old = row_of(audit(fail_on=[], max_copy_age=DAY))
     assert {problem["status"] for problem in old["problems"]} == {"failing", "late"}
 

@@ -322,10 +322,15 @@ def test_copies_are_listed_without_the_package(
     backup_of(world)
     frozen = export(clock, tmp_path).run_all().xcom("finish")["url"]
     live = export(clock, tmp_path, source="index").run_all().xcom("finish")["url"]
+    broken = tmp_path / "x/y/copy/manifest.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
     monkeypatch.setattr(sys, "argv", ["list_copies.py", f"file://{tmp_path}"])
     capsys.readouterr()
     runpy.run_path(str(EXAMPLES / "list_copies.py"), run_name="__main__")
-    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    output = capsys.readouterr()
+    rows = [line.split("  ") for line in output.out.splitlines()]
+    assert f"The manifest of file://{tmp_path}/x/y is invalid" in output.err
     assert sorted(row[1:] for row in rows) == sorted([[INDEX, "253 records", url] for url in (frozen, live)])
     assert rows == sorted(rows, reverse=True)
 
@@ -337,9 +342,10 @@ def test_a_damaged_copy_is_not_continued(world: Emulator, clock: FakeClock, inde
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=run.xcom("finish"), level=2)
     assert run_try(task, TaskInstance("verify")).state == "failed"
+    assert run.clear("finish").run_all().states["finish"] == "failed"
     again = export(clock, tmp_path).run_all()
     assert again.states["plan"] == "failed"
-    assert "it did not pass its verification" in again.outcomes["plan"].message
+    assert "did not pass its last verification" in again.outcomes["plan"].message
     assert export(clock, tmp_path / "other").run_all().states["finish"] == "success"
 
 

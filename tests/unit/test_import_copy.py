@@ -240,6 +240,34 @@ def test_a_clear_does_not_overwrite_what_was_changed_since(
     assert contents(world, TARGET) == before
     assert run.states["report"] == "failed"
     assert "1 record extra, such as own; 1 record changed, such as record-0005" in error_of(run)
+    assert "Delete it" not in error_of(run)
+
+
+@pytest.mark.parametrize("tasks", [(), ("upsert", "settle", "prove", "report")])
+def test_a_cleared_upsert_that_never_ran_overwrites_nothing(
+    tasks: tuple[str, ...], copy: str, world: Emulator, clock: FakeClock
+) -> None:
+    run = make_import(clock, copy, TARGET)
+    # A timeout of the run has ended it before the first upsert.
+    run.states |= dict.fromkeys(("upsert", "settle", "prove", "report"), "skipped")
+    run.run_all()
+    world.add_records(TARGET, [dense("record-0005", 901, metadata={"new": True})])
+    before = contents(world, TARGET)[""]
+    run.first_tries.add("upsert")
+    run.clear(*tasks).run_all()
+    assert contents(world, TARGET)[""].items() >= before.items()
+    assert sum(each["written"] for each in run.results("upsert")) == 207
+
+
+def test_a_damaged_copy_is_not_imported(copy: str, world: Emulator, clock: FakeClock, run_import: Import) -> None:
+    part = next(folder_of(copy).rglob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=copy, level=2)
+    assert run_try(task, TaskInstance("verify")).state == "failed"
+    run = run_import(copy)
+    assert run.states["plan"] == "failed"
+    assert "did not pass its last verification" in error_of(run)
+    assert TARGET not in {index["name"] for index in world.indexes}
 
 
 # What is refused

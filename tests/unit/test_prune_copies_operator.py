@@ -105,16 +105,18 @@ def paths(rows: list[dict[str, Any]]) -> list[str]:
 def test_the_last_copy_that_passed_its_verification_is_kept(
     prune: Prune, add: Add, tmp_path: Path, clock: FakeClock
 ) -> None:
-    for number in (1, 2, 3):
+    for number in range(1, 6):
         add(f"i-1/b-{number}", age=number * DAY)
-    file = next((tmp_path / "i-1/b-1").rglob("*.parquet"))
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
-    task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=f"file://{tmp_path}/i-1/b-1", level=2)
-    assert run_try(task, TaskInstance("verify")).state == "failed"
-    outcome = prune(keep_last=1)
+    for damaged in ("i-1/b-1", "i-1/b-3"):
+        file = next((tmp_path / damaged).rglob("*.parquet"))
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        task = make_task(VerifyCopyOperator, clock, task_id="verify", copy=f"file://{tmp_path}/{damaged}", level=2)
+        assert run_try(task, TaskInstance("verify")).state == "failed"
+    outcome = prune(keep_last=2)
     assert outcome.state == "success", outcome.message
     # A prune deletes no damaged copy: a human decides on it.
-    assert (paths(outcome.value["kept"]), paths(outcome.value["deleted"])) == (["i-1/b-1", "i-1/b-2"], ["i-1/b-3"])
+    assert paths(outcome.value["kept"]) == [f"i-1/b-{number}" for number in range(1, 5)]
+    assert paths(outcome.value["deleted"]) == ["i-1/b-5"]
 
 
 def test_copies_that_no_rule_keeps_are_deleted_the_oldest_first(

@@ -39,7 +39,7 @@ from airflow_pinecone.policy import IndexRules
 from airflow_pinecone.rules.identity import ORIGIN_TAG, Origin, describe
 from airflow_pinecone.rules.scratch import COPY_TAG, TEST_TAG
 from airflow_pinecone.runtime.copies import copy_store
-from airflow_pinecone.runtime.copy_reports import write_verified
+from airflow_pinecone.runtime.copy_reports import sha256_of, write_verified
 from airflow_pinecone.ui.app import cache_of_copies, cache_of_tests, create_app
 from airflow_pinecone.ui.audit import ReadResult
 from airflow_pinecone.ui.project_cache import ProjectCache
@@ -499,8 +499,8 @@ def copied(pinecone: Emulator, tmp_path: Path) -> Callable[..., Path]:
 
 def verify(folder: Path, at: datetime, level: int = 2) -> None:
     """Write the report of a verification of a copy. Level 0 is one that was not passed."""
-    manifest = (folder / "copy" / "manifest.json").read_bytes()
-    write_verified(copy_store(f"file://{folder}"), {"level": level}, {}, at, manifest=manifest)
+    digest = sha256_of((folder / "copy" / "manifest.json").read_bytes())
+    write_verified(copy_store(f"file://{folder}"), {"level": level}, {}, at, manifest_sha256=digest)
 
 
 def test_page_shows_the_newest_copy_of_each_index(

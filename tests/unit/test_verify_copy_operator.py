@@ -134,6 +134,11 @@ def test_only_the_level_that_has_failed_can_pass_again(verify: Verify, url: str,
     assert (outcome.state, outcome.value["level"]) == ("success", 1)
     assert "The copy still counts as damaged: its verification at level 2 has failed" in logged()
     assert json.loads(latest.read_bytes())["level"] == 0
+    part.unlink()
+    assert verify(copy=url, level=1).state == "failed"
+    part.write_bytes(good[:-1] + b"x")
+    assert verify(copy=url, level=1).state == "success"
+    assert json.loads(latest.read_bytes())["failed_level"] == 2
     part.write_bytes(good)
     assert verify(copy=url, level=2).state == "success"
     assert json.loads(latest.read_bytes())["level"] == 2
@@ -155,7 +160,7 @@ def test_a_manifest_is_made_for_a_copy_of_the_support_only_once(
     verify: Verify, tmp_path: Path, logged: Callable[[], str]
 ) -> None:
     deliver(tmp_path / "docs")
-    exported_at = "2026-05-01T12:00:00Z"
+    exported_at = "2024-05-01T12:00:00-08:00"
     first = verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT, exported_at=exported_at, level=1)
     assert first.state == "success", first.message
     assert (first.value["level"], first.value["made_manifest"], first.value["records"]) == (3, True, 2)
@@ -164,7 +169,7 @@ def test_a_manifest_is_made_for_a_copy_of_the_support_only_once(
     assert "exported_at is not set" not in logged()
     manifest = json.loads((tmp_path / "copy/manifest.json").read_bytes())
     assert (manifest["index"], manifest["totals"]["records"]) == (SUPPORT, 2)
-    assert manifest["created_at"] == exported_at
+    assert manifest["created_at"] == "2024-05-01T20:00:00+00:00"
     second = verify(copy=f"file://{tmp_path}", make_manifest=SUPPORT, level=1)
     assert (second.value["level"], second.value["made_manifest"]) == (1, False)
 
@@ -235,6 +240,7 @@ def test_a_store_that_fails_is_retried(
         {"copy": "file:///x", "make_manifest": True},
         {"copy": "file:///x", "make_manifest": {"metric": "cosine"}},
         {"copy": "file:///x", "make_manifest": SUPPORT, "exported_at": "yesterday"},
+        {"copy": "file:///x", "make_manifest": SUPPORT, "exported_at": "2999-01-01T00:00:00Z"},
         {"copy": "file:///x", "exported_at": "2026-05-01T12:00:00Z"},
     ],
 )
