@@ -34,9 +34,9 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
     id, its dimension and the digests. The log shows the progress every minute.
 
     The task writes a report to ``copy/verified`` in the folder of the copy. If the copy does not pass, its ``level``
-    is 0, and audits, the page, prunes and later exports count the copy as damaged, until it passes the same level. If
-    the store denies the report, the log has a warning. The task needs the extra ``copies``, and the provider of the
-    store.
+    is 0, and audits, the page, prunes, imports and later exports count the copy as damaged, until it passes the same
+    level. If the store denies the report, the log has a warning. The task needs the extra ``copies``, and the provider
+    of the store.
 
     Args:
         copy: The copy: the URL of its folder, such as ``s3://aws_default@bucket/pinecone/INDEX_ID/BACKUP_ID``, an
@@ -46,7 +46,7 @@ class VerifyCopyOperator(PineconeTask, BaseOperator):
             as Pinecone describes it, with at least ``name``, and ``metric`` and ``dimension`` for dense vectors
             (templated). If the copy has no manifest, the task reads all of its records, which is level 3, and writes
             the manifest. None makes no manifest.
-        exported_at: For ``make_manifest``, when the records were exported: a time in ISO 8601, in UTC if it has no
+        exported_at: For ``make_manifest``, when the records were exported: a past time in ISO 8601, in UTC if it has no
             offset (templated). The age of the copy counts from it. None is the time of the task, with a warning.
 
     Raises:

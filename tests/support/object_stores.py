@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -384,23 +383,6 @@ def s3_server() -> Iterator[S3Server]:
             yield server
     finally:
         process.communicate("")
-
-
-@contextmanager
-def rclone_server(folder: Path) -> Iterator[str]:
-    """Run rclone's S3 server, another implementation of S3, without faults, and return its URL.
-
-    Args:
-        folder: The folder of the buckets.
-    """
-    command = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", "--addr", "127.0.0.1:0"]
-    command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--config", "", "--cache-dir", str(folder / ".cache")]
-    process = subprocess.Popen([*command, str(folder)], stderr=subprocess.PIPE, text=True)
-    try:
-        yield next(iter(process.stderr or ())).rpartition("[")[2].rstrip().rstrip("]/")
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import pytest
 from support.clock import FakeClock
 from support.copies import contents, error_of, export, make_import
 from support.emulator_client import Ask
-from support.object_stores import connection_to, rclone_server, s3_server
+from support.object_stores import connection_to, s3_server
+from support.rclone import rclone_server
 from support.records import host_path
 from support.task_groups import TaskGroupRun
 from support.tasks import TaskInstance, make_task, run_try
